@@ -1,0 +1,92 @@
+"""Change sets: consecutive changes of a source, in columns.
+
+A change set is what capture produces, the journal stores and delivery reads. It holds whole
+transactions; a transaction too large for one set spans several, and only the last of these is
+`complete`. Nothing may be committed at a target, nor acknowledged to a source, at a set that is
+not complete.
+
+Shapes: every array of a `TableChanges` has one element a change, in the order of the log. `seq`
+counts changes over all tables of the set, so the tables' changes can be put back in one order.
+Values are what the source printed (PostgreSQL's text format) as Arrow strings, or the Arrow types
+of a binary log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from cdc.schema import TableSchema
+
+CREATE, UPDATE, DELETE, TRUNCATE, READ = (ord(op) for op in "cudtr")
+"""Operations, with Debezium's letters; READ is a row of a snapshot."""
+
+OLD_NONE, OLD_KEY, OLD_ROW = 0, 1, 2
+"""What the log said of the row before the change: nothing (its key is the new one), key, or all."""
+
+TRANSACTIONS = pa.schema(
+    [
+        pa.field("first_seq", pa.int32(), nullable=False),  # seq of its first change in this set
+        pa.field("position", pa.string(), nullable=False),  # its identity in the source's log
+        pa.field("commit_us", pa.int64(), nullable=False),  # commit time, µs since 1970 UTC
+        pa.field("xid", pa.int64()),
+        pa.field("origin", pa.string()),  # the system whose Tailrace wrote it, else NULL
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TableChanges:
+    """The changes of one table in one set.
+
+    op        uint8, one of CREATE, UPDATE, DELETE, TRUNCATE, READ
+    seq       int32, ascending
+    new       per column the value after; NULL also where the change has no row after (d, t) and
+              where the value was not sent
+    unsent    column index → boolean array, true where the value after was *not sent* (PostgreSQL's
+              unchanged TOAST); a column absent here was always sent
+    old_kind  uint8, one of OLD_*; None when OLD_NONE throughout
+    old       per column the value before; None for a column of which the log carried nothing.
+              Only the columns of the key are meaningful where old_kind is OLD_KEY.
+    """
+
+    schema: TableSchema
+    op: pa.UInt8Array
+    seq: pa.Int32Array
+    new: tuple[pa.Array, ...]
+    unsent: Mapping[int, pa.BooleanArray] = field(default_factory=dict)
+    old_kind: pa.UInt8Array | None = None
+    old: tuple[pa.Array | None, ...] | None = None
+
+    @property
+    def rows(self) -> int:
+        return len(self.op)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeSet:
+    """Consecutive changes of one source.
+
+    `position` is where the source's log may be resumed once this set is durable; meaningless while
+    not `complete`. `part` counts the sets since the last complete one (0 for most). A table stands
+    twice in `tables` when its schema changed inside the set. A snapshot's rows form one
+    transaction per table, which begins with a TRUNCATE of that table.
+    """
+
+    tables: tuple[TableChanges, ...]
+    transactions: pa.RecordBatch
+    position: str
+    complete: bool = True
+    part: int = 0
+
+    @property
+    def rows(self) -> int:
+        return sum(table.rows for table in self.tables)
+
+    def transaction_of(self, seq: np.ndarray) -> np.ndarray:
+        """Index into `transactions` for each `seq`."""
+        first = self.transactions.column("first_seq").to_numpy()
+        return np.searchsorted(first, seq, side="right") - 1

@@ -1,0 +1,91 @@
+"""What every target adapter promises, and the only thing delivery knows of a target.
+
+One target transaction takes any number of `write` calls and ends with `commit`, which stores the
+checkpoint in the same transaction. What is durable when is part of the types: `write` returns
+`Written`, which promises nothing; only `commit` returns `Durable`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from transforms.rows import RowChanges, TargetTable
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """How far a target has durably applied a journal.
+
+    `journal` identifies the journal; `offset` is that of the last applied entry (0: none);
+    `position` is the source position it ends at.
+    """
+
+    journal: str
+    offset: int
+    position: str
+
+
+@dataclass(frozen=True, slots=True)
+class Durable:
+    """The target has committed everything up to this checkpoint."""
+
+    checkpoint: Checkpoint
+
+
+@dataclass(slots=True)
+class Written:
+    """Rows by what became of them, for one target table, inside a transaction still open.
+
+    `coalesced` were overtaken by a later change of the same key in the same write.
+    """
+
+    upserted: int = 0
+    deleted: int = 0
+    cleared: int = 0
+    coalesced: int = 0
+
+
+class Sink(Protocol):
+    """A connection to one target on behalf of one pipeline. Not thread-safe."""
+
+    @property
+    def system(self) -> str:
+        """Identifies the target's system, in the words of a source's transaction origin."""
+
+    def open(self, journal: str) -> Checkpoint:
+        """Connect, take the pipeline over from any other process, and return its checkpoint.
+
+        Errors: TargetUnavailable; CheckpointMismatch when the target's checkpoint belongs to
+        another journal.
+        """
+
+    def prepare(self, tables: Sequence[TargetTable]) -> None:
+        """Create the tables that are absent and verify the others, before rows are written.
+
+        Errors: TargetRefused when a table lacks a column or its key, or holds rows not ours
+        (see `TargetTable.existing`).
+        """
+
+    def write(self, changes: Sequence[RowChanges]) -> dict[str, Written]:
+        """Apply changes in the open transaction (beginning one), in bounded memory.
+
+        `changes` may hold several tables, and a table several times; `seq` orders all of them.
+        Returns counts by target table. Nothing is durable.
+
+        Errors: Fenced; TargetRefused, with table, key columns and what the target said;
+        TargetUnavailable. After an error only `rollback` or `close` may follow.
+        """
+
+    def commit(self, checkpoint: Checkpoint) -> Durable:
+        """Store the checkpoint and commit. A lost answer is resolved by reading it back.
+
+        Errors: Fenced; TargetUnavailable, when the commit did not happen.
+        """
+
+    def rollback(self) -> None:
+        """Give up the open transaction, if any."""
+
+    def close(self) -> None:
+        """Close the connection. Idempotent."""

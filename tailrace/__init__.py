@@ -1,0 +1,1 @@
+"""Tailrace: change-data-capture beside legacy databases. This package imports nothing itself."""

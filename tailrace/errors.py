@@ -1,0 +1,106 @@
+"""Every error Tailrace raises on purpose, in one tree.
+
+    TailraceError
+    ├── ConfigError            a file the operator wrote; exit code 2, nothing was changed
+    ├── PreflightError         a database is not ready; names the SQL that fixes it
+    ├── SourceError
+    │   ├── SourceUnavailable      retried with backoff
+    │   ├── ContinuityError        the log no longer joins our position; the gap is named
+    │   └── DecodeError            bytes we do not understand; never skipped
+    ├── JournalError
+    │   ├── JournalFull            the disk is full; capture holds, nothing is acknowledged
+    │   └── JournalCorrupt         a stored entry does not read back
+    ├── TransformError         a row that a mapping cannot turn into its entity
+    └── SinkError
+        ├── TargetUnavailable      retried with backoff
+        ├── TargetRefused          the target refused a row or a statement
+        ├── Fenced                 another process has taken this pipeline over
+        └── CheckpointMismatch     the target's checkpoint does not belong to this journal
+
+An error says what happened, *where* (table, key columns, position, file and line: never row
+values) and what to do.
+"""
+
+from __future__ import annotations
+
+
+class TailraceError(Exception):
+    """Base of the tree.
+
+    `what` is one sentence; `where` names the place (``{"table": "sales.orders", "position":
+    "0/16B3748"}``); `fix` tells the operator what to do next.
+    """
+
+    exit_code = 1
+
+    def __init__(
+        self, what: str, *, where: dict[str, object] | None = None, fix: str | None = None
+    ) -> None:
+        self.what = what
+        self.where = {key: value for key, value in (where or {}).items() if value is not None}
+        self.fix = fix
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        place = " ".join(f"{key}={value}" for key, value in self.where.items())
+        return self.what + (f" [{place}]" if place else "") + (f" → {self.fix}" if self.fix else "")
+
+
+class ConfigError(TailraceError):
+    exit_code = 2
+
+
+class PreflightError(TailraceError):
+    pass
+
+
+class SourceError(TailraceError):
+    pass
+
+
+class SourceUnavailable(SourceError):
+    pass
+
+
+class ContinuityError(SourceError):
+    pass
+
+
+class DecodeError(SourceError):
+    pass
+
+
+class JournalError(TailraceError):
+    pass
+
+
+class JournalFull(JournalError):
+    pass
+
+
+class JournalCorrupt(JournalError):
+    pass
+
+
+class TransformError(TailraceError):
+    pass
+
+
+class SinkError(TailraceError):
+    pass
+
+
+class TargetUnavailable(SinkError):
+    pass
+
+
+class TargetRefused(SinkError):
+    pass
+
+
+class Fenced(SinkError):
+    pass
+
+
+class CheckpointMismatch(SinkError):
+    pass

@@ -1,0 +1,81 @@
+"""What transforms hand to sinks: row changes of target tables, in columns.
+
+`TargetTable` says where rows go and what identifies them; `RowChanges` holds them. A sink needs
+to know nothing of sources or mappings beyond this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import pyarrow as pa
+
+from cdc.schema import TableName
+
+UPSERT, PATCH, DELETE, CLEAR = (ord(op) for op in "updt")
+"""What a row change does at the target.
+
+UPSERT  puts the row with this key in this state
+PATCH   sets the sent columns of the row with this key, if there is one (soft deletes)
+DELETE  removes the row with this key, if there is one
+CLEAR   removes every row
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetColumn:
+    """`type` is in PostgreSQL's spelling (the canonical one); a sink translates it."""
+
+    name: str
+    type: str
+    nullable: bool = True
+
+
+@dataclass(frozen=True)
+class TargetTable:
+    """A table Tailrace writes. `key` are names of `columns`, in key order.
+
+    `existing`: what to do when the table holds rows before our first write: ``refuse`` or ``keep``.
+    """
+
+    table: TableName
+    columns: tuple[TargetColumn, ...]
+    key: tuple[str, ...]
+    existing: Literal["refuse", "keep"] = "refuse"
+
+    @property
+    def key_indexes(self) -> tuple[int, ...]:
+        names = [column.name for column in self.columns]
+        return tuple(names.index(name) for name in self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class RowChanges:
+    """Changes of one target table, in source order.
+
+    op       uint8: UPSERT, PATCH, DELETE or CLEAR
+    seq      int64, ascending; orders the rows of all tables of one batch among each other
+    values   one array a column of `table`: text the target parses itself, or an Arrow type.
+             For DELETE only the key columns are read.
+    unsent   column index → boolean, true where the value is *not sent*: keep the target's
+    old_key  one array a key column: the key the row had before, NULL in the first of them where
+             it did not change; None when no key changed
+    fresh    true when every op is an UPSERT of a row that the source says is new (insert or
+             snapshot), so that a plain COPY may be tried first
+    source   the source table, for error messages and counts
+    """
+
+    table: TargetTable
+    op: pa.UInt8Array
+    seq: pa.Int64Array
+    values: tuple[pa.Array, ...]
+    unsent: Mapping[int, pa.BooleanArray] = field(default_factory=dict)
+    old_key: tuple[pa.Array, ...] | None = None
+    fresh: bool = False
+    source: str = ""
+
+    @property
+    def rows(self) -> int:
+        return len(self.op)
