@@ -1,0 +1,282 @@
+"""The decoder with types: pgoutput and COPY text in, change sets out. No I/O.
+
+This is the one place that chooses between the compiled `_decode` and its uncompiled source:
+``TAILRACE_PURE=1`` forces the latter.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from cdc.changes import READ, TRANSACTIONS, ChangeSet, TableChanges
+from cdc.postgres.lsn import format_lsn
+from cdc.schema import Identity, TableName, TableSchema
+
+
+def _uncompiled() -> ModuleType:
+    name = "cdc.postgres._decode_uncompiled"
+    if name not in sys.modules:
+        path = Path(__file__).with_name("_decode.py")
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+    return sys.modules[name]
+
+
+def _choose() -> Any:
+    if os.environ.get("TAILRACE_PURE") == "1":
+        return _uncompiled()
+    from cdc.postgres import _decode
+
+    return _decode
+
+
+_impl = _choose()
+COMPILED: bool = bool(_impl.COMPILED)
+
+ROWS_MAX = 32_768
+"""Rows of a change set: large enough that per-set costs vanish, small enough that delivery of a
+huge transaction starts early and memory stays bounded."""
+BYTES_MAX = 8 << 20
+"""The same bound in bytes, for wide rows."""
+
+_IDENTITIES: dict[str, Identity] = {"d": "default", "i": "index", "f": "full", "n": "nothing"}
+
+
+class RelationColumn(NamedTuple):
+    name: str
+    type_oid: int
+    type_modifier: int
+    is_key: bool
+
+
+class Relation(NamedTuple):
+    """A table as the stream describes it, before the catalog has named its types."""
+
+    oid: int
+    table: TableName
+    identity: Identity
+    columns: tuple[RelationColumn, ...]
+    types: dict[int, tuple[str, str]]
+
+
+Describe = Callable[[Relation], TableSchema | None]
+"""Names a relation's types and key; None where the table is not captured."""
+
+
+class PgoutputDecoder:
+    """Bytes of a replication stream in, change sets out.
+
+    `resume` is the LSN before which the journal holds every transaction: those are skipped.
+    Errors: DecodeError on anything unknown; the state is then useless.
+    """
+
+    def __init__(
+        self,
+        describe: Describe,
+        *,
+        resume: int = 0,
+        rows_max: int = ROWS_MAX,
+        bytes_max: int = BYTES_MAX,
+    ) -> None:
+        self._describe = describe
+        self._core = _impl.Decoder(self._relation, resume, rows_max, bytes_max)
+        self._part = 0
+
+    def _relation(
+        self,
+        oid: int,
+        schema: str,
+        name: str,
+        identity: str,
+        columns: list[tuple[str, int, int, bool]],
+        types: dict[int, tuple[str, str]],
+    ) -> tuple[TableSchema, tuple[int, ...]] | None:
+        described = self._describe(
+            Relation(
+                oid,
+                TableName(schema, name),
+                _IDENTITIES[identity],
+                tuple(RelationColumn(*column) for column in columns),
+                types,
+            )
+        )
+        return None if described is None else (described, described.key_indexes)
+
+    def feed(self, buffer: bytearray, start: int, stop: int) -> int:
+        """Decode whole frames of buffer[start:stop]; return where the first undecoded begins.
+
+        Stops early when the set is `full`: take it and feed the rest.
+        """
+        consumed: int = self._core.feed(buffer, start, stop)
+        return consumed
+
+    @property
+    def rows(self) -> int:
+        return int(self._core.rows)
+
+    @property
+    def full(self) -> bool:
+        return bool(self._core.full)
+
+    @property
+    def complete(self) -> bool:
+        return bool(self._core.complete)
+
+    @property
+    def position(self) -> int:
+        """Every transaction that committed before this LSN has been received whole."""
+        return int(self._core.position)
+
+    @property
+    def need(self) -> int:
+        """Bytes of the frame `feed` could not complete, for a caller that sizes its buffer."""
+        return int(self._core.need)
+
+    @property
+    def ended(self) -> bool:
+        return bool(self._core.ended)
+
+    @property
+    def error(self) -> dict[str, str] | None:
+        """Fields of the server's ErrorResponse by their letter (M message, C code), or None."""
+        body: bytes | None = self._core.error
+        if body is None:
+            return None
+        parts = (part.decode("utf-8", "replace") for part in body.split(b"\0") if part)
+        return {part[0]: part[1:] for part in parts}
+
+    def reply_wanted(self) -> bool:
+        return bool(self._core.reply_wanted())
+
+    def take(self) -> ChangeSet | None:
+        """The set under construction, or None where it has neither rows nor an end to tell."""
+        if not self.rows and not (self._part and self.complete):
+            return None
+        tables, transactions, complete, position = self._core.take()
+        taken = ChangeSet(
+            tables=tuple(_table_changes(*table) for table in tables),
+            transactions=_transactions(transactions),
+            position=format_lsn(position),
+            complete=complete,
+            part=self._part,
+        )
+        self._part = 0 if complete else self._part + 1
+        return taken
+
+
+class CopyDecoder:
+    """COPY text of one table in, change sets of one snapshot transaction out."""
+
+    def __init__(self, schema: TableSchema, position: str, taken_us: int) -> None:
+        self._core = _impl.CopyText(schema, len(schema.columns), schema.key_indexes)
+        self._core.clear()
+        self._position = position
+        self._taken_us = taken_us
+        self._part = 0
+
+    def feed(self, buffer: bytearray, start: int, stop: int) -> int:
+        """Decode the whole lines; return where the rest begins."""
+        consumed: int = self._core.feed(buffer, start, stop)
+        return consumed
+
+    @property
+    def rows(self) -> int:
+        return int(self._core.rows)
+
+    def take(self, *, complete: bool) -> ChangeSet:
+        table = self._core.take()
+        opening = [(0, self._position, self._taken_us, None, None)] if table[1] else []
+        taken = ChangeSet(
+            tables=(_table_changes(*table),) if table[1] else (),
+            transactions=_batch(opening),
+            position=self._position,
+            complete=complete,
+            part=self._part,
+        )
+        self._part += 1
+        return taken
+
+
+def _table_changes(
+    schema: TableSchema,
+    rows: int,
+    ops: bytearray,
+    seqs: bytearray,
+    columns: list[tuple[Any, ...]],
+    unsent: dict[int, bytearray] | None,
+    old_kind: bytearray | None,
+    old: list[tuple[Any, ...] | None] | None,
+) -> TableChanges:
+    return TableChanges(
+        schema=schema,
+        op=_fixed(pa.uint8(), rows, ops),
+        seq=_fixed(pa.int32(), rows, seqs),
+        new=tuple(_strings(*column) for column in columns),
+        unsent={
+            index: _fixed(pa.uint8(), rows, flags).cast(pa.bool_())
+            for index, flags in sorted((unsent or {}).items())
+        },
+        old_kind=None if old_kind is None else _fixed(pa.uint8(), rows, old_kind),
+        old=None
+        if old is None
+        else tuple(None if column is None else _strings(*column) for column in old),
+    )
+
+
+def _fixed(kind: pa.DataType, rows: int, data: bytearray) -> Any:
+    size = rows * kind.bit_width // 8
+    return pa.Array.from_buffers(kind, rows, [None, pa.py_buffer(memoryview(data)[:size])])
+
+
+def _strings(
+    rows: int, nulls: int, valid: bytearray | None, offsets: bytearray, data: bytearray, used: int
+) -> pa.StringArray:
+    return pa.Array.from_buffers(
+        pa.string(),
+        rows,
+        [
+            None if valid is None else pa.py_buffer(memoryview(valid)[: (rows + 7) // 8]),
+            pa.py_buffer(memoryview(offsets)[: 4 * (rows + 1)]),
+            pa.py_buffer(memoryview(data)[:used]),
+        ],
+        nulls,
+    )
+
+
+def _transactions(rows: list[tuple[int, int, int, int, str | None]]) -> pa.RecordBatch:
+    return _batch([(first, format_lsn(lsn), *rest) for first, lsn, *rest in rows])
+
+
+def _batch(rows: list[tuple[Any, ...]]) -> pa.RecordBatch:
+    columns = zip(*rows, strict=True) if rows else ((),) * len(TRANSACTIONS)
+    return pa.RecordBatch.from_arrays(
+        [
+            pa.array(column, field.type)
+            for column, field in zip(columns, TRANSACTIONS, strict=True)
+        ],
+        schema=TRANSACTIONS,
+    )
+
+
+__all__ = [
+    "BYTES_MAX",
+    "COMPILED",
+    "READ",
+    "ROWS_MAX",
+    "CopyDecoder",
+    "Describe",
+    "PgoutputDecoder",
+    "Relation",
+    "RelationColumn",
+]
