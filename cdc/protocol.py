@@ -57,6 +57,10 @@ class Stream(Protocol):
     def position(self) -> str:
         """Once every set yielded so far is durable, the log may be resumed from here."""
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether everything received has been yielded."""
+
     def changes(self, timeout_s: float) -> Iterator[ChangeSet]:
         """Wait for something to arrive, then yield all of it as change sets.
 
@@ -91,4 +95,7 @@ class Source(Protocol):
         """Write one mark into the log, so that our position moves past what others write."""
 
     def state(self) -> SourceState: ...
+    def give_up(self) -> None:
+        """Stop making the source keep its log for us; what is lost by it, `verify` will name."""
+
     def close(self) -> None: ...

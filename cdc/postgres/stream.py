@@ -196,6 +196,10 @@ class ReplicationStream:
     def position(self) -> str:
         return format_lsn(self._decoder.position)
 
+    @property
+    def at_rest(self) -> bool:
+        return self._decoder.rows == 0
+
     def reply_wanted(self) -> bool:
         return self._decoder.reply_wanted()
 

@@ -1,0 +1,43 @@
+"""Breaks loops: a pipeline does not send changes back to the system they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+
+from cdc.changes import ChangeSet, TableChanges
+
+
+def without_origin(changes: ChangeSet, system: str) -> Sequence[TableChanges]:
+    """The tables' changes without the transactions that Tailrace wrote on behalf of `system`."""
+    origins = changes.transactions.column("origin")
+    if origins.null_count == len(origins):
+        return changes.tables
+    ours = np.array([origin == system for origin in origins.to_pylist()])
+    if not ours.any():
+        return changes.tables
+    kept = []
+    for table in changes.tables:
+        keep = ~ours[changes.transaction_of(table.seq.to_numpy())]
+        if keep.all():
+            kept.append(table)
+        elif keep.any():
+            kept.append(_filtered(table, pa.array(keep)))
+    return kept
+
+
+def _filtered(table: TableChanges, keep: pa.BooleanArray) -> TableChanges:
+    return replace(
+        table,
+        op=table.op.filter(keep),
+        seq=table.seq.filter(keep),
+        new=tuple(column.filter(keep) for column in table.new),
+        unsent={index: flags.filter(keep) for index, flags in table.unsent.items()},
+        old_kind=None if table.old_kind is None else table.old_kind.filter(keep),
+        old=None
+        if table.old is None
+        else tuple(None if column is None else column.filter(keep) for column in table.old),
+    )

@@ -1,0 +1,46 @@
+"""`tailrace deliver PIPELINE`: one pipeline's journal into its target."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+import click
+
+from config.load import load_project
+from tailrace.errors import ConfigError
+from tailrace.pipeline.deliver import Delivery, DeliverySettings
+from tailrace.pipeline.stopping import Stop
+from tailrace.service.assemble import journal_reader, router, sink_factory
+from tailrace.service.layout import Layout
+from tailrace.service.worker import work
+from tailrace.state.processes import Reporter
+
+
+@click.command()
+@click.argument("pipeline")
+@click.option("--once", is_flag=True, help="Deliver what the journal holds now, then exit.")
+@click.pass_obj
+def command(directory: Path, pipeline: str, once: bool) -> None:
+    """Deliver PIPELINE's journal to its target, alone, until SIGTERM."""
+    project = load_project(directory)
+    if pipeline not in project.pipelines:
+        raise ConfigError(f"no pipeline is named {pipeline!r}", where={"file": "tailrace.yml"})
+    layout = Layout(directory.resolve())
+    source = project.pipelines[pipeline].source
+
+    def body(reporter: Reporter, stop: Stop) -> None:
+        with closing(journal_reader(layout, source, pipeline, stop)) as journal:
+            Delivery(
+                DeliverySettings(
+                    pipeline, source, project.pipelines[pipeline].target, layout.hints(source)
+                ),
+                journal,
+                router(project, pipeline),
+                sink_factory(project, pipeline, journal),
+                reporter,
+                stop,
+                once=once,
+            ).run()
+
+    work(layout, "deliver", pipeline, body)

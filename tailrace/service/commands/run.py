@@ -1,0 +1,59 @@
+"""`tailrace run`: everything this project declares, supervised."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import click
+
+from config.load import load_project
+from tailrace.pipeline.stopping import Stop
+from tailrace.service.health import Expected, Health
+from tailrace.service.layout import Layout
+from tailrace.service.logs import set_up_logs
+from tailrace.service.supervisor import Child, Supervisor
+from tailrace.service.web import serve
+from tailrace.state.processes import read_reports
+
+
+@click.command()
+@click.option(
+    "--listen",
+    default="127.0.0.1:8470",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Where /metrics, /livez and /readyz are served.",
+)
+@click.pass_obj
+def command(directory: Path, listen: str) -> None:
+    """Run every source and pipeline of the project until SIGTERM or Ctrl-C."""
+    project = load_project(directory)
+    layout = Layout(directory.resolve())
+    set_up_logs("run")
+    shutil.rmtree(layout.metrics, ignore_errors=True)
+    shutil.rmtree(layout.run, ignore_errors=True)
+    layout.metrics.mkdir(parents=True)
+    layout.run.mkdir(parents=True)
+    used = {pipeline.source for pipeline in project.pipelines.values()}
+    expected = [
+        Expected("capture", name, project.sources[name].retain_max) for name in sorted(used)
+    ] + [Expected("deliver", name) for name in project.pipelines]
+    stop = Stop()
+    stop.listen()
+    health = Health(expected)
+    host, _, port = listen.rpartition(":")
+    if not port.isdigit():
+        raise click.BadParameter("expected HOST:PORT", param_hint="--listen")
+    web = serve(
+        host.strip("[]"),
+        int(port),
+        layout.metrics,
+        lambda: health.problems(read_reports(layout.run)),
+    )
+    children = [Child(process.role, process.name) for process in expected]
+    try:
+        code = Supervisor(layout.project, children, layout.run, layout.metrics, stop).run()
+    finally:
+        web.shutdown()
+    raise SystemExit(code)

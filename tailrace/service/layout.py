@@ -1,0 +1,37 @@
+"""Where a project keeps what it makes: everything below ``<project>/.tailrace``.
+
+    .tailrace/journal/<source>/   the journal, and readers' hints
+    .tailrace/run/                what each process last said of itself
+    .tailrace/metrics/            the processes' metrics, while they run
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    project: Path
+
+    @property
+    def root(self) -> Path:
+        return self.project / ".tailrace"
+
+    @property
+    def run(self) -> Path:
+        return self.root / "run"
+
+    @property
+    def metrics(self) -> Path:
+        return self.root / "metrics"
+
+    def journal(self, source: str) -> Path:
+        return self.root / "journal" / source
+
+    def journal_file(self, source: str) -> Path:
+        return self.journal(source) / "journal.db"
+
+    def hints(self, source: str) -> Path:
+        return self.journal(source) / "hints"
