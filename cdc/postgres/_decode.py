@@ -33,7 +33,7 @@ except ModuleNotFoundError:
 from tailrace.errors import DecodeError
 
 if cython.compiled:
-    from cython.cimports.libc.string import memcpy, memset
+    from cython.cimports.libc.string import memcpy
 
 COMPILED = cython.compiled
 
@@ -406,9 +406,7 @@ class Table:
 
 
 @cython.cfunc
-def _text_until_zero(
-    p: cython.p_uchar, at: cython.Py_ssize_t, end: cython.Py_ssize_t
-) -> tuple:
+def _text_until_zero(p: cython.p_uchar, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> tuple:
     """(text, position after its zero byte)."""
     stop: cython.Py_ssize_t = at
     while stop < end and p[stop] != 0:
@@ -604,9 +602,7 @@ class Decoder:
         return True
 
     @cython.cfunc
-    def begin(
-        self, p: cython.p_uchar, at: cython.Py_ssize_t, end: cython.Py_ssize_t
-    ) -> cython.int:
+    def begin(self, p: cython.p_uchar, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.int:
         if end - at != 20 or self.in_transaction:
             raise DecodeError("a Begin out of place")
         self.lsn = _u64(p, at)
@@ -634,9 +630,7 @@ class Decoder:
         if not self.in_transaction:
             raise DecodeError("a change outside a transaction")
         if not self.listed:
-            self.transactions.append(
-                (self._rows, self.lsn, self.commit_us, self.xid, self.origin)
-            )
+            self.transactions.append((self._rows, self.lsn, self.commit_us, self.xid, self.origin))
             self.listed = self.started = True
         self._rows += 1
         return self._rows - 1

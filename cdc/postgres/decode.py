@@ -19,6 +19,7 @@ import pyarrow as pa
 from cdc.changes import READ, TRANSACTIONS, ChangeSet, TableChanges
 from cdc.postgres.lsn import format_lsn
 from cdc.schema import Identity, TableName, TableSchema
+from tailrace.errors import DecodeError
 
 
 def _uncompiled() -> ModuleType:
@@ -102,6 +103,8 @@ class PgoutputDecoder:
         columns: list[tuple[str, int, int, bool]],
         types: dict[int, tuple[str, str]],
     ) -> tuple[TableSchema, tuple[int, ...]] | None:
+        if identity not in _IDENTITIES:
+            raise DecodeError(f"unknown replica identity {identity!r}", where={"table": name})
         described = self._describe(
             Relation(
                 oid,
@@ -261,10 +264,7 @@ def _transactions(rows: list[tuple[int, int, int, int, str | None]]) -> pa.Recor
 def _batch(rows: list[tuple[Any, ...]]) -> pa.RecordBatch:
     columns = zip(*rows, strict=True) if rows else ((),) * len(TRANSACTIONS)
     return pa.RecordBatch.from_arrays(
-        [
-            pa.array(column, field.type)
-            for column, field in zip(columns, TRANSACTIONS, strict=True)
-        ],
+        [pa.array(column, field.type) for column, field in zip(columns, TRANSACTIONS, strict=True)],
         schema=TRANSACTIONS,
     )
 

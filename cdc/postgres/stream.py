@@ -126,9 +126,7 @@ class LibpqTransport:
                     break
                 if size < 0:
                     self._raise_end()
-                filled = self._fill(
-                    into, filled, b"d" + struct.pack(">I", size + 4) + bytes(data)
-                )
+                filled = self._fill(into, filled, b"d" + struct.pack(">I", size + 4) + bytes(data))
                 if self._left or filled == len(into):
                     self.pending = True
                     break

@@ -20,7 +20,7 @@ import numpy as np
 
 from cdc.changes import ChangeSet
 from cdc.protocol import Source, SourceState, Stream
-from tailrace.errors import ContinuityError, TailraceError
+from tailrace.errors import ContinuityError
 from tailrace.failpoints import failpoint
 from tailrace.journal.hints import read_hints
 from tailrace.journal.protocol import JournalWriter
@@ -121,9 +121,7 @@ class Capture:
                         rows_estimated=progress.rows_estimated,
                     )
                 if changes.complete:
-                    log.info(
-                        "table copied", extra={"table": progress.table, "rows": progress.rows}
-                    )
+                    log.info("table copied", extra={"table": progress.table, "rows": progress.rows})
                 if self._stop:
                     return
             self._journal.append(position=snapshot.position, facts={SNAPSHOT: "done"})
@@ -224,5 +222,3 @@ def _counted(changes: ChangeSet) -> Iterator[tuple[str, str, int]]:
         counts = np.bincount(table.op.to_numpy())
         for operation in np.flatnonzero(counts):
             yield str(table.schema.table), chr(operation), int(counts[operation])
-
-

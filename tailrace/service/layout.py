@@ -1,8 +1,8 @@
 """Where a project keeps what it makes: everything below ``<project>/.tailrace``.
 
-    .tailrace/journal/<source>/   the journal, and readers' hints
-    .tailrace/run/                what each process last said of itself
-    .tailrace/metrics/            the processes' metrics, while they run
+.tailrace/journal/<source>/   the journal, and readers' hints
+.tailrace/run/                what each process last said of itself
+.tailrace/metrics/            the processes' metrics, while they run
 """
 
 from __future__ import annotations

@@ -17,9 +17,7 @@ from tailrace.state.processes import Reporter, Role
 log = logging.getLogger("tailrace.worker")
 
 
-def work(
-    layout: Layout, role: Role, name: str, body: Callable[[Reporter, Stop], None]
-) -> None:
+def work(layout: Layout, role: Role, name: str, body: Callable[[Reporter, Stop], None]) -> None:
     """Run `body` until it ends or SIGTERM asks it to; report and log what stops it.
 
     Errors: those of `body`, after they were reported.

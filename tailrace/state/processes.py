@@ -49,9 +49,7 @@ class Reporter:
         self._path = directory / f"{role}-{name}.json"
         self.report = Report(role, name, os.getpid(), since_s=time.time())
 
-    def say(
-        self, state: State, *, error: BaseException | None = None, **facts: object
-    ) -> None:
+    def say(self, state: State, *, error: BaseException | None = None, **facts: object) -> None:
         report = self.report
         now = time.time()
         if state != report.state:

@@ -6,8 +6,8 @@ from contextlib import closing
 from pathlib import Path
 
 import click
-
 from config.load import load_project
+
 from tailrace.errors import ConfigError
 from tailrace.pipeline.deliver import Delivery, DeliverySettings
 from tailrace.pipeline.stopping import Stop

@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 
 import click
-
 from config.load import load_project
+
 from tailrace.pipeline.stopping import Stop
 from tailrace.service.health import Expected, Health
 from tailrace.service.layout import Layout

@@ -1,0 +1,142 @@
+"""``make bench``: prints a table, then one line of JSON, and keeps it under bench/results/.
+
+BENCH_ROWS (default 1,000,000) rows in one transaction; BENCH_RSS=1 also measures memory at one
+and five times as many rows, which takes minutes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psycopg
+
+from bench import latency, work
+from bench.contestants import Done, Limit, Native, Tailrace
+from tailrace.service.localpg import LocalPostgres
+
+RESULTS = Path(__file__).with_name("results")
+SMALL_TRANSACTIONS = 20_000
+LATENCY_S = 10.0
+
+
+class Source:
+    """The source's connection, which does the work and marks its end."""
+
+    def __init__(self, server: LocalPostgres) -> None:
+        self.server = server
+        server.execute("create database bench")
+        self.connection = psycopg.connect(server.url("bench"), autocommit=True)
+        self.connection.execute(work.CREATE.encode())
+        self.connection.execute("create publication bench for table bench.wide, bench.done")
+        self.connection.execute("set synchronous_commit = off")  # the writer's time is not ours
+        self._number = 0
+
+    def do(self, sql: str) -> Done:
+        self._number += 1
+        self.connection.execute(sql.encode())
+        self.connection.execute("insert into bench.done values (%s)", (self._number,))
+        row = self.connection.execute("select pg_switch_wal(), pg_current_wal_lsn()").fetchone()
+        assert row is not None
+        return Done(self._number, row[0])
+
+
+def main() -> None:
+    rows = int(os.environ.get("BENCH_ROWS", "1000000"))
+    figures: dict[str, float | int | None] = {"rows": rows}
+    with tempfile.TemporaryDirectory(prefix="tailrace-bench-") as scratch:
+        os.chmod(scratch, 0o755)
+        directory = Path(scratch)
+        settings = {"max_wal_size": "8GB", "checkpoint_timeout": "30min"}
+        with (
+            LocalPostgres.start(directory / "source", settings=settings) as source_server,
+            LocalPostgres.start(directory / "target", settings=settings) as target_server,
+        ):
+            source = Source(source_server)
+            limit = Limit(source_server)
+            native = Native(source_server, target_server)
+            ours = Tailrace(source_server, target_server, directory / "project")
+            ours.drain(source.do("select 1"))  # the first start: slot, empty snapshot
+            side_by_side(source, limit, native, ours, rows, figures)
+            measure_latency(source, ours, rows, figures)
+            if os.environ.get("BENCH_RSS") == "1":
+                measure_memory(source, ours, rows, figures)
+    line = json.dumps(figures)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{time.strftime('%Y%m%dT%H%M%S')}.json").write_text(line + "\n")
+    print(line)
+
+
+def side_by_side(
+    source: Source,
+    limit: Limit,
+    native: Native,
+    ours: Tailrace,
+    rows: int,
+    figures: dict[str, float | int | None],
+) -> None:
+    pieces = [
+        ("insert", work.insert(1, rows)),
+        ("update", work.update(rows // 2)),
+        ("small_tx", work.small_transactions(10 * rows, SMALL_TRANSACTIONS)),
+    ]
+    print(f"{'seconds':12}" + "".join(f"{who.name:>16}" for who in (limit, native, ours)))
+    for name, sql in pieces:
+        done = source.do(sql)
+        at_limit, natively, we = (who.drain(done) for who in (limit, native, ours))
+        print(f"{name:12}{at_limit:16.2f}{natively:16.2f}{we:16.2f}", flush=True)
+        figures[f"{name}_vs_native"] = round(natively / we, 3)
+        if name == "insert":
+            figures["insert_vs_limit"] = round(at_limit / we, 3)
+            figures["cpu_us_per_row"] = round(ours.usage.cpu_s / rows * 1e6, 2)
+            figures["rss_mb_1m"] = figures["rss_mb_5m"] = None
+        compare(native, ours)
+
+
+def compare(native: Native, ours: Tailrace) -> None:
+    """A fast copy that is wrong is worth nothing: both targets must hold the same."""
+    query = (
+        "select count(*), coalesce(sum(hashtextextended(wide::text, 0)::numeric), 0)"
+        " from bench.wide"
+    )
+    found = []
+    for url in (native.target_url, ours.target_url):
+        with psycopg.connect(url, options="-c timezone=UTC") as connection:
+            found.append(connection.execute(query).fetchone())
+    if found[0] != found[1]:
+        sys.exit(f"the copies differ: native {found[0]}, tailrace {found[1]}")
+
+
+def measure_latency(
+    source: Source, ours: Tailrace, rows: int, figures: dict[str, float | int | None]
+) -> None:
+    first = 20 * rows
+    ours.start()
+    latency.measure(source.server.url("bench"), ours.target_url, first_id=first, seconds=2)
+    took = latency.measure(
+        source.server.url("bench"), ours.target_url, first_id=first + 10_000, seconds=LATENCY_S
+    )
+    ours.stop()
+    figures["latency_p50_ms"] = round(statistics.median(took), 2)
+    figures["latency_p99_ms"] = round(took[int(len(took) * 0.99)], 2)
+    print(f"latency     p50 {figures['latency_p50_ms']} ms, p99 {figures['latency_p99_ms']} ms")
+
+
+def measure_memory(
+    source: Source, ours: Tailrace, rows: int, figures: dict[str, float | int | None]
+) -> None:
+    first = 100 * rows
+    for key, factor in (("rss_mb_1m", 1), ("rss_mb_5m", 5)):
+        ours.drain(source.do(work.insert(first, factor * rows)))
+        first += factor * rows
+        figures[key] = round(ours.usage.rss_bytes / 1e6)
+        print(f"memory      {factor * rows} rows: {figures[key]} MB at the peak", flush=True)
+
+
+if __name__ == "__main__":
+    main()

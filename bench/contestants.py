@@ -1,0 +1,212 @@
+"""Who is measured: the source's own limit, PostgreSQL's native replication, and Tailrace.
+
+Each has its own slot at the source, made before the work is done, so that each drains the same
+log. `drain` returns seconds from its start until the last row is where it belongs: each piece of
+work ends with a row in `bench.done`, which is looked for at the target.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from bench import work
+from tailrace.service.localpg import LocalPostgres
+
+DEADLINE_S = 900
+POLL_S = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The end of a piece of work: the row that marks it, and the source's position after it."""
+
+    number: int
+    lsn: str
+
+
+class Limit:
+    """`pg_recvlogical` into /dev/null: what the source can give at most."""
+
+    name = "pg_recvlogical"
+    slot = "bench_limit"
+
+    def __init__(self, source: LocalPostgres) -> None:
+        self._source = source
+        source.execute(
+            f"select pg_create_logical_replication_slot('{self.slot}', 'pgoutput')", "bench"
+        )
+
+    def drain(self, work_done: Done) -> float:
+        began = time.monotonic()
+        subprocess.run(
+            [
+                str(self._source.bindir / "pg_recvlogical"),
+                *("--dbname", self._source.url("bench"), "--slot", self.slot, "--start"),
+                *("-o", "proto_version=1", "-o", "publication_names=bench"),
+                *("--file", os.devnull, "--endpos", work_done.lsn),
+            ],
+            check=True,
+            timeout=DEADLINE_S,
+        )
+        return time.monotonic() - began
+
+
+class Native:
+    """A subscription: PostgreSQL's own logical replication."""
+
+    name = "subscription"
+
+    def __init__(self, source: LocalPostgres, target: LocalPostgres) -> None:
+        self._target = target
+        target.execute("create database bench_native")
+        self._connection = psycopg.connect(target.url("bench_native"), autocommit=True)
+        self._connection.execute(work.CREATE.encode())
+        source.execute(
+            "select pg_create_logical_replication_slot('bench_native', 'pgoutput')", "bench"
+        )
+        self._connection.execute(
+            f"create subscription bench_native connection '{source.url('bench')}' publication bench"
+            " with (create_slot = false, slot_name = bench_native, enabled = false,"
+            " copy_data = false)".encode()
+        )
+
+    def start(self) -> None:
+        self._connection.execute("alter subscription bench_native enable")
+
+    def stop(self) -> None:
+        self._connection.execute("alter subscription bench_native disable")
+
+    def done(self) -> int:
+        return _done(self._connection)
+
+    def drain(self, work_done: Done) -> float:
+        began = time.monotonic()
+        self.start()
+        _wait_until(self.done, work_done.number)
+        elapsed = time.monotonic() - began
+        self.stop()
+        return elapsed
+
+    @property
+    def target_url(self) -> str:
+        return self._target.url("bench_native")
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """CPU seconds and peak resident bytes of all our processes together."""
+
+    cpu_s: float
+    rss_bytes: int
+
+
+class Tailrace:
+    """The whole line: supervisor, capture and delivery, started anew for each drain."""
+
+    name = "tailrace"
+
+    def __init__(self, source: LocalPostgres, target: LocalPostgres, directory: Path) -> None:
+        self._target = target
+        self._directory = directory
+        target.execute("create database bench_tailrace")
+        directory.mkdir()
+        (directory / "tailrace.yml").write_text(
+            f"""version: 1
+project: bench
+sources:
+  erp: {{type: postgres, url: "{source.url("bench")}", tables: [bench.*], publication: bench}}
+targets:
+  hub: {{type: postgres, url: "{self.target_url}"}}
+pipelines:
+  line:
+    source: erp
+    target: hub
+    replicate:
+      - {{tables: [bench.*], into: "{{schema}}.{{table}}"}}
+"""
+        )
+        self._connection = psycopg.connect(self.target_url, autocommit=True)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.usage = Usage(0, 0)
+
+    @property
+    def target_url(self) -> str:
+        return self._target.url("bench_tailrace")
+
+    def start(self) -> None:
+        log = (self._directory / "log").open("ab")
+        self._process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "tailrace.service", "--project", str(self._directory)),
+                *("run", "--listen", "127.0.0.1:0"),
+            ],
+            stderr=log,
+        )
+
+    def stop(self) -> None:
+        """End all our processes; `usage` then says what they took."""
+        process = self._process
+        assert process is not None
+        rss = sum(_peak_rss_bytes(pid) for pid in (process.pid, *_children(process.pid)))
+        process.send_signal(signal.SIGTERM)
+        _, status, rusage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        self.usage = Usage(rusage.ru_utime + rusage.ru_stime, rss)
+        if process.returncode:
+            raise RuntimeError(
+                f"tailrace ended with {process.returncode}: see {self._directory}/log"
+            )
+
+    def done(self) -> int:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            raise RuntimeError(f"tailrace has stopped: see {self._directory}/log")
+        with suppress(psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+            return _done(self._connection)
+        return 0
+
+    def drain(self, work_done: Done) -> float:
+        began = time.monotonic()
+        self.start()
+        _wait_until(self.done, work_done.number)
+        elapsed = time.monotonic() - began
+        self.stop()
+        return elapsed
+
+
+def _done(connection: psycopg.Connection) -> int:
+    row = connection.execute("select coalesce(max(number), 0) from bench.done").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _wait_until(done: Callable[[], int], number: int) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while done() < number:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"work {number} is not done after {DEADLINE_S} s")
+        time.sleep(POLL_S)
+
+
+def _children(pid: int) -> list[int]:
+    found = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        found += [int(child) for child in path.read_text().split()]
+    return found
+
+
+def _peak_rss_bytes(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return 0

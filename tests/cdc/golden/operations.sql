@@ -1,0 +1,21 @@
+create table t (id int primary key, name text, amount numeric(12,2));
+create table pair (a int, b text, note text, primary key (a, b));
+-- stream
+insert into t values (1, 'one', 1.10), (2, null, 'NaN');
+update t set name = 'uno' where id = 1;
+update t set id = 10 where id = 1;
+delete from t where id = 2;
+insert into pair values (1, 'x', ''), (1, E'tab\there', E'line\nbreak');
+update pair set b = 'y' where b = 'x';
+delete from pair;
+begin;
+insert into t values (3, 'three', 3);
+savepoint s;
+insert into t values (4, 'four', 4);
+rollback to s;
+insert into t values (5, 'five', 5);
+commit;
+begin;
+insert into t values (6, 'never', 6);
+rollback;
+truncate t, pair;

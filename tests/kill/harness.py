@@ -1,0 +1,233 @@
+"""Kills capture and delivery at every named failpoint, under load, and counts what became of it.
+
+``make kill KILLS=50`` ends with
+``kill: 50 kills, N operations, 0 lost, 0 doubled, 0 checkpoint regressions``.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psycopg
+
+from tailrace.failpoints import NAMES
+from tailrace.service.localpg import LocalPostgres
+from tests.kill.load import CREATE_SOURCE, CREATE_TARGET, Load
+
+DEADLINE_S = 120
+ALIVE_S = 20
+"""A process whose failpoint is not reached within this time is killed from outside instead."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    kills: dict[str, int] = field(default_factory=dict)
+    operations: int = 0
+    lost: int = 0
+    doubled: int = 0
+    regressions: int = 0
+    different: int = 0
+
+    def line(self) -> str:
+        return (
+            f"kill: {sum(self.kills.values())} kills, {self.operations} operations, "
+            f"{self.lost} lost, {self.doubled} doubled, {self.regressions} checkpoint regressions"
+        )
+
+    @property
+    def clean(self) -> bool:
+        return not (self.lost or self.doubled or self.regressions or self.different)
+
+
+class Worker:
+    """One of our two processes, started again and again with another failpoint armed."""
+
+    def __init__(self, project: Path, role: str, name: str) -> None:
+        self._command = [
+            *(sys.executable, "-m", "tailrace.service", "--project", str(project), role, name)
+        ]
+        self._log = (project / f"{role}.log").open("ab")
+        self.role = role
+        self.armed = ""
+        self.since = 0.0
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, failpoint: str = "", nth: int = 1) -> None:
+        environment = dict(os.environ)
+        if failpoint:
+            environment["TAILRACE_FAILPOINTS"] = f"{failpoint}={nth}"
+        self.armed = failpoint
+        self.since = time.monotonic()
+        self.process = subprocess.Popen(self._command, env=environment, stderr=self._log)
+
+    def end(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self._log.close()
+
+
+class Watch(threading.Thread):
+    """Reads the target's checkpoint all the time: it must never go back."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self._url = url
+        self.ending = threading.Event()
+        self.regressions = 0
+
+    def run(self) -> None:
+        last = 0
+        with psycopg.connect(self._url, autocommit=True) as connection:
+            while not self.ending.wait(0.02):
+                try:
+                    row = connection.execute(
+                        "select journal_offset from tailrace.checkpoint"
+                    ).fetchone()
+                except psycopg.errors.UndefinedTable:
+                    continue
+                if row is not None:
+                    self.regressions += row[0] < last
+                    last = row[0]
+
+
+def torture(kills: int, directory: Path, *, seed: int = 0, version: str = "18") -> Outcome:
+    """Run until `kills` processes died, then let the line drain and count."""
+    outcome = Outcome()
+    with (
+        LocalPostgres.start(directory / "source", version=version) as source,
+        LocalPostgres.start(directory / "target", version=version) as target,
+    ):
+        source.execute(CREATE_SOURCE)
+        target.execute(CREATE_TARGET)
+        project = directory / "project"
+        _write_project(project, source.url(), target.url())
+        load = Load(source.url(), seed=seed)
+        watch = Watch(target.url())
+        workers = [Worker(project, "capture", "erp"), Worker(project, "deliver", "line")]
+        load.start()
+        watch.start()
+        try:
+            _kill(workers, kills, random.Random(seed), outcome)
+            load.stop()
+            _drain(workers, source, target)
+        finally:
+            load.stop()
+            watch.ending.set()
+            watch.join()
+            for worker in workers:
+                worker.end()
+        outcome.operations = load.operations
+        outcome.regressions = watch.regressions
+        _count(source, target, outcome)
+    return outcome
+
+
+def _kill(workers: list[Worker], kills: int, chance: random.Random, outcome: Outcome) -> None:
+    todo = {worker.role: _plan(worker.role, kills, chance) for worker in workers}
+    for worker in workers:
+        worker.start(*todo[worker.role].pop())
+    while sum(outcome.kills.values()) < kills:
+        for worker in workers:
+            assert worker.process is not None
+            if worker.process.poll() is None:
+                if time.monotonic() - worker.since > ALIVE_S:
+                    worker.process.kill()
+                    worker.process.wait()
+                    worker.armed = "from outside"
+                else:
+                    continue
+            if worker.process.returncode != -signal.SIGKILL:
+                raise RuntimeError(
+                    f"{worker.role} ended with {worker.process.returncode}, armed {worker.armed}"
+                )
+            outcome.kills[worker.armed] = outcome.kills.get(worker.armed, 0) + 1
+            worker.start(*todo[worker.role].pop())
+        time.sleep(0.02)
+    for worker in workers:  # what still runs is armed: end it for good
+        assert worker.process is not None
+        worker.process.kill()
+        worker.process.wait()
+
+
+def _plan(role: str, kills: int, chance: random.Random) -> list[tuple[str, int]]:
+    """Every failpoint of the role in turn, reached after a random number of passes."""
+    names = [name for name in NAMES if name.startswith(role)]
+    plan = [(names[i % len(names)], chance.choice((1, 2, 5))) for i in range(kills + len(names))]
+    chance.shuffle(plan)
+    return plan
+
+
+def _drain(workers: list[Worker], source: LocalPostgres, target: LocalPostgres) -> None:
+    marker = 10**15
+    source.execute(f"insert into shop.ledger values ({marker}, -1, 'end')")
+    for worker in workers:
+        worker.start()
+    deadline = time.monotonic() + DEADLINE_S
+    while not target.execute(f"select from shop.ledger where id = {marker}"):
+        for worker in workers:
+            assert worker.process is not None
+            if worker.process.poll() is not None:
+                raise RuntimeError(f"{worker.role} ended with {worker.process.returncode}")
+        if time.monotonic() > deadline:
+            raise TimeoutError("the line did not drain")
+        time.sleep(0.1)
+
+
+def _count(source: LocalPostgres, target: LocalPostgres, outcome: Outcome) -> None:
+    committed = {row[0] for row in source.execute("select id from shop.ledger where lane >= 0")}
+    applied = target.execute("select id, count(*) from applied where id < 1e15 group by id")
+    outcome.lost = len(committed - {row[0] for row in applied})
+    outcome.doubled = sum(row[1] > 1 for row in applied)
+    if len(committed) != outcome.operations:
+        raise AssertionError("the load miscounted its own operations")
+    for table in ("shop.ledger", "shop.account"):
+        query = f"select t::text from {table} t"
+        outcome.different += len(set(source.execute(query)) ^ set(target.execute(query)))
+
+
+def _write_project(project: Path, source: str, target: str) -> None:
+    project.mkdir()
+    (project / "tailrace.yml").write_text(
+        f"""version: 1
+project: kill
+sources:
+  erp: {{type: postgres, url: "{source}", tables: [shop.*], publication: shop}}
+targets:
+  hub: {{type: postgres, url: "{target}"}}
+pipelines:
+  line:
+    source: erp
+    target: hub
+    replicate:
+      - {{tables: [shop.*], into: "{{schema}}.{{table}}"}}
+"""
+    )
+
+
+def main() -> None:
+    kills = int(os.environ.get("KILLS", "50"))
+    with tempfile.TemporaryDirectory(prefix="tailrace-kill-") as scratch:
+        os.chmod(scratch, 0o755)
+        outcome = torture(kills, Path(scratch), seed=int(os.environ.get("KILL_SEED", "0")))
+    for name, count in sorted(outcome.kills.items()):
+        print(f"{name:24}{count:5}")
+    print(outcome.line())
+    sys.exit(0 if outcome.clean else 1)
+
+
+if __name__ == "__main__":
+    main()

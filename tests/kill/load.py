@@ -1,0 +1,115 @@
+"""A source under load, whose every committed operation is written down and can be counted.
+
+`ledger` gets one row an operation and never changes; `account` is updated, deleted, re-inserted
+and renamed by the same transactions. At the target a trigger logs each application of a ledger
+row: idempotent writes would hide a doubled one, a log does not.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+
+import psycopg
+
+CREATE_SOURCE = """
+create schema shop;
+create table shop.ledger (id bigint primary key, lane int not null, note text not null);
+create table shop.account (id text primary key, balance int not null, memo text);
+alter table shop.account alter memo set storage external;
+create publication shop for table shop.ledger, shop.account;
+"""
+
+CREATE_TARGET = """
+create schema shop;
+create table shop.ledger (id bigint primary key, lane int not null, note text not null);
+create table applied (id bigint not null);
+create function log_applied() returns trigger language plpgsql as
+    $$ begin insert into public.applied values (new.id); return null; end $$;
+create trigger applied after insert or update on shop.ledger
+    for each row execute function log_applied();
+"""
+
+
+class Load:
+    """Threads that commit transactions until `stop`."""
+
+    def __init__(self, url: str, *, lanes: int = 2, seed: int = 0) -> None:
+        self._url = url
+        self._lanes = lanes
+        self._seed = seed
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._errors: list[BaseException] = []
+        self.committed = [0] * lanes
+
+    @property
+    def operations(self) -> int:
+        """Ledger rows committed so far."""
+        return sum(self.committed)
+
+    def start(self) -> None:
+        for lane in range(self._lanes):
+            thread = threading.Thread(target=self._run, args=(lane,))
+            thread.start()
+            self._threads.append(thread)
+
+    def stop(self) -> None:
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join()
+        if self._errors:
+            raise self._errors[0]
+
+    def _run(self, lane: int) -> None:
+        chance = random.Random(self._seed * 1000 + lane)
+        number = 0
+        try:
+            with psycopg.connect(self._url) as connection:
+                while not self._stopping.is_set():
+                    size = chance.choice((1, 1, 1, 2, 5, 300))
+                    with connection.transaction(), connection.cursor() as cursor:
+                        for _ in range(size):
+                            number += 1
+                            operate(cursor, chance, lane, number)
+                        aborts = chance.random() < 0.1
+                        if aborts:
+                            raise psycopg.Rollback
+                    if aborts:
+                        number -= size
+                    else:
+                        self.committed[lane] += size
+                    self._stopping.wait(chance.random() * 0.01)
+        except BaseException as error:
+            self._errors.append(error)
+
+
+def operate(
+    cursor: psycopg.Cursor[tuple[object, ...]], chance: random.Random, lane: int, number: int
+) -> None:
+    """One ledger row, and one change of this lane's accounts that belongs to it."""
+    cursor.execute(
+        "insert into shop.ledger values (%s, %s, %s)",
+        (number * 100 + lane, lane, f"operation {number}"),
+    )
+    account = f"{lane}-{chance.randrange(40)}"
+    kind = chance.random()
+    if kind < 0.3:
+        cursor.execute(
+            "insert into shop.account values (%s, %s, %s)"
+            " on conflict (id) do update set balance = excluded.balance",
+            (account, number, "m" * chance.choice((3, 4000))),
+        )
+    elif kind < 0.7:
+        cursor.execute("update shop.account set balance = balance + 1 where id = %s", (account,))
+    elif kind < 0.8:
+        cursor.execute("delete from shop.account where id = %s", (account,))
+    elif kind < 0.95:
+        renamed = f"{lane}-{chance.randrange(40)}"
+        cursor.execute(
+            "update shop.account set id = %s where id = %s"
+            " and not exists (select from shop.account where id = %s)",
+            (renamed, account, renamed),
+        )
+    else:
+        cursor.execute("update shop.account set memo = null where id = %s", (account,))
