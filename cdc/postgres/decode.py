@@ -1,49 +1,25 @@
 """The decoder with types: pgoutput and COPY text in, change sets out. No I/O.
 
-This is the one place that chooses between the compiled `_decode` and its uncompiled source:
-``TAILRACE_PURE=1`` forces the latter.
+The hot parts are `_columns`, `_pgoutput` and `_copyrows`, compiled or not (`tailrace.variants`).
 """
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import sys
 from collections.abc import Callable
-from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from cdc.changes import READ, TRANSACTIONS, ChangeSet, TableChanges
+from cdc.changes import TRANSACTIONS, ChangeSet, TableChanges
 from cdc.postgres.lsn import format_lsn
 from cdc.schema import Identity, TableName, TableSchema
 from tailrace.errors import DecodeError
+from tailrace.variants import load
 
-
-def _uncompiled() -> ModuleType:
-    name = "cdc.postgres._decode_uncompiled"
-    if name not in sys.modules:
-        path = Path(__file__).with_name("_decode.py")
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-    return sys.modules[name]
-
-
-def _choose() -> Any:
-    if os.environ.get("TAILRACE_PURE") == "1":
-        return _uncompiled()
-    from cdc.postgres import _decode
-
-    return _decode
-
-
-_impl = _choose()
-COMPILED: bool = bool(_impl.COMPILED)
+_columns: Any = load("cdc.postgres._columns")  # first, so that the others find this variant
+_pgoutput: Any = load("cdc.postgres._pgoutput")
+_copyrows: Any = load("cdc.postgres._copyrows")
+COMPILED: bool = bool(_columns.COMPILED and _pgoutput.COMPILED and _copyrows.COMPILED)
 
 ROWS_MAX = 32_768
 """Rows of a change set: large enough that per-set costs vanish, small enough that delivery of a
@@ -91,7 +67,7 @@ class PgoutputDecoder:
         bytes_max: int = BYTES_MAX,
     ) -> None:
         self._describe = describe
-        self._core = _impl.Decoder(self._relation, resume, rows_max, bytes_max)
+        self._core = _pgoutput.Decoder(self._relation, resume, rows_max, bytes_max)
         self._part = 0
 
     def _relation(
@@ -182,7 +158,7 @@ class CopyDecoder:
     """COPY text of one table in, change sets of one snapshot transaction out."""
 
     def __init__(self, schema: TableSchema, position: str, taken_us: int) -> None:
-        self._core = _impl.CopyText(schema, len(schema.columns), schema.key_indexes)
+        self._core = _copyrows.CopyText(schema, len(schema.columns), schema.key_indexes)
         self._core.clear()
         self._position = position
         self._taken_us = taken_us
@@ -272,7 +248,6 @@ def _batch(rows: list[tuple[Any, ...]]) -> pa.RecordBatch:
 __all__ = [
     "BYTES_MAX",
     "COMPILED",
-    "READ",
     "ROWS_MAX",
     "CopyDecoder",
     "Describe",

@@ -52,7 +52,17 @@ def prepared(url: str, sql: Path) -> Iterator[int]:
             assert row is not None
             yield parse_lsn(row[0])
         finally:
-            connection.execute("select pg_drop_replication_slot(%s)", (SLOT,))
+            drop_slot(connection, SLOT)
+
+
+def drop_slot(connection: psycopg.Connection, slot: str) -> None:
+    """Drop it once the server has noticed that its reader is gone."""
+    connection.execute(
+        "select pg_terminate_backend(active_pid, 10000) from pg_replication_slots"
+        " where slot_name = %s and active",
+        (slot,),
+    )
+    connection.execute("select pg_drop_replication_slot(%s)", (slot,))
 
 
 def replication_connection(url: str) -> psycopg.Connection:

@@ -1,0 +1,54 @@
+cdef class Text:
+    cdef bytearray data
+    cdef bytearray offsets
+    cdef bytearray valid  # None while there is no NULL
+    cdef unsigned char* p_data
+    cdef int* p_offsets
+    cdef unsigned char* p_valid
+    cdef Py_ssize_t used
+    cdef Py_ssize_t room
+    cdef Py_ssize_t rows
+    cdef Py_ssize_t rows_room
+    cdef Py_ssize_t nulls
+    cdef int reserve_bytes(self, Py_ssize_t size) except -1
+    cdef int reserve_rows(self, Py_ssize_t size) except -1
+    cdef int fill_valid(self, Py_ssize_t start) except -1
+    cdef int put(self, unsigned char* p, Py_ssize_t at, Py_ssize_t size) except -1
+    cdef int end_value(self) except -1
+    cdef int null(self) except -1
+    cdef int null_until(self, Py_ssize_t rows) except -1
+    cdef int repeat_last_of(self, Text other) except -1
+
+
+cdef class Table:
+    cdef object schema
+    cdef list columns
+    cdef frozenset key
+    cdef int width
+    cdef Py_ssize_t rows
+    cdef Py_ssize_t room
+    cdef bytearray ops
+    cdef bytearray seqs
+    cdef unsigned char* p_ops
+    cdef int* p_seqs
+    cdef list old  # of Text or None a column; None while no old tuple came
+    cdef bytearray old_kind
+    cdef dict unsent  # column index -> bytearray, 1 where not sent
+    cdef bint full_row  # the row under construction has its whole old row
+    cdef int reset(self) except -1
+    cdef int begin_row(self, int op, int seq) except -1
+    cdef int no_row_after(self) except -1
+    cdef int mark_unsent(self, int index) except -1
+    cdef Text old_column(self, int index)
+    cdef Py_ssize_t new_tuple(self, unsigned char* p, Py_ssize_t at, Py_ssize_t end) except -1
+    cdef Py_ssize_t old_tuple(
+        self, unsigned char* p, Py_ssize_t at, Py_ssize_t end, bint whole
+    ) except -1
+
+
+cdef unsigned char* bytes_of(bytearray owner)
+cdef int* ints_of(bytearray owner)
+cdef int u16(unsigned char* p, Py_ssize_t at) noexcept
+cdef unsigned int u32(unsigned char* p, Py_ssize_t at) noexcept
+cdef unsigned long long u64(unsigned char* p, Py_ssize_t at) noexcept
+cdef bytearray grown(bytearray owner, Py_ssize_t size)
