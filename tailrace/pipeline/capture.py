@@ -25,6 +25,7 @@ from tailrace.failpoints import failpoint
 from tailrace.journal.hints import read_hints
 from tailrace.journal.protocol import JournalWriter
 from tailrace.pipeline import metrics
+from tailrace.pipeline.facts import SNAPSHOT
 from tailrace.pipeline.retry import RETRIED, Backoff
 from tailrace.pipeline.stopping import Stop
 from tailrace.state.processes import Reporter
@@ -39,9 +40,6 @@ storing is a disk flush."""
 UPKEEP_S = 5.0
 """How often the journal is pruned and the source's state measured."""
 POLL_S = 0.5
-
-SNAPSHOT = "snapshot"
-"""Journal fact: `running` while the first snapshot is being copied, then `done`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,9 @@ from tailrace.failpoints import failpoint
 from tailrace.journal.hints import write_hint
 from tailrace.journal.protocol import Entry, JournalReader
 from tailrace.pipeline import metrics
-from tailrace.pipeline.origin import without_origin
+from tailrace.pipeline.facts import SNAPSHOT
 from tailrace.pipeline.retry import RETRIED, Backoff
+from tailrace.pipeline.selection import without_opening_clear, without_origin
 from tailrace.pipeline.stopping import Stop
 from tailrace.state.processes import Reporter
 from transforms.rows import RowChanges, TargetTable
@@ -57,12 +58,12 @@ class Router(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DeliverySettings:
-    """`hints`: where capture looks up how far each pipeline is."""
+    """`hints`: where capture looks up how far each pipeline is. `keeps_existing`: some target
+    table may hold rows that are not ours, so that nothing may clear it."""
 
     pipeline: str
-    source: str
-    target: str
     hints: Path
+    keeps_existing: bool = False
 
 
 @dataclass(slots=True)
@@ -143,6 +144,10 @@ class Delivery:
     def _follow(self, sink: Sink) -> None:
         waited_since = time.monotonic()
         while not self._stop or self._batch is not None:
+            if self._awaits_snapshot():
+                self._report()
+                self._journal.wait(POLL_S)
+                continue
             entries = self._journal.read(self._cursor, bytes_max=READ_BYTES)
             if entries:
                 waited_since = time.monotonic()
@@ -163,6 +168,10 @@ class Delivery:
                 self._journal.wait(POLL_S)
             if self._progress.due():
                 self._report()
+
+    def _awaits_snapshot(self) -> bool:
+        """Where nothing may be cleared, only a snapshot that will not start over is delivered."""
+        return self._settings.keeps_existing and self._journal.get(SNAPSHOT) != "done"
 
     def _deliver(self, sink: Sink, entries: Sequence[Entry]) -> None:
         """Write entries; commit at the last complete one, so that none waits for a huge one."""
@@ -204,7 +213,12 @@ class Delivery:
 
     def _route(self, sink: Sink, entry: Entry, base: int) -> list[RowChanges]:
         rows: list[RowChanges] = []
-        for table in without_origin(entry.changes, sink.system):
+        for changed in without_origin(entry.changes, sink.system):
+            table: TableChanges | None = changed
+            if self._settings.keeps_existing:
+                table = without_opening_clear(entry.changes, changed)
+            if table is None:
+                continue
             try:
                 version = table.schema.version
                 if version not in self._prepared:
@@ -247,6 +261,7 @@ class Delivery:
         self._reporter.say(
             "streaming" if waiting else "waiting",
             offset=self._checkpoint.offset,
+            cursor=self._cursor,
             position=self._checkpoint.position,
             lag_entries=waiting,
             lag_s=round(lag_s, 3),

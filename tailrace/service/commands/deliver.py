@@ -9,9 +9,9 @@ import click
 from config.load import load_project
 
 from tailrace.errors import ConfigError
-from tailrace.pipeline.deliver import Delivery, DeliverySettings
+from tailrace.pipeline.deliver import Delivery
 from tailrace.pipeline.stopping import Stop
-from tailrace.service.assemble import journal_reader, router, sink_factory
+from tailrace.service.assemble import delivery_settings, journal_reader, router, sink_factory
 from tailrace.service.layout import Layout
 from tailrace.service.worker import work
 from tailrace.state.processes import Reporter
@@ -32,9 +32,7 @@ def command(directory: Path, pipeline: str, once: bool) -> None:
     def body(reporter: Reporter, stop: Stop) -> None:
         with closing(journal_reader(layout, source, pipeline, stop)) as journal:
             Delivery(
-                DeliverySettings(
-                    pipeline, source, project.pipelines[pipeline].target, layout.hints(source)
-                ),
+                delivery_settings(project, layout, pipeline),
                 journal,
                 router(project, pipeline),
                 sink_factory(project, pipeline, journal),

@@ -1,4 +1,4 @@
-"""Breaks loops: a pipeline does not send changes back to the system they came from."""
+"""Which of a change set's rows a pipeline applies: not its own echo, not a clear it must not do."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
-from cdc.changes import ChangeSet, TableChanges
+from cdc.changes import TRUNCATE, ChangeSet, TableChanges
 
 
 def without_origin(changes: ChangeSet, system: str) -> Sequence[TableChanges]:
-    """The tables' changes without the transactions that Tailrace wrote on behalf of `system`."""
+    """The tables' changes without the transactions that Tailrace wrote on behalf of `system`.
+
+    This breaks loops: what came from a system is not sent back to it.
+    """
     origins = changes.transactions.column("origin")
     if origins.null_count == len(origins):
         return changes.tables
@@ -27,6 +30,19 @@ def without_origin(changes: ChangeSet, system: str) -> Sequence[TableChanges]:
         elif keep.any():
             kept.append(_filtered(table, pa.array(keep)))
     return kept
+
+
+def without_opening_clear(changes: ChangeSet, table: TableChanges) -> TableChanges | None:
+    """A snapshot's rows without the TRUNCATE they begin with; None where nothing is left.
+
+    A snapshot's transaction has no transaction id at the source.
+    """
+    snapshot = changes.transactions.num_rows and not changes.transactions.column("xid")[0].is_valid
+    if not snapshot or table.op[0].as_py() != TRUNCATE:
+        return table
+    if table.rows == 1:
+        return None
+    return _filtered(table, pa.array(np.arange(table.rows) > 0))
 
 
 def _filtered(table: TableChanges, keep: pa.BooleanArray) -> TableChanges:
