@@ -1,0 +1,89 @@
+"""Which tables an operator means: ``sales.orders``, ``sales.*``, ``*.kunden_20*``, ``!sales.tmp_*``.
+
+A pattern is ``schema.table``; ``*`` stands for any characters, ``?`` for one. One that begins with
+``!`` takes tables out again, wherever it stands in the list. Names are compared exactly as the
+catalog spells them (an unquoted name in SQL is lower case there). A part that holds a dot or a
+star itself is written in double quotes: ``sales."a.b"``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import translate
+
+from cdc.schema import TableName
+
+_PART = r'(?:"(?:[^"]|"")+"|[^".]+)'
+_SHAPE = re.compile(rf"(!?)({_PART})\.({_PART})")
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """One pattern. `exact` is the table it names where it holds neither ``*`` nor ``?``."""
+
+    text: str
+    excludes: bool
+    exact: TableName | None
+    _schema: re.Pattern[str]
+    _name: re.Pattern[str]
+
+    @classmethod
+    def parse(cls, text: str) -> Pattern:
+        """Errors: ValueError, one sentence, when `text` is not of the shape ``schema.table``."""
+        matched = _SHAPE.fullmatch(text.strip())
+        if matched is None:
+            raise ValueError(f"{text!r} is not a table pattern: expected schema.table or schema.*")
+        bang, schema, name = matched.groups()
+        wild = any(part[0] != '"' and set(part) & set("*?") for part in (schema, name))
+        exact = None if wild else TableName(_unquoted(schema), _unquoted(name))
+        return cls(text.strip(), bool(bang), exact, _regex(schema), _regex(name))
+
+    def matches(self, table: TableName) -> bool:
+        return bool(self._schema.match(table.schema) and self._name.match(table.name))
+
+
+@dataclass(frozen=True, slots=True)
+class Patterns:
+    """A list of patterns: a table is in when one of them matches and none excludes it."""
+
+    included: tuple[Pattern, ...]
+    excluded: tuple[Pattern, ...]
+
+    @classmethod
+    def parse(cls, texts: Iterable[str]) -> Patterns:
+        """Errors: ValueError."""
+        parsed = [Pattern.parse(text) for text in texts]
+        return cls(
+            tuple(pattern for pattern in parsed if not pattern.excludes),
+            tuple(pattern for pattern in parsed if pattern.excludes),
+        )
+
+    def matches(self, table: TableName) -> bool:
+        return self.named_by(table) is not None
+
+    def named_by(self, table: TableName) -> Pattern | None:
+        """The pattern that brings `table` in; one that names it exactly comes first."""
+        if any(pattern.matches(table) for pattern in self.excluded):
+            return None
+        found = [pattern for pattern in self.included if pattern.matches(table)]
+        return min(found, key=lambda pattern: pattern.exact is None, default=None)
+
+    def without_match(self, tables: Sequence[TableName]) -> list[Pattern]:
+        """The including patterns that match none of `tables`."""
+        return [
+            pattern
+            for pattern in self.included
+            if not any(pattern.matches(table) for table in tables)
+        ]
+
+
+def _unquoted(part: str) -> str:
+    return part[1:-1].replace('""', '"') if part[0] == '"' else part
+
+
+def _regex(part: str) -> re.Pattern[str]:
+    if part[0] == '"':
+        return re.compile(re.escape(_unquoted(part)) + r"\Z", re.DOTALL)
+    return re.compile(translate(part.translate(str.maketrans({"[": "[[]"}))))
