@@ -1,4 +1,4 @@
-"""Which tables an operator means: ``sales.orders``, ``sales.*``, ``*.kunden_20*``, ``!sales.tmp_*``.
+"""Which tables an operator means: ``sales.orders``, ``sales.*``, ``*.orders_20*``, ``!sales.tmp_*``
 
 A pattern is ``schema.table``; ``*`` stands for any characters, ``?`` for one. One that begins with
 ``!`` takes tables out again, wherever it stands in the list. Names are compared exactly as the
@@ -86,4 +86,4 @@ def _unquoted(part: str) -> str:
 def _regex(part: str) -> re.Pattern[str]:
     if part[0] == '"':
         return re.compile(re.escape(_unquoted(part)) + r"\Z", re.DOTALL)
-    return re.compile(translate(part.translate(str.maketrans({"[": "[[]"}))))
+    return re.compile(translate(part.replace("[", "[[]")))

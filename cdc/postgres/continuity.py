@@ -1,0 +1,216 @@
+"""Whether the log still joins what the journal holds. A gap is named, never jumped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from cdc.postgres.lsn import format_lsn, parse_lsn
+from cdc.postgres.publication import Publication, read_publication
+from cdc.postgres.session import Connection, translated
+from cdc.postgres.slot import PLUGIN, Slot, read_slot
+from cdc.schema import TableName
+from cdc.sizes import format_bytes
+from tailrace.errors import ContinuityError, SourceUnavailable
+
+START_OVER = "start over with a new snapshot: tailrace remove SOURCE --journal, then tailrace run"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which log a journal's position belongs to: stored beside the journal, compared at each start.
+
+    `members` has the tables that were published one by one (not with their schema, or with all
+    tables) by name, and the object identifier of each membership.
+    """
+
+    system: str
+    timeline: int
+    database: str
+    slot: str
+    publication: str
+    publication_oid: int
+    members: dict[str, int]
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), separators=(",", ":"), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Identity:
+        raw: dict[str, Any] = json.loads(text)
+        return cls(**raw)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """`current`: the log's end now."""
+
+    system: str
+    timeline: int
+    database: str
+    current: int
+
+
+def read_server(connection: Connection) -> Server:
+    """Errors: SourceUnavailable, also where the server is a standby."""
+    with translated("reading the server's identity"):
+        row = connection.execute(
+            "select system_identifier::text, current_database(), pg_is_in_recovery()"
+            " from pg_control_system()"
+        ).fetchone()
+        assert row is not None
+        if row[2]:
+            raise SourceUnavailable("the server is a standby, which is in recovery")
+        log = connection.execute(
+            "select l::text, left(pg_walfile_name(l), 8) from pg_current_wal_lsn() l"
+        ).fetchone()
+    assert log is not None
+    return Server(row[0], int(log[1], 16), row[1], parse_lsn(log[0]))
+
+
+def read_identity(
+    connection: Connection, slot: str, publication: Publication, tables: Iterable[TableName]
+) -> Identity:
+    """To be stored when the slot is made, to capture `tables`."""
+    server = read_server(connection)
+    return Identity(
+        system=server.system,
+        timeline=server.timeline,
+        database=server.database,
+        slot=slot,
+        publication=publication.name,
+        publication_oid=publication.oid,
+        members={
+            str(table): publication.members[table]
+            for table in tables
+            if table in publication.members
+        },
+    )
+
+
+def check_continuity(connection: Connection, stored: Identity, position: str | None) -> None:
+    """Return only if streaming from `position` misses nothing. None: nothing was read yet.
+
+    Errors: ContinuityError; SourceUnavailable, when another process holds the slot.
+    """
+    server = read_server(connection)
+    reached = None if position is None else parse_lsn(position)
+    _check_server(server, stored, reached)
+    slot = read_slot(connection, stored.slot)
+    _check_slot(slot, server, stored, reached)
+    publication = _check_publication(connection, stored)
+    _check_members(connection, publication, stored)
+    if slot is not None and slot.active_pid is not None:
+        raise SourceUnavailable(
+            "another connection uses the slot",
+            where={"slot": slot.name, "pid": slot.active_pid},
+            fix="stop the other process; a broken connection is noticed after wal_sender_timeout",
+        )
+
+
+def _check_server(server: Server, stored: Identity, reached: int | None) -> None:
+    if server.system != stored.system:
+        raise _broken(
+            "the url leads to another server", expected=stored.system, found=server.system
+        )
+    if server.database != stored.database:
+        raise _broken(
+            "the url leads to another database", expected=stored.database, found=server.database
+        )
+    if server.timeline != stored.timeline:
+        raise _broken(
+            "the server is on another timeline: it was restored, or a standby was promoted",
+            expected=stored.timeline,
+            found=server.timeline,
+            position=reached and format_lsn(reached),
+        )
+    if reached is not None and server.current < reached:
+        raise _gap(
+            "the server's log ends before our position: it was restored from an older copy",
+            server.current,
+            reached,
+        )
+
+
+def _check_slot(slot: Slot | None, server: Server, stored: Identity, reached: int | None) -> None:
+    if slot is None:
+        raise _gap("the slot is gone", reached, server.current, slot=stored.slot)
+    if slot.plugin != PLUGIN or slot.database != stored.database or slot.temporary:
+        raise _broken(
+            "the slot is of another kind than the one we made",
+            slot=slot.name,
+            plugin=slot.plugin,
+            database=slot.database,
+        )
+    if slot.two_phase:
+        raise _broken("the slot was altered to send prepared transactions", slot=slot.name)
+    if slot.lost is not None:
+        raise _gap(
+            "the server has given the slot up",
+            reached,
+            server.current,
+            slot=slot.name,
+            reason=slot.lost,
+        )
+    if reached is not None and slot.confirmed is not None and slot.confirmed > reached:
+        raise _gap(
+            "the slot is ahead of us: it was made anew, or advanced or read by someone else",
+            reached,
+            slot.confirmed,
+            slot=slot.name,
+        )
+
+
+def _check_publication(connection: Connection, stored: Identity) -> Publication:
+    """A publication decides at each change whether it is sent: what was committed while it was
+    not there never comes."""
+    name = stored.publication
+    found = read_publication(connection, name)
+    if found is None:
+        raise _broken("the publication is gone", publication=name)
+    if found.oid != stored.publication_oid:
+        raise _broken(
+            "the publication was made anew; changes in between are lost", publication=name
+        )
+    if found.lacking:
+        raise _broken(
+            "the publication was altered; changes since may be lost",
+            publication=name,
+            lacks=", ".join(found.lacking),
+        )
+    return found
+
+
+def _check_members(connection: Connection, found: Publication, stored: Identity) -> None:
+    """The same for each table. One that was dropped altogether has no more changes to lose."""
+    now = {str(table): oid for table, oid in found.members.items()}
+    moved = [table for table, oid in stored.members.items() if now.get(table) != oid]
+    if not moved:
+        return
+    with translated("looking for tables that left the publication"):
+        existing = connection.execute(
+            "select n.nspname || '.' || c.relname from pg_class c"
+            " join pg_namespace n on n.oid = c.relnamespace"
+            " where n.nspname || '.' || c.relname = any(%s) and c.relkind in ('r', 'p')",
+            (moved,),
+        ).fetchall()
+    for (table,) in existing:
+        left = "left and rejoined" if table in now else "left"
+        raise _broken(
+            f"a table has {left} the publication; its changes since are lost",
+            publication=found.name,
+            table=table,
+        )
+
+
+def _gap(what: str, since: int | None, until: int, **where: object) -> ContinuityError:
+    span: dict[str, object] = {"to": format_lsn(until)}
+    if since is not None:
+        span = {"from": format_lsn(since), **span, "gap": format_bytes(abs(until - since))}
+    return _broken(what, **span, **where)
+
+
+def _broken(what: str, **where: object) -> ContinuityError:
+    return ContinuityError(what, where=where, fix=START_OVER)
