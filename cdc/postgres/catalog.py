@@ -164,6 +164,11 @@ def read_tables(
     return _Reader(connection, publication).read(_chosen(connection, patterns))
 
 
+def read_names(connection: Connection) -> list[TableName]:
+    """Every table and view that is not the system's."""
+    return [TableName(row[1], row[2]) for row in connection.execute(_RELATIONS)]
+
+
 def _chosen(connection: Connection, patterns: Patterns) -> list[Any]:
     cursor = connection.execute(_RELATIONS)
     names = [column.name for column in cursor.description or ()]

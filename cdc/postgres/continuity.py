@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from cdc.postgres.catalog import CatalogTable
 from cdc.postgres.lsn import format_lsn, parse_lsn
 from cdc.postgres.publication import Publication, read_publication
 from cdc.postgres.session import Connection, translated
 from cdc.postgres.slot import PLUGIN, Slot, read_slot
-from cdc.schema import TableName
 from cdc.sizes import format_bytes
 from tailrace.errors import ContinuityError, SourceUnavailable
 
@@ -22,8 +22,9 @@ START_OVER = "start over with a new snapshot: tailrace remove SOURCE --journal, 
 class Identity:
     """Which log a journal's position belongs to: stored beside the journal, compared at each start.
 
-    `members` has the tables that were published one by one (not with their schema, or with all
-    tables) by name, and the object identifier of each membership.
+    `tables` are those captured, by name, with their object identifiers. `members` are those of
+    them that are published one by one (not with their schema, nor with all tables), with the
+    object identifier of each membership.
     """
 
     system: str
@@ -32,6 +33,7 @@ class Identity:
     slot: str
     publication: str
     publication_oid: int
+    tables: dict[str, int]
     members: dict[str, int]
 
     def to_json(self) -> str:
@@ -71,7 +73,7 @@ def read_server(connection: Connection) -> Server:
 
 
 def read_identity(
-    connection: Connection, slot: str, publication: Publication, tables: Iterable[TableName]
+    connection: Connection, slot: str, publication: Publication, tables: Iterable[CatalogTable]
 ) -> Identity:
     """To be stored when the slot is made, to capture `tables`."""
     server = read_server(connection)
@@ -82,10 +84,11 @@ def read_identity(
         slot=slot,
         publication=publication.name,
         publication_oid=publication.oid,
+        tables={str(table.name): table.oid for table in tables},
         members={
-            str(table): publication.members[table]
+            str(table.name): publication.members[table.name]
             for table in tables
-            if table in publication.members
+            if table.name in publication.members
         },
     )
 
@@ -101,7 +104,7 @@ def check_continuity(connection: Connection, stored: Identity, position: str | N
     slot = read_slot(connection, stored.slot)
     _check_slot(slot, server, stored, reached)
     publication = _check_publication(connection, stored)
-    _check_members(connection, publication, stored)
+    _check_tables(connection, publication, stored)
     if slot is not None and slot.active_pid is not None:
         raise SourceUnavailable(
             "another connection uses the slot",
@@ -183,26 +186,28 @@ def _check_publication(connection: Connection, stored: Identity) -> Publication:
     return found
 
 
-def _check_members(connection: Connection, found: Publication, stored: Identity) -> None:
+_NOW = """
+select n.nspname || '.' || c.relname, c.oid
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where n.nspname || '.' || c.relname = any(%s) and c.relkind in ('r', 'p')
+"""
+
+
+def _check_tables(connection: Connection, found: Publication, stored: Identity) -> None:
     """The same for each table. One that was dropped altogether has no more changes to lose."""
-    now = {str(table): oid for table, oid in found.members.items()}
-    moved = [table for table, oid in stored.members.items() if now.get(table) != oid]
-    if not moved:
-        return
-    with translated("looking for tables that left the publication"):
-        existing = connection.execute(
-            "select n.nspname || '.' || c.relname from pg_class c"
-            " join pg_namespace n on n.oid = c.relnamespace"
-            " where n.nspname || '.' || c.relname = any(%s) and c.relkind in ('r', 'p')",
-            (moved,),
-        ).fetchall()
-    for (table,) in existing:
-        left = "left and rejoined" if table in now else "left"
-        raise _broken(
-            f"a table has {left} the publication; its changes since are lost",
-            publication=found.name,
-            table=table,
-        )
+    members = {str(table): oid for table, oid in found.members.items()}
+    with translated("looking at the captured tables"):
+        now = connection.execute(_NOW, (list(stored.tables),)).fetchall()
+    for table, oid in now:
+        if oid != stored.tables[table]:
+            raise _broken("a table was dropped and made anew", table=table)
+        if members.get(table) != stored.members.get(table):
+            left = "left and rejoined" if table in members else "left"
+            raise _broken(
+                f"a table has {left} the publication; its changes since are lost",
+                publication=found.name,
+                table=table,
+            )
 
 
 def _gap(what: str, since: int | None, until: int, **where: object) -> ContinuityError:

@@ -70,14 +70,16 @@ def read_publication(connection: Connection, name: str) -> Publication | None:
     return Publication(oid, found, owner, owned, all_tables, via_root, tuple(lacking), members)
 
 
+def listed(table: CatalogTable) -> str:
+    """A table as publications list it: without the children that inherit from it."""
+    return ("ONLY " if table.has_children else "") + quoted(table.name.schema, table.name.name)
+
+
 def create_statement(name: str, tables: Sequence[CatalogTable]) -> str:
-    """Exactly these tables, without the children that inherit from one."""
-    listed = ",\n    ".join(
-        ("ONLY " if table.has_children else "") + quoted(table.name.schema, table.name.name)
-        for table in tables
-    )
+    """Exactly these tables, every operation."""
+    names = ",\n    ".join(listed(table) for table in tables)
     return (
-        f"CREATE PUBLICATION {quoted(name)} FOR TABLE\n    {listed}\n"
+        f"CREATE PUBLICATION {quoted(name)} FOR TABLE\n    {names}\n"
         f"    WITH (publish = '{PUBLISHED}', publish_via_partition_root = true)"
     )
 

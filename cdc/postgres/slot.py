@@ -26,22 +26,29 @@ HEARTBEAT_PREFIX = "tailrace.heartbeat"
 
 @dataclass(frozen=True, slots=True)
 class NewSlot:
-    """`position`: where its stream begins. `snapshot`: the database as it was exactly there; it
-    can be opened while the replication connection stays open and idle."""
+    """A slot that lives as long as the connection that made it, until `keep_slot`.
 
+    `position`: where its stream begins. `snapshot`: the database as it was exactly there; it can
+    be opened while the connection stays open and idle.
+    """
+
+    name: str
     position: str
     snapshot: str
 
 
 def create_slot(replication: Connection, name: str, observer: Connection) -> NewSlot:
-    """Make the slot and export its snapshot. `observer` looks what it waits for, if it does.
+    """Make a temporary slot and export its snapshot. `observer` looks what it waits for, if it
+    does. The slot's own name is `name` with the connection's process.
 
-    Errors: PreflightError where the slot exists or the server allows none; SourceUnavailable.
+    Errors: PreflightError where the server allows none; SourceUnavailable.
     """
     pgconn = replication.pgconn
+    temporary = f"{name[:50]}_{pgconn.backend_pid}"
     # The syntax of PostgreSQL 14, which its successors still take.
     pgconn.send_query(
-        f"CREATE_REPLICATION_SLOT {quoted(name)} LOGICAL {PLUGIN} EXPORT_SNAPSHOT".encode()
+        f"CREATE_REPLICATION_SLOT {quoted(temporary)} TEMPORARY LOGICAL {PLUGIN}"
+        " EXPORT_SNAPSHOT".encode()
     )
     said = time.monotonic()
     while pgconn.is_busy():
@@ -59,19 +66,23 @@ def create_slot(replication: Connection, name: str, observer: Connection) -> New
     if result is None or result.status != pq.ExecStatus.TUPLES_OK:
         raise _refused(name, result)
     values = [(result.get_value(0, column) or b"").decode() for column in range(result.nfields)]
-    return NewSlot(position=values[1], snapshot=values[2])
+    return NewSlot(name=temporary, position=values[1], snapshot=values[2])
+
+
+def keep_slot(connection: Connection, new: NewSlot, name: str) -> None:
+    """Make the slot that stays: `name`, at the same position. Errors: SourceUnavailable."""
+    with translated("making the slot", slot=name):
+        row = connection.execute(
+            "select lsn::text from pg_copy_logical_replication_slot(%s, %s, false)",
+            (new.name, name),
+        ).fetchone()
+    assert row == (new.position,)
 
 
 def _refused(name: str, result: pq.abc.PGresult | None) -> SourceError | PreflightError:
     sqlstate = (result and result.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode()
     message = (result and result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or b"").decode()
     where: dict[str, object] = {"slot": name, "sqlstate": sqlstate or None}
-    if sqlstate == "42710":
-        return PreflightError(
-            "a replication slot of this name exists, and this journal did not make it",
-            where=where,
-            fix="if no other Tailrace uses it: tailrace remove SOURCE; else name another `slot:`",
-        )
     if sqlstate in ("42501", "55000"):  # no privilege; wal_level
         return PreflightError(
             f"no replication slot can be made: {message}",

@@ -7,7 +7,7 @@ same whichever way it came.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from cdc.postgres.catalog import CatalogTable
 from cdc.postgres.session import Connection, connect, literal, quoted, translated
@@ -56,7 +56,7 @@ class SnapshotReader:
         plan = row[0] if isinstance(row[0], list) else json.loads(row[0])
         return int(plan[0]["Plan"]["Plan Rows"])
 
-    def rows(self, table: CatalogTable) -> Iterator[bytearray]:
+    def rows(self, table: CatalogTable) -> Generator[bytearray, None, None]:
         """COPY text of every row, in chunks of whole lines.
 
         The columns are those of `table.schema`, in its order. The table is locked (ACCESS SHARE)
@@ -102,7 +102,7 @@ def _from(table: CatalogTable) -> str:
     return f"FROM {only}{quoted(table.name.schema, table.name.name)}{where}"
 
 
-def _copy_out(connection: Connection, statement: str) -> Iterator[bytearray]:
+def _copy_out(connection: Connection, statement: str) -> Generator[bytearray, None, None]:
     """libpq hands over one row at a time; whole lines, therefore."""
     rows: list[memoryview | bytes | bytearray] = []
     held = 0
