@@ -48,6 +48,9 @@ class JournalWriter(Protocol):
     def get(self, key: str) -> str | None:
         """A fact stored beside the entries (source identity, snapshot state)."""
 
+    def facts(self) -> dict[str, str]:
+        """All of them."""
+
     def append(
         self,
         sets: Iterable[ChangeSet] = (),
@@ -58,18 +61,24 @@ class JournalWriter(Protocol):
         """Store sets, a position without changes, and facts, in one durable step.
 
         Returns the last offset. When it returns the caller may acknowledge the source up to
-        `position`. Errors: JournalFull (nothing was stored), JournalError.
+        `position`. A set of part 0 that follows an incomplete one replaces the incomplete
+        transaction. Errors: JournalFull (nothing was stored), JournalError.
         """
 
     def prune(self, *, checkpoints: Iterable[int], keep_s: float, keep_bytes: int) -> int:
         """Drop entries every reader has applied and that are older or larger than is kept.
 
-        Returns entries dropped. Never past the smallest of `checkpoints`.
+        Returns entries dropped. Never past the smallest of `checkpoints`; without any, nothing.
+        One call does a bounded amount of work and may leave some for the next.
         """
 
     def clear(self) -> None:
-        """Drop every entry and position (a first snapshot that starts over). Offsets go on."""
+        """Drop every entry and position (a first snapshot that starts over). Offsets go on.
 
+        A reader at any earlier offset continues with the first entry that follows.
+        """
+
+    def extent(self) -> Extent: ...
     def close(self) -> None: ...
     def __enter__(self) -> Self: ...
     def __exit__(
@@ -88,12 +97,13 @@ class JournalReader(Protocol):
     def position(self) -> str | None: ...
 
     def get(self, key: str) -> str | None: ...
+    def facts(self) -> dict[str, str]: ...
 
     def read(self, after: int, *, bytes_max: int) -> Sequence[Entry]:
         """The entries following offset `after`, in order, stopping beyond `bytes_max`.
 
         At least one when there is one. Errors: JournalError when entries after `after` were
-        pruned (named), JournalCorrupt.
+        pruned (named), or the journal ends before `after`; JournalCorrupt.
         """
 
     def wait(self, timeout_s: float) -> bool:
