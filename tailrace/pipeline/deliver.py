@@ -128,7 +128,6 @@ class Delivery:
 
     def _open(self, sink: Sink) -> None:
         self._checkpoint = sink.open(self._journal.id)
-        self._prepared.clear()
         self._rewind()
         write_hint(self._settings.hints, self._settings.pipeline, self._checkpoint.offset)
         log.info(
@@ -137,6 +136,7 @@ class Delivery:
         )
 
     def _rewind(self) -> None:
+        self._prepared.clear()
         self._cursor = self._checkpoint.offset
         self._next_part = 0
         self._batch = None

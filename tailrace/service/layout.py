@@ -27,11 +27,3 @@ class Layout:
     def metrics(self) -> Path:
         return self.root / "metrics"
 
-    def journal(self, source: str) -> Path:
-        return self.root / "journal" / source
-
-    def journal_file(self, source: str) -> Path:
-        return self.journal(source) / "journal.db"
-
-    def hints(self, source: str) -> Path:
-        return self.journal(source) / "hints"

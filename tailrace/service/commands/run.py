@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 from pathlib import Path
+from typing import TextIO
 
 import click
 from config.load import load_project
 
+from tailrace.errors import TailraceError
 from tailrace.pipeline.stopping import Stop
 from tailrace.service.health import Expected, Health
 from tailrace.service.layout import Layout
@@ -31,6 +34,8 @@ def command(directory: Path, listen: str) -> None:
     project = load_project(directory)
     layout = Layout(directory.resolve())
     set_up_logs("run")
+    layout.root.mkdir(parents=True, exist_ok=True)
+    lock = _only_one(layout)
     shutil.rmtree(layout.metrics, ignore_errors=True)
     shutil.rmtree(layout.run, ignore_errors=True)
     layout.metrics.mkdir(parents=True)
@@ -56,4 +61,20 @@ def command(directory: Path, listen: str) -> None:
         code = Supervisor(layout.project, children, layout.run, layout.metrics, stop).run()
     finally:
         web.shutdown()
+        lock.close()
     raise SystemExit(code)
+
+
+def _only_one(layout: Layout) -> TextIO:
+    """Held until this process ends. Errors: TailraceError when another `run` holds it."""
+    lock = (layout.root / "run.lock").open("a")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise TailraceError(
+            "another `tailrace run` has this project",
+            where={"project": layout.project},
+            fix="stop it first",
+        ) from None
+    return lock

@@ -1,0 +1,71 @@
+"""What a project declares, assembled from the settings that each adapter declares beside itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping as MappingABC
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from cdc.postgres.settings import PostgresSource
+from sinks.postgres.settings import PostgresTarget
+from transforms.model import Entity, Mapping, Replicate
+
+SOURCES = {"postgres": PostgresSource}
+TARGETS = {"postgres": PostgresTarget}
+"""What is built, by `type`. A new adapter is one line here; with a second one the annotations
+below become unions discriminated by `type`."""
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
+
+
+def _name(text: str) -> str:
+    if not _NAME.fullmatch(text):
+        raise ValueError(
+            "a name begins with a letter and has at most 41 of the characters a-z, 0-9 and _"
+        )
+    return text
+
+
+Name = Annotated[str, AfterValidator(_name)]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Pipeline(Strict):
+    """One source to one target: tables as they are, tables as entities, or both."""
+
+    source: str
+    target: str
+    replicate: tuple[Replicate, ...] = ()
+    mappings: tuple[str, ...] = ()
+
+
+class ProjectFile(Strict):
+    """The file tailrace.yml."""
+
+    version: Literal["1"]
+    project: Name
+    sources: Annotated[dict[Name, PostgresSource], Field(min_length=1)]
+    targets: Annotated[dict[Name, PostgresTarget], Field(min_length=1)]
+    pipelines: Annotated[dict[Name, Pipeline], Field(min_length=1)]
+
+
+class Project(Strict):
+    """A whole project: tailrace.yml with its entities and mappings, by name."""
+
+    project: str
+    sources: MappingABC[str, PostgresSource]
+    targets: MappingABC[str, PostgresTarget]
+    pipelines: MappingABC[str, Pipeline]
+    entities: MappingABC[str, Entity]
+    mappings: MappingABC[str, Mapping]
+
+    def pipeline_mappings(self, name: str) -> list[Mapping]:
+        return [self.mappings[mapping] for mapping in self.pipelines[name].mappings]
+
+    def pipelines_of(self, source: str) -> list[str]:
+        return [name for name, pipeline in self.pipelines.items() if pipeline.source == source]

@@ -1,0 +1,154 @@
+"""The checkpoint row in the target: how far a pipeline is, and who may write.
+
+tailrace.checkpoint   one row a pipeline; its epoch rises with each process that takes over
+tailrace.tables       the tables a pipeline has prepared, so that rows in them are known as ours
+"""
+
+from __future__ import annotations
+
+from psycopg import errors as pg
+
+from sinks.postgres.session import Connection
+from sinks.protocol import Checkpoint
+from tailrace.errors import CheckpointMismatch, Fenced, TargetUnavailable
+
+_CREATE = """
+create schema if not exists tailrace;
+create table if not exists tailrace.checkpoint (
+    pipeline text primary key,
+    epoch bigint not null,
+    journal text not null,
+    journal_offset bigint not null,
+    position text not null,
+    backend_pid integer not null,
+    updated_at timestamptz not null default now()
+);
+create table if not exists tailrace.tables (
+    pipeline text not null,
+    table_schema text not null,
+    table_name text not null,
+    prepared_at timestamptz not null default now(),
+    primary key (pipeline, table_schema, table_name)
+);
+comment on schema tailrace is 'How far each pipeline of Tailrace has written this database'
+"""
+
+_TAKE_OVER_WAIT = "2s"
+"""How long the older process may finish what it holds before its connection is ended."""
+
+_GRANTS = "grant create on database … to the target role, or let its owner run `check --sql`"
+
+
+class CheckpointTable:
+    """One pipeline's row, as one process sees it."""
+
+    def __init__(self, connection: Connection, pipeline: str, epoch: int = 0) -> None:
+        self._connection = connection
+        self._pipeline = pipeline
+        self._epoch = epoch
+
+    def ensure(self) -> None:
+        """Create the two tables where they are absent; a role that may only use them does."""
+        found = self._connection.execute(
+            "select to_regclass('tailrace.checkpoint') is not null"
+            " and to_regclass('tailrace.tables') is not null"
+        ).fetchone()
+        if found == (True,):
+            return
+        try:
+            with self._connection.transaction():
+                self._connection.execute("select pg_advisory_xact_lock(hashtext('tailrace'))")
+                for statement in _CREATE.split(";\n"):
+                    self._connection.execute(statement.encode())
+        except pg.InsufficientPrivilege as error:
+            raise TargetUnavailable(
+                "the target role may not create schema tailrace", fix=_GRANTS
+            ) from error
+
+    def take_over(self, journal: str) -> Checkpoint:
+        """Raise the epoch, so that any older process can no longer commit.
+
+        The older one may hold the row in a long transaction. It is given a moment, then its
+        connection is ended (a role may end its own connections), which rolls it back. A process
+        that comes back after such an end finds the epoch raised and stays out: only one that
+        starts anew takes over. Errors: Fenced, CheckpointMismatch.
+        """
+        row = self._claimed(journal)
+        epoch, known, offset, position = row
+        assert isinstance(epoch, int) and isinstance(offset, int)
+        if known != journal:
+            raise CheckpointMismatch(
+                "the target's checkpoint belongs to another journal",
+                where={"pipeline": self._pipeline, "target_journal": known, "journal": journal},
+                fix="restore the journal it belongs to; or, to copy everything anew, empty the"
+                " target tables and delete the pipeline's rows in tailrace.checkpoint and"
+                " tailrace.tables",
+            )
+        self._epoch = epoch
+        return Checkpoint(journal, offset, str(position))
+
+    def _claimed(self, journal: str) -> tuple[object, ...]:
+        try:
+            return self._claim(journal)
+        except (pg.LockNotAvailable, pg.QueryCanceled):
+            self._connection.execute(
+                "select pg_terminate_backend(backend_pid) from tailrace.checkpoint"
+                " where pipeline = %s and backend_pid in (select pid from pg_stat_activity"
+                " where application_name = %s and pid <> pg_backend_pid())",
+                (self._pipeline, f"tailrace:{self._pipeline}"[:63]),
+            )
+            return self._claim(journal, "30s")
+
+    def _claim(self, journal: str, wait: str = _TAKE_OVER_WAIT) -> tuple[object, ...]:
+        with self._connection.transaction():
+            self._connection.execute("select set_config('lock_timeout', %s, true)", (wait,))
+            row = self._connection.execute(
+                "insert into tailrace.checkpoint as c"
+                " (pipeline, epoch, journal, journal_offset, position, backend_pid)"
+                " values (%s, 1, %s, 0, '', pg_backend_pid())"
+                " on conflict (pipeline) do update"
+                " set epoch = c.epoch + 1, backend_pid = pg_backend_pid()"
+                " where %s in (0, c.epoch)"
+                " returning epoch, journal, journal_offset, position",
+                (self._pipeline, journal, self._epoch),
+            ).fetchone()
+        if row is None:
+            raise self._fenced()
+        return row
+
+    def lock(self) -> None:
+        """Hold the row until the transaction ends. Errors: Fenced."""
+        row = self._connection.execute(
+            "select epoch from tailrace.checkpoint where pipeline = %s for update",
+            (self._pipeline,),
+        ).fetchone()
+        if row != (self._epoch,):
+            raise self._fenced()
+
+    def store(self, checkpoint: Checkpoint) -> None:
+        """Move the row forward, in the open transaction. Errors: Fenced."""
+        moved = self._connection.execute(
+            "update tailrace.checkpoint set journal_offset = %s, position = %s, updated_at = now()"
+            " where pipeline = %s and epoch = %s and journal = %s and journal_offset <= %s",
+            (
+                checkpoint.offset,
+                checkpoint.position,
+                self._pipeline,
+                self._epoch,
+                checkpoint.journal,
+                checkpoint.offset,
+            ),
+        )
+        if moved.rowcount != 1:
+            raise self._fenced()
+
+    @property
+    def epoch(self) -> int:
+        return self._epoch
+
+    def _fenced(self) -> Fenced:
+        return Fenced(
+            "another process has taken this pipeline over",
+            where={"pipeline": self._pipeline, "epoch": self._epoch},
+            fix="let one process run each pipeline; this one has stopped writing",
+        )

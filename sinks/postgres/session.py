@@ -1,0 +1,111 @@
+"""The target's session: pinned settings, and the server's errors in our words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from psycopg import errors as pg
+
+from tailrace.errors import TailraceError, TargetRefused, TargetUnavailable
+
+Connection = psycopg.Connection[tuple[object, ...]]
+
+PINS = {
+    "DateStyle": "ISO",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "lc_monetary": "C",
+    "client_encoding": "UTF8",
+    "standard_conforming_strings": "on",
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "default_transaction_isolation": "read\\ committed",
+    "row_security": "off",
+}
+"""All that the meaning of text depends on, as at the source; and nothing may cut a batch short.
+With row_security off a policy that would hide rows is an error, not a silent filter."""
+
+_SYSTEMIC = (
+    pg.OperationalError,  # connection, shutdown, resources, disk full, lock and deadlock classes
+    pg.InsufficientPrivilege,
+    pg.ReadOnlySqlTransaction,
+    pg.InvalidAuthorizationSpecification,
+    pg.InvalidCatalogName,
+    pg.InternalError,
+)
+"""Not about a row: the same row may well go through once someone has mended the target."""
+
+
+def connect(url: str, pipeline: str) -> Connection:
+    """Errors: TargetUnavailable, without the password."""
+    options = " ".join(f"-c {key}={value}" for key, value in PINS.items())
+    try:
+        return psycopg.connect(
+            url,
+            autocommit=True,
+            options=options,
+            application_name=f"tailrace:{pipeline}"[:63],
+            connect_timeout=10,
+            keepalives_idle=30,
+            keepalives_interval=10,
+            keepalives_count=3,
+            tcp_user_timeout=60_000,
+            prepare_threshold=2,
+        )
+    except psycopg.ProgrammingError as error:
+        raise TargetUnavailable("the target's url is not one PostgreSQL understands") from error
+    except psycopg.Error as error:
+        raise TargetUnavailable(
+            f"cannot connect to the target: {_first_line(error)}",
+            fix="see that the server runs and takes this role, database and password",
+        ) from None
+
+
+@contextmanager
+def translated(doing: str, **where: object) -> Iterator[None]:
+    """The server's errors as ours. Its DETAIL and CONTEXT hold values, so they are left out.
+
+    Errors: TargetUnavailable for what is not about a row; TargetRefused for what is.
+    """
+    try:
+        yield
+    except pg.Error as error:
+        raise translate(error, doing, where) from None
+
+
+def translate(error: psycopg.Error, doing: str, where: dict[str, object]) -> TailraceError:
+    sqlstate = error.sqlstate
+    place = {**where, "sqlstate": sqlstate, "column": _column(error)}
+    if error.diag.constraint_name:
+        place["constraint"] = error.diag.constraint_name
+    if isinstance(error, _SYSTEMIC) or sqlstate is None:
+        return TargetUnavailable(f"{doing}: {_message(error)}", where=place)
+    return TargetRefused(f"{doing}: {_message(error)}", where=place)
+
+
+def _message(error: psycopg.Error) -> str:
+    """The server's sentence without the values it quotes."""
+    text = error.diag.message_primary or _first_line(error)
+    if error.sqlstate and error.sqlstate[:2] in ("22", "23"):
+        text = re.sub(r'(: ")[^"]*"?.*', r": (value not shown)", text, count=1)
+    return text
+
+
+def _column(error: psycopg.Error) -> str | None:
+    if error.diag.column_name:
+        return error.diag.column_name
+    # COPY names the column in CONTEXT: `COPY stage, line 3, column amount: "x"`.
+    matched = re.search(
+        r"^COPY .*?, line \d+, column (.*?)(?:: |$)", error.diag.context or "", re.M
+    )
+    return matched[1] if matched else None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
