@@ -3,8 +3,9 @@ small entries themselves.
 
 `entries.payload` holds a small payload, compressed (LZ4 block); a large one lies in a segment
 file at `start`. `bytes` is its size uncompressed. `stored_before` sums what all earlier entries
-take on disk, so that the bytes held are a subtraction. `state` is one row: the journal's identity, a position without changes (valid while no complete entry
-follows `position_offset`), and the highest offset that was pruned.
+take on disk, so that the bytes held are a subtraction. `state` is one row: the journal's
+identity, a position without changes (valid while no complete entry follows `position_offset`),
+and the highest offset that was pruned.
 """
 
 from __future__ import annotations

@@ -39,10 +39,14 @@ class SqliteReader:
         self._segments = SegmentReader(self._paths.segments)
         with storage_errors(path):
             self._db = index.open_existing(path)
-            self._inode = path.stat().st_ino
-            (self._id,) = self._db.execute("SELECT id FROM state").fetchone()
-            self._seen = self._data_version()
-            self._sleeper = Sleeper(self._paths.wake, name)
+            try:
+                self._inode = path.stat().st_ino
+                (self._id,) = self._db.execute("SELECT id FROM state").fetchone()
+                self._seen = self._data_version()
+                self._sleeper = Sleeper(self._paths.wake, name)
+            except BaseException:
+                self._db.close()
+                raise
 
     @property
     def id(self) -> str:

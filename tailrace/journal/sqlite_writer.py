@@ -277,14 +277,12 @@ class SqliteWriter:
                 db.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", facts.items())
 
     def _insert_schemas(self, rows: list[_Row]) -> None:
-        for row in rows:
-            for table in row.changes.tables:
-                schema = table.schema
-                if schema.version not in self._schemas:
-                    self._db.execute(
-                        "INSERT OR IGNORE INTO schemas VALUES (?, ?)",
-                        (schema.version, schema.to_json()),
-                    )
+        tables = (table for row in rows for table in row.changes.tables)
+        schemas = {table.schema.version: table.schema for table in tables}
+        for version in schemas.keys() - self._schemas:
+            self._db.execute(
+                "INSERT OR IGNORE INTO schemas VALUES (?, ?)", (version, schemas[version].to_json())
+            )
 
     def _cuts(self, rows: list[_Row]) -> bool:
         """Whether these begin a transaction anew whose earlier attempt is stored in part."""

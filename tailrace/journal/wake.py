@@ -14,6 +14,7 @@ import secrets
 import select
 import stat
 import time
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -72,10 +73,8 @@ class Bell:
 
     def ring(self) -> None:
         """Wake every reader that is alive. Never blocks, never fails."""
-        try:
+        with suppress(OSError):
             self._look_for_readers()
-        except OSError:
-            pass
         for name, fd in list(self._readers.items()):
             try:
                 os.write(fd, b"\n")

@@ -185,8 +185,9 @@ def test_a_sound_payload_in_the_wrong_place_is_refused() -> None:
 
 def test_a_schema_that_is_missing() -> None:
     payload = encode(change_set())
+    schemas: dict[str, TableSchema] = {}
     with pytest.raises(JournalCorrupt):
-        decode(payload.joined(), {}.__getitem__, payload.checksum)
+        decode(payload.joined(), schemas.__getitem__, payload.checksum)
 
 
 @pytest.mark.parametrize(
