@@ -69,6 +69,9 @@ class Worker:
         self.since = time.monotonic()
         self.process = subprocess.Popen(self._command, env=environment, stderr=self._log)
 
+    def last_lines(self) -> list[str]:
+        return Path(self._log.name).read_text(errors="replace").splitlines()[-15:]
+
     def end(self) -> None:
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
@@ -124,6 +127,10 @@ def torture(kills: int, directory: Path, *, seed: int = 0, version: str = "18") 
             _kill(workers, kills, random.Random(seed), outcome)
             load.stop()
             _drain(workers, source, target)
+        except BaseException:
+            for worker in workers:
+                print(f"--- {worker.role}:", *worker.last_lines(), sep="\n", file=sys.stderr)
+            raise
         finally:
             load.stop()
             watch.ending.set()
@@ -177,7 +184,7 @@ def _drain(workers: list[Worker], source: LocalPostgres, target: LocalPostgres) 
     for worker in workers:
         worker.start()
     deadline = time.monotonic() + DEADLINE_S
-    while not target.execute(f"select from shop.ledger where id = {marker}"):
+    while not target.execute(f"select 1 from shop.ledger where id = {marker}"):
         for worker in workers:
             assert worker.process is not None
             if worker.process.poll() is not None:

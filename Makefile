@@ -1,0 +1,64 @@
+# Everything runs in .venv, made on first use from PyPI with the pinned versions of requirements.lock.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+KILLS ?= 50
+
+SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
+AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo yes || { sudo -n true 2>/dev/null && echo yes; })
+
+COMPILED_SOURCES := $(wildcard cdc/postgres/_*.py cdc/postgres/_*.pxd sinks/postgres/_*.py)
+
+.PHONY: help demo test check bench kill clean postgres
+
+help:
+	@echo "make demo    a legacy ERP replicated into a hub under load (DEMO_SECONDS=20 ends by itself)"
+	@echo "make test    every test, on PostgreSQL 18 and the system's PostgreSQL"
+	@echo "make check   ruff, mypy --strict, import-linter"
+	@echo "make bench   side by side with PostgreSQL's own replication (BENCH_ROWS, BENCH_RSS=1)"
+	@echo "make kill    kill both processes KILLS=50 times under load and count"
+	@echo "make clean   remove .venv and everything built"
+
+demo: $(VENV)/ready
+	@$(BIN)/tailrace demo
+
+test: $(VENV)/ready postgres
+	@$(BIN)/python -m pytest -q
+
+check: $(VENV)/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/ready
+	@$(BIN)/python -m bench
+
+kill: $(VENV)/ready
+	@KILLS=$(KILLS) $(BIN)/python -m tests.kill.harness
+
+# The tests also run on the PostgreSQL of the system (14 or newer).
+postgres:
+	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || { \
+	  if [ -n "$(AS_ROOT)" ]; then $(SUDO) apt-get update -q && $(SUDO) apt-get install -q -y postgresql; \
+	  else echo "The tests need a PostgreSQL server of the system: apt install postgresql" >&2; exit 1; fi; }
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  if [ -n "$(AS_ROOT)" ]; then $(SUDO) apt-get update -q && $(SUDO) apt-get install -q -y python3-venv python3-dev; \
+	  else echo "Python lacks venv and pip: apt install python3-venv python3-dev" >&2; exit 1; fi; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/ready: pyproject.toml setup.py requirements.lock $(COMPILED_SOURCES) | $(VENV)/bin/python
+	@echo "Installing into $(VENV) (the first time takes a minute)"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c requirements.lock -e '.[demo,dev]'
+	@$(BIN)/python -c 'import sys; \
+	  from cdc.postgres.decode import COMPILED as d; from sinks.postgres.copytext import COMPILED as e; \
+	  sys.exit(None if d and e else "note: running uncompiled, which is slow; install gcc and python3-dev, then make clean")' \
+	  || true
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .hypothesis
+	rm -f cdc/postgres/_*.c cdc/postgres/*.so sinks/postgres/_*.c sinks/postgres/*.so
