@@ -24,9 +24,24 @@ def test_the_last_hint_counts(tmp_path: Path) -> None:
 def test_a_damaged_hint_counts_as_nothing(tmp_path: Path) -> None:
     write_hint(tmp_path, "p", 123)
     (file,) = tmp_path.iterdir()
-    for damaged in (b"", b"12", b"-1\n", b"\0\0\0\0", b"12 3\n", "²\n".encode()):
+    whole = file.read_bytes()
+    for damaged in (b"", whole[:-1], whole + b"\n", bytes(len(whole)), whole.replace(b"1", b"-")):
         file.write_bytes(damaged)
         assert read_hints(tmp_path, ["p"]) == {"p": 0}
+
+
+def test_a_hint_caught_half_written_is_never_ahead(tmp_path: Path) -> None:
+    """Half of 199 and half of 200 must not be read as 299."""
+    write_hint(tmp_path, "p", 199)
+    (file,) = tmp_path.iterdir()
+    old = file.read_bytes()
+    write_hint(tmp_path, "p", 200)
+    new = file.read_bytes()
+    for size in range(len(new) + 1):
+        for torn in (new[:size] + old[size:], old[:size] + new[size:]):
+            file.write_bytes(torn)
+            expected = {old: 199, new: 200}.get(torn, 0)
+            assert read_hints(tmp_path, ["p"]) == {"p": expected}
 
 
 def test_hints_of_an_earlier_journal_are_forgotten(tmp_path: Path) -> None:
