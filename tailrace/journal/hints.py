@@ -5,7 +5,7 @@ behind but never ahead; it needs no flush to disk, and one that is missing or un
 as 0, so that nothing is pruned.
 
 A file holds the offset twice, in fixed width, and is overwritten in place by one call: a reader
-that catches half of it sees two numbers that differ. (Replacing a file by renaming costs 40 times
+that catches half of it sees two numbers that differ. (Replacing a file by renaming costs many times
 as much on ext4, which flushes the new one; and this happens at every commit of a target.)
 """
 
