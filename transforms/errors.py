@@ -1,0 +1,97 @@
+"""Errors of mappings: what an operator wrote, and rows that a mapping cannot turn.
+
+    ConfigError
+    └── MappingError          a mapping that cannot work; `loc` is where in its document
+        └── ExpressionError   an expression of it, shown with the offending part underlined
+    TransformError
+    └── RowError              a row in flight; `seq` is its place in its change set
+
+Values of rows are never in them.
+"""
+
+from __future__ import annotations
+
+import re
+
+from tailrace.errors import ConfigError, TransformError
+
+Loc = tuple[str | int, ...]
+"""Path into a document, as pydantic spells it: ``("rows", 0, "fields", "name")``."""
+
+_SHOWN_CHARS_MAX = 100
+
+
+class MappingError(ConfigError):
+    """`loc` is the path in the mapping's (or entity's) document; config adds file and line."""
+
+    def __init__(self, what: str, *, mapping: str, loc: Loc = (), fix: str | None = None) -> None:
+        self.mapping = mapping
+        self.loc = loc
+        place = f"mapping {mapping}" + (f", {_place(loc)}" if loc else "")
+        super().__init__(f"{place}: {what}", fix=fix)
+
+
+class ExpressionError(MappingError):
+    """`span` are the first and last character (inclusive) of the part that is wrong."""
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        mapping: str,
+        loc: Loc,
+        expression: str,
+        span: tuple[int, int] | None = None,
+        fix: str | None = None,
+    ) -> None:
+        self.expression = expression
+        self.span = span
+        shown = underlined(expression, span)
+        super().__init__(f"{what}\n{shown}" if shown else what, mapping=mapping, loc=loc, fix=fix)
+
+
+class RowError(TransformError):
+    """A row that a mapping cannot turn into its entity. Holds no values of the row."""
+
+    def __init__(self, what: str, *, where: dict[str, object], fix: str, seq: int) -> None:
+        self.seq = seq
+        super().__init__(what, where=where, fix=fix)
+
+
+def underlined(expression: str, span: tuple[int, int] | None) -> str:
+    """The line of `expression` that holds `span`, with carets under it.
+
+    >>> print(underlined("trim(naem)", (5, 8)))
+        trim(naem)
+             ^^^^
+    """
+    start, end = span or (0, 0)
+    if not expression or start >= len(expression):
+        return ""
+    first = expression.rfind("\n", 0, start) + 1
+    last = expression.find("\n", first)
+    line = expression[first : last if last >= 0 else len(expression)]
+    begin, stop = start - first, min(max(end - first, start - first), len(line) - 1)
+    if len(line) > _SHOWN_CHARS_MAX:
+        cut = max(0, min(begin - _SHOWN_CHARS_MAX // 3, len(line) - _SHOWN_CHARS_MAX))
+        line, begin, stop = line[cut : cut + _SHOWN_CHARS_MAX], begin - cut, stop - cut
+        stop = min(stop, len(line) - 1)
+    line = re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", line)
+    if span is None:
+        return f"    {line}"
+    return f"    {line}\n    {' ' * begin}{'^' * (stop - begin + 1)}"
+
+
+def _place(loc: Loc) -> str:
+    """`loc` in words: ``("rows", 1, "fields", "name", "from")`` is `rows 2, field name, from`."""
+    words: list[str] = []
+    parts = list(loc)
+    while parts:
+        part = parts.pop(0)
+        if part in ("fields", "key") and parts:
+            words.append(f"{'field' if part == 'fields' else 'key'} {parts.pop(0)}")
+        elif part == "rows" and parts and isinstance(parts[0], int):
+            words.append(f"rows {int(parts.pop(0)) + 1}")
+        else:
+            words.append(str(part))
+    return ", ".join(words)

@@ -1,0 +1,108 @@
+"""Text of an expression → sqlglot tree, within limits, or a Refusal with the place.
+
+sqlglot's PostgreSQL parser is used with its function table emptied, so that every function keeps
+the name and the arguments that were written. Only syntax that is not a plain call is left to it:
+CAST, EXTRACT, POSITION, SUBSTRING, TRIM, CASE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from sqlglot import exp
+from sqlglot.dialects.postgres import Postgres
+from sqlglot.errors import ParseError, TokenError
+from sqlglot.parsers.postgres import PostgresParser
+from sqlglot.tokenizer_core import TokenType
+
+from transforms.expressions.typed import Refusal
+
+CHARS_MAX = 10_000
+"""A longer expression is a mistake, and may be an attack on the parser."""
+DEPTH_MAX = 120
+"""Nesting of operators; keeps every recursion below Python's limit."""
+
+
+class SyntaxRefusal(Refusal):
+    """A Refusal that knows its place in the text, `span`, instead of a node."""
+
+    def __init__(self, what: str, span: tuple[int, int] | None, fix: str | None = None) -> None:
+        super().__init__(what, fix=fix)
+        self.span = span
+
+
+class _Parser(PostgresParser):
+    FUNCTIONS: ClassVar[dict[str, Callable[..., Any]]] = {}
+    FUNCTION_PARSERS: ClassVar[dict[str, Callable[..., Any]]] = {
+        name: parser
+        for name, parser in PostgresParser.FUNCTION_PARSERS.items()
+        if name in ("CAST", "EXTRACT", "POSITION", "SUBSTRING", "TRIM")
+    }
+    NO_PAREN_FUNCTION_PARSERS: ClassVar[dict[str, Callable[..., Any]]] = {
+        "CASE": PostgresParser.NO_PAREN_FUNCTION_PARSERS["CASE"]
+    }
+
+
+def parse(text: str) -> exp.Expr:
+    """Errors: Refusal."""
+    if len(text) > CHARS_MAX:
+        raise SyntaxRefusal(f"an expression has at most {CHARS_MAX} characters", None)
+    if "\x00" in text:
+        raise SyntaxRefusal("a text cannot hold the character NUL", None)
+    dialect = Postgres()
+    try:
+        tokens = dialect.tokenize(text)
+        for token in tokens:
+            if token.token_type is TokenType.SEMICOLON:
+                raise SyntaxRefusal(
+                    "one expression, not several statements", (token.start, token.end)
+                )
+        found = _Parser(dialect=dialect).parse_into(exp.Condition, tokens, text)
+        tree = found[0] if len(found) == 1 else None
+    except TokenError:
+        raise SyntaxRefusal("a quote or comment is not closed", None) from None
+    except ParseError as error:
+        raise _syntax(text, error) from None
+    except RecursionError:
+        raise SyntaxRefusal("the expression is nested too deeply", None) from None
+    if tree is None:
+        raise SyntaxRefusal("the expression is empty", None, fix="write null for NULL")
+    if _depth(tree) > DEPTH_MAX:
+        raise SyntaxRefusal("the expression is nested too deeply", None)
+    return tree
+
+
+def _syntax(text: str, error: ParseError) -> SyntaxRefusal:
+    first = error.errors[0] if error.errors else {}
+    line, column = first.get("line"), first.get("col")
+    highlight = first.get("highlight") or ""
+    span = None
+    if line and column is not None:
+        begin = sum(len(row) + 1 for row in text.split("\n")[: line - 1])
+        end = max(begin + column - 1, 0)
+        span = (max(end - max(len(highlight), 1) + 1, 0), end)
+    if text.lstrip()[:6].lower() in ("select", "insert", "update", "delete"):
+        return SyntaxRefusal("an expression is expected, not a statement", (0, 5))
+    return SyntaxRefusal("this is not an expression", span)
+
+
+def _depth(tree: exp.Expr) -> int:
+    deepest = 0
+    level: list[exp.Expr] = [tree]
+    while level and deepest <= DEPTH_MAX:
+        deepest += 1
+        level = [child for node in level for child in node.iter_expressions()]
+    return deepest
+
+
+def span_of(node: exp.Expr) -> tuple[int, int] | None:
+    """First and last character of what a node was parsed from, as far as its parts know."""
+    spans = [
+        (part.meta["start"], part.meta["end"])
+        for part in node.walk()
+        if isinstance(part.meta.get("start"), int) and isinstance(part.meta.get("end"), int)
+    ]
+    if not spans:
+        return None
+    return min(start for start, _ in spans), max(end for _, end in spans)

@@ -1,0 +1,259 @@
+"""From what the parser gives to the few node kinds that `translate` knows: small pure rewrites.
+
+`REWRITES` run in order, each taking and giving a tree. Afterwards a tree holds only: Column,
+Literal, Null, Boolean, Cast, Neg, arithmetic, DPipe, And, Or, Not, comparisons, Is, In, Case and
+Anonymous calls of functions on the list, all names in lower case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from difflib import get_close_matches
+
+from sqlglot import exp
+
+from transforms.expressions.functions import AGGREGATES, FUNCTIONS, INSTEAD, SYNONYMS, VOLATILE
+from transforms.expressions.typed import Refusal
+
+_COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.NullSafeEQ, exp.NullSafeNEQ)
+_RANGES = (exp.Is, exp.In, exp.Between, exp.Like, exp.ILike, exp.Escape)
+
+_BINARY = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod, exp.And, exp.Or, exp.Escape, exp.Collate)
+
+_ARGUMENTS: dict[type[exp.Expr], frozenset[str]] = {
+    exp.Column: frozenset({"this"}),
+    exp.Identifier: frozenset({"this", "quoted"}),
+    exp.Literal: frozenset({"this", "is_string"}),
+    exp.Null: frozenset(),
+    exp.Boolean: frozenset({"this"}),
+    exp.Paren: frozenset({"this"}),
+    exp.Cast: frozenset({"this", "to"}),
+    exp.DataType: frozenset({"this", "expressions", "nested"}),
+    exp.DataTypeParam: frozenset({"this"}),
+    exp.Neg: frozenset({"this"}),
+    exp.Not: frozenset({"this"}),
+    exp.DPipe: frozenset({"this", "expression", "safe"}),
+    exp.Is: frozenset({"this", "expression", "negate"}),
+    exp.In: frozenset({"this", "expressions"}),
+    exp.Between: frozenset({"this", "low", "high"}),
+    exp.Like: frozenset({"this", "expression", "negate"}),
+    exp.ILike: frozenset({"this", "expression", "negate"}),
+    exp.Case: frozenset({"this", "ifs", "default"}),
+    exp.If: frozenset({"this", "true"}),
+    exp.Anonymous: frozenset({"this", "expressions"}),
+    exp.Kwarg: frozenset({"this", "expression"}),
+    exp.Var: frozenset({"this"}),
+    exp.Extract: frozenset({"this", "expression"}),
+    exp.Substring: frozenset({"this", "start", "length"}),
+    exp.StrPosition: frozenset({"this", "substr"}),
+    exp.Trim: frozenset({"this", "expression", "position"}),
+    exp.AtTimeZone: frozenset({"this", "zone"}),
+    **{node: frozenset({"this", "expression", "typed", "safe"}) for node in _BINARY},
+    **{node: frozenset({"this", "expression"}) for node in _COMPARISONS},
+}
+"""The kinds of nodes we read, and the parts of each that we understand."""
+
+_QUERIES = (exp.Select, exp.Subquery, exp.Exists, exp.SetOperation, exp.Any, exp.All)
+_WINDOWS = (exp.Window, exp.Filter, exp.WithinGroup, exp.Distinct, exp.Order)
+_PATTERNS = (exp.RegexpLike, exp.RegexpILike, exp.SimilarTo)
+
+
+def scalar_only(tree: exp.Expr) -> exp.Expr:
+    """Refuse every kind of node that is not on the list, and every unforeseen part of one."""
+    for node in tree.walk():
+        known = _ARGUMENTS.get(type(node))
+        if known is None:
+            raise _foreign(node)
+        for name, value in node.args.items():
+            if value and name not in known:
+                if isinstance(node, exp.Column):
+                    raise Refusal("write the name of the column alone", node=node)
+                if isinstance(value, exp.Expr):
+                    raise _foreign(value)
+                raise Refusal(f"{name} is not supported here", node=node)
+    return tree
+
+
+def _foreign(node: exp.Expr) -> Refusal:
+    if isinstance(node, _QUERIES) or node.find(*_QUERIES):
+        return Refusal("a sub-query is no scalar expression of the row", node=node)
+    if isinstance(node, _WINDOWS):
+        return Refusal("windows and aggregates see other rows; a mapping sees one", node=node)
+    if isinstance(node, _PATTERNS):
+        return Refusal(
+            "regular expressions differ between databases", fix=f"use {INSTEAD['regexp_match']}"
+        )
+    if type(node).__name__.startswith(("Current", "Local", "Session")):
+        return _volatile(node.sql("postgres").lower(), node)
+    return Refusal(f"{_described(node)} is not supported in expressions", node=node)
+
+
+def _described(node: exp.Expr) -> str:
+    names: dict[type[exp.Expr], str] = {
+        exp.ByteString: "E'…'",
+        exp.RawString: "$$…$$",
+        exp.UnicodeString: "U&'…'",
+        exp.Star: "*",
+        exp.Parameter: "a parameter",
+        exp.Placeholder: "a parameter",
+        exp.Interval: "an interval",
+        exp.Dot: "a qualified name",
+        exp.Concat: "a literal directly after another one",
+        exp.Bracket: "a subscript",
+        exp.Tuple: "a row of values",
+        exp.Pow: "^",
+    }
+    return names.get(type(node), f"{type(node).__name__.lower()}")
+
+
+def _volatile(name: str, node: exp.Expr) -> Refusal:
+    return Refusal(
+        f"{name} gives another value at each call, so a replay would give another row", node=node
+    )
+
+
+def _bottom_up(node: exp.Expr, change: Callable[[exp.Expr], exp.Expr]) -> exp.Expr:
+    """The tree with `change` applied to every node, children first."""
+    for name, value in list(node.args.items()):
+        if isinstance(value, exp.Expr):
+            node.set(name, _bottom_up(value, change))
+        elif isinstance(value, list):
+            changed = [
+                _bottom_up(item, change) if isinstance(item, exp.Expr) else item for item in value
+            ]
+            node.set(name, changed)
+    return change(node)
+
+
+def fold_names(tree: exp.Expr) -> exp.Expr:
+    """Names that are not quoted are lower case, as in PostgreSQL."""
+
+    def fold(node: exp.Expr) -> exp.Expr:
+        if isinstance(node, exp.Identifier) and not node.args.get("quoted"):
+            node.set("this", node.name.lower())
+        elif isinstance(node, exp.Anonymous) and isinstance(node.this, str):
+            node.set("this", SYNONYMS.get(node.this.lower(), node.this.lower()))
+        return node
+
+    return _bottom_up(tree, fold)
+
+
+def bracketed(tree: exp.Expr) -> exp.Expr:
+    """Refuse ``a = b LIKE c`` and the like, which parsers read differently; then drop brackets."""
+    for node in tree.find_all(*_COMPARISONS, *_RANGES):
+        operands = [node.this, node.args.get("expression")]
+        operands += [node.args.get("low"), node.args.get("high")]
+        for operand in operands:
+            inner = isinstance(operand, (*_COMPARISONS, *_RANGES, exp.Not))
+            if inner and not isinstance(node, exp.Escape):
+                raise Refusal(
+                    "it is unclear which comparison comes first", fix="add brackets", node=node
+                )
+    return _bottom_up(tree, _unwrapped)
+
+
+def _unwrapped(node: exp.Expr) -> exp.Expr:
+    return _same(node.this) if isinstance(node, exp.Paren) else node
+
+
+def known_functions(tree: exp.Expr) -> exp.Expr:
+    """Only functions on the list."""
+    for node in tree.find_all(exp.Anonymous):
+        name = node.name if isinstance(node.this, exp.Expr) else str(node.this)
+        if name in FUNCTIONS and not isinstance(node.this, exp.Expr):
+            continue
+        if name in VOLATILE:
+            raise _volatile(f"{name}()", node)
+        if name in AGGREGATES:
+            raise Refusal(f"{name}() sees other rows; a mapping sees one", node=node)
+        if name in INSTEAD:
+            raise Refusal(f"{name}() is not supported", fix=f"use {INSTEAD[name]}", node=node)
+        raise Refusal(
+            f"{name}() is not on the list of functions", fix=suggestion(name, FUNCTIONS), node=node
+        )
+    return tree
+
+
+def suggestion(name: str, known: Collection[str]) -> str | None:
+    close = get_close_matches(name, list(known), n=1)
+    return f"did you mean {close[0]}?" if close else None
+
+
+def plain_calls(tree: exp.Expr) -> exp.Expr:
+    """Special syntax as calls: TRIM, SUBSTRING, POSITION, EXTRACT, LIKE, COLLATE, zones."""
+    return _bottom_up(tree, _plain)
+
+
+def _call(node: exp.Expr, name: str, *arguments: exp.Expr | None) -> exp.Expr:
+    call = exp.Anonymous(this=name, expressions=[item for item in arguments if item is not None])
+    call.meta.update(node.meta)
+    return call
+
+
+def _plain(node: exp.Expr) -> exp.Expr:
+    argument = node.args.get
+    match node:
+        case exp.Trim():
+            side = str(argument("position") or "BOTH").upper()
+            name = {"LEADING": "ltrim", "TRAILING": "rtrim"}.get(side, "btrim")
+            return _call(node, name, node.this, argument("expression"))
+        case exp.Substring():
+            return _call(node, "substring", node.this, argument("start"), argument("length"))
+        case exp.StrPosition():
+            return _call(node, "strpos", node.this, argument("substr"))
+        case exp.Extract():
+            return _call(node, "extract", exp.Literal.string(node.this.name), node.expression)
+        case exp.Collate():
+            return _call(node, "collate", node.this, exp.Literal.string(node.expression.name))
+        case exp.AtTimeZone():
+            return _call(node, "at_time_zone", node.this, argument("zone"))
+        case exp.Between():
+            low = exp.GTE(this=node.this.copy(), expression=argument("low"))
+            high = exp.LTE(this=node.this, expression=argument("high"))
+            return exp.And(this=low, expression=high)
+        case exp.Like() | exp.ILike():
+            name = "ilike" if isinstance(node, exp.ILike) else "like"
+            call = _call(node, name, node.this, node.expression)
+            return exp.Not(this=call) if argument("negate") else call
+        case exp.Escape():
+            call = node.this.this if isinstance(node.this, exp.Not) else node.this
+            call.append("expressions", node.expression)
+            return _same(node.this)
+    return node
+
+
+def _same(node: object) -> exp.Expr:
+    assert isinstance(node, exp.Expr)
+    return node
+
+
+def resolved(columns: Collection[str] | None) -> Callable[[exp.Expr], exp.Expr]:
+    """Every column exists; with None (no schema at hand) every name is accepted."""
+
+    def resolve(tree: exp.Expr) -> exp.Expr:
+        for node in tree.find_all(exp.Column):
+            if columns is not None and node.name not in columns:
+                lower = {name.lower(): name for name in columns}
+                fix = suggestion(node.name, columns)
+                if node.name.lower() in lower and lower[node.name.lower()] != node.name:
+                    fix = f'did you mean "{lower[node.name.lower()]}"? (in double quotes)'
+                raise Refusal(f"the table has no column {node.name}", fix=fix, node=node)
+        return tree
+
+    return resolve
+
+
+REWRITES: tuple[Callable[[exp.Expr], exp.Expr], ...] = (
+    fold_names,
+    known_functions,
+    scalar_only,
+    bracketed,
+    plain_calls,
+)
+
+
+def rewritten(tree: exp.Expr, columns: Collection[str] | None) -> exp.Expr:
+    """Errors: Refusal, with the node."""
+    for rewrite in (*REWRITES, resolved(columns)):
+        tree = rewrite(tree)
+    return tree

@@ -1,0 +1,56 @@
+"""Small pieces of DuckDB SQL."""
+
+from __future__ import annotations
+
+import re
+
+MARK = "tailrace:"
+"""Begins the text of every failure that our own SQL raises; see `failure`."""
+
+REASONS = {
+    "malformed": "its text does not have the form that the cast expects",
+    "bc": "a date before the year 1 is not computed on",
+    "infinite": "an infinite date has no parts",
+    "overflow": "the result is out of range",
+    "zero": "division by zero",
+    "separator": "a key column holds the key's separator, so two rows could share a key",
+    "otherwise": "a value does not convert or is out of range",
+    "unlisted": "the value map does not list the code",
+    "null_key": "the key is NULL",
+    "required": "a required field is NULL",
+}
+"""Why a row cannot be mapped, in words without the row's values."""
+
+
+_MARKED = re.compile(MARK + "(" + "|".join(REASONS) + ")")
+
+
+def quoted(text: str) -> str:
+    """A string constant. DuckDB knows no backslash escapes in it."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def failure(reason: str, duckdb_type: str = "VARCHAR") -> str:
+    """An expression that fails when a row reaches it, with `reason` in the message.
+
+    A cast that cannot succeed serves better than DuckDB's error(): it is not volatile, so TRY can
+    count which rows fail.
+    """
+    text = f"'{MARK}{reason}'"
+    if duckdb_type == "VARCHAR":
+        return f"CAST(CAST({text} AS INTEGER) AS VARCHAR)"
+    return f"CAST({text} AS {duckdb_type})"
+
+
+def reason_of(message: str) -> str:
+    """Key into REASONS for a DuckDB error; the message itself may quote row values."""
+    if match := _MARKED.search(message):
+        return match[1]
+    if "Division by zero" in message:
+        return "zero"
+    return "overflow" if message.startswith("Out of Range") else "otherwise"
+
+
+def checked(condition: str, reason: str, result: str, duckdb_type: str = "VARCHAR") -> str:
+    """`result`, failing where `condition` is true. NULL passes."""
+    return f"CASE WHEN {condition} THEN {failure(reason, duckdb_type)} ELSE {result} END"

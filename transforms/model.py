@@ -1,0 +1,351 @@
+"""What operators declare: entities, mappings, and tables that are replicated as they are.
+
+Every scalar arrives as the text that was written (the loader never types YAML), so these models
+type from text: ``required: true`` is the text ``true``, and the text ``null`` means NULL. Unknown
+keys are errors. Validation errors are pydantic's; their `loc` is the path in the document.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    WithJsonSchema,
+    model_validator,
+)
+
+from cdc.schema import TableName
+from transforms.errors import Loc
+from transforms.types import FIELD_TYPES, FieldType, field_type
+
+IDENTIFIER_BYTES_MAX = 63
+"""PostgreSQL cuts longer names off without asking (NAMEDATALEN)."""
+
+NULL = "null"
+"""How NULL is written where a value is expected: in value maps, constants and defaults."""
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
+
+
+def _identifier(text: str) -> str:
+    if not text or text != text.strip() or not text.isprintable():
+        raise ValueError("a name is printable text that neither begins nor ends with a blank")
+    if len(text.encode()) > IDENTIFIER_BYTES_MAX:
+        raise ValueError(f"a name of a table or column has at most {IDENTIFIER_BYTES_MAX} bytes")
+    return text
+
+
+def _plain_name(text: str) -> str:
+    if not _PLAIN_NAME.fullmatch(text):
+        raise ValueError("a name is made of letters, digits, '_' and '-'")
+    return _identifier(text)
+
+
+def _table(text: str) -> str:
+    schema, dot, name = text.partition(".")
+    if not dot:
+        raise ValueError("write the table as schema.table")
+    _identifier(schema)
+    _identifier(name)
+    return text
+
+
+def _target(text: str) -> str:
+    for part in text.split(".", 1):
+        _identifier(part)
+    return text
+
+
+def _pattern(text: str) -> str:
+    schema, dot, name = text.partition(".")
+    if not dot or not schema or not name:
+        raise ValueError('write the pattern as schema.table, for example "sales.*"')
+    return text
+
+
+def _template(text: str) -> str:
+    rest = text.replace("{schema}", "s").replace("{table}", "t")
+    if "{" in rest or "}" in rest:
+        raise ValueError("only {schema} and {table} are filled in")
+    return _target(rest) and text
+
+
+def _flag(value: object) -> object:
+    if value not in ("true", "false", True, False):
+        raise ValueError("write true or false")
+    return value in ("true", True)
+
+
+Identifier = Annotated[str, AfterValidator(_identifier)]
+PlainName = Annotated[str, AfterValidator(_plain_name)]
+Flag = Annotated[bool, BeforeValidator(_flag)]
+Existing = Literal["refuse", "keep"]
+
+
+def _from_text(parse: Callable[[str], FieldType]) -> PlainValidator:
+    def validate(value: object) -> FieldType:
+        return value if isinstance(value, FieldType) else parse(str(value))
+
+    return PlainValidator(validate)
+
+
+class Strict(BaseModel):
+    """Unknown keys are errors; nothing changes after validation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EntityField(Strict):
+    """`type` is one of the canonical types of `transforms.types`."""
+
+    type: Annotated[
+        FieldType,
+        _from_text(field_type),
+        WithJsonSchema(
+            {
+                "type": "string",
+                "anyOf": [{"enum": sorted(FIELD_TYPES)}, {"pattern": r"^decimal\(\d+,\s*\d+\)$"}],
+            }
+        ),
+    ]
+    required: Flag = False
+
+
+class Entity(Strict):
+    """A business object: its fields, and which of them identify it."""
+
+    entity: PlainName
+    steward: str | None = None
+    key: Annotated[tuple[Identifier, ...], Field(min_length=1)]
+    fields: Annotated[dict[Identifier, EntityField], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _key_names_fields(self) -> Self:
+        for name in self.key:
+            if name not in self.fields:
+                raise ValueError(f"the key names {name!r}, which is not a field")
+        if len(set(self.key)) != len(self.key):
+            raise ValueError("the key names a field twice")
+        return self
+
+
+class Otherwise(Strict):
+    """What a value map does with a code it does not list. `value` None is NULL."""
+
+    action: Literal["exception", "value"]
+    value: str | None = None
+
+
+def _otherwise(value: object) -> Otherwise:
+    if isinstance(value, Otherwise):
+        return value
+    if value == "exception":
+        return Otherwise(action="exception")
+    if value == NULL:
+        return Otherwise(action="value")
+    if isinstance(value, dict) and set(value) == {"value"} and isinstance(value["value"], str):
+        return Otherwise(action="value", value=_value(value["value"]))
+    raise ValueError("write otherwise: exception, otherwise: null or otherwise: {value: X}")
+
+
+def _value(text: str) -> str | None:
+    return None if text == NULL else text
+
+
+class FieldRule(Strict):
+    """How one field of an entity gets its value. Exactly one of `expr`, `source`, `value`.
+
+    `expr` with an optional `default` in place of NULL; `source` (written ``from``) with `values`,
+    a map from what the expression gives to what the field gets; `value`, a constant.
+    """
+
+    expr: str | None = None
+    default: str | None = None
+    source: str | None = Field(default=None, alias="from")
+    values: dict[str, str] | None = None
+    otherwise: Annotated[
+        Otherwise | None,
+        PlainValidator(_otherwise),
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {"enum": ["exception", "null"]},
+                    {
+                        "type": "object",
+                        "properties": {"value": {"type": "string"}},
+                        "required": ["value"],
+                        "additionalProperties": False,
+                    },
+                ]
+            }
+        ),
+    ] = None
+    value: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expression_alone(cls, data: object) -> object:
+        return {"expr": data} if isinstance(data, str) else data
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        forms = (self.expr, self.source, self.value)
+        if sum(form is not None for form in forms) != 1:
+            raise ValueError("write an expression, {expr: …}, {from: …, values: …} or {value: …}")
+        if (self.source is None) != (self.values is None):
+            raise ValueError("from and values belong together")
+        if self.otherwise is not None and self.source is None:
+            raise ValueError("otherwise belongs to from and values")
+        if self.default is not None and self.expr is None:
+            raise ValueError("default belongs to expr")
+        return self
+
+    @property
+    def constant(self) -> str | None:
+        """The constant's text; None is NULL. Only where `value` was given."""
+        return None if self.value is None else _value(self.value)
+
+    @property
+    def codes(self) -> dict[str | None, str | None]:
+        """`values` with `null` read as NULL on both sides."""
+        return {_value(code): _value(text) for code, text in (self.values or {}).items()}
+
+    @property
+    def unlisted(self) -> Otherwise:
+        return self.otherwise or Otherwise(action="exception")
+
+
+class OnDelete(Strict):
+    """What happens to the entity when its source row goes. `column`: only with ``soft``."""
+
+    action: Literal["delete", "ignore", "set_null", "soft"]
+    column: str | None = None
+
+
+def _on_delete(value: object) -> OnDelete:
+    if isinstance(value, OnDelete):
+        return value
+    if value in ("delete", "ignore", "set_null"):
+        return OnDelete(action=value)
+    if isinstance(value, dict) and set(value) == {"soft"} and isinstance(value["soft"], str):
+        return OnDelete(action="soft", column=_identifier(value["soft"]))
+    raise ValueError("write on_delete: delete, ignore, set_null or {soft: column}")
+
+
+OnDeleteRule = Annotated[
+    OnDelete,
+    PlainValidator(_on_delete),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": ["delete", "ignore", "set_null"]},
+                {
+                    "type": "object",
+                    "properties": {"soft": {"type": "string"}},
+                    "required": ["soft"],
+                    "additionalProperties": False,
+                },
+            ]
+        }
+    ),
+]
+_DELETE = OnDelete(action="delete")
+
+
+class Rows(Strict):
+    """What one source row becomes: one entity. A mapping has one of these, or a list under rows."""
+
+    name: PlainName
+    entity: PlainName
+    key: Annotated[dict[Identifier, str], Field(min_length=1)]
+    fields: dict[Identifier, FieldRule] = {}
+    where: str | None = None
+    on_delete: OnDeleteRule = _DELETE
+    into: Annotated[str, AfterValidator(_target)] | None = None
+
+    @property
+    def target(self) -> TableName:
+        text = self.into or self.entity
+        schema, dot, name = text.partition(".")
+        return TableName(schema, name) if dot else TableName("public", text)
+
+
+class Mapping(Strict):
+    """How the rows of one source table become entities. `dialect` is that of the expressions."""
+
+    mapping: PlainName
+    table: Annotated[str, AfterValidator(_table)]
+    dialect: Literal["postgres"] = "postgres"
+    existing: Existing = "refuse"
+    rows: tuple[Rows, ...] | None = None
+    entity: PlainName | None = None
+    key: Annotated[dict[Identifier, str], Field(min_length=1)] | None = None
+    fields: dict[Identifier, FieldRule] | None = None
+    where: str | None = None
+    on_delete: OnDeleteRule | None = None
+    into: Annotated[str, AfterValidator(_target)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_shape(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        alone = {"entity", "key", "fields", "where", "on_delete", "into"} & set(data)
+        if "rows" in data and alone:
+            raise ValueError(f"with rows, {', '.join(sorted(alone))} belongs inside of them")
+        if "rows" not in data:
+            missing = [name for name in ("entity", "key") if name not in data]
+            if missing:
+                raise ValueError(f"a mapping needs {' and '.join(missing)} (or rows)")
+        return data
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        if self.rows == ():
+            raise ValueError("rows holds nothing")
+        names = [rows.name for rows in self.rows or ()]
+        if len(set(names)) != len(names):
+            raise ValueError("two of the rows have one name")
+        return self
+
+    @property
+    def source(self) -> TableName:
+        schema, _, name = self.table.partition(".")
+        return TableName(schema, name)
+
+    @property
+    def parts(self) -> tuple[tuple[Loc, Rows], ...]:
+        """Each of the rows with its path in the document; a mapping without `rows` is one."""
+        if self.rows is not None:
+            return tuple((("rows", index), rows) for index, rows in enumerate(self.rows))
+        assert self.entity is not None
+        assert self.key is not None
+        alone = Rows(
+            name=self.mapping,
+            entity=self.entity,
+            key=self.key,
+            fields=self.fields or {},
+            where=self.where,
+            on_delete=self.on_delete or _DELETE,
+            into=self.into,
+        )
+        return (((), alone),)
+
+
+class Replicate(Strict):
+    """Tables copied as they are. `tables` are patterns of `schema.table`; the first rule counts.
+
+    `into` names the target table, with ``{schema}`` and ``{table}`` filled in.
+    """
+
+    tables: Annotated[tuple[Annotated[str, AfterValidator(_pattern)], ...], Field(min_length=1)]
+    into: Annotated[str, AfterValidator(_template)] = "{schema}.{table}"
+    existing: Existing = "refuse"
