@@ -56,13 +56,25 @@ class _Input:
         return self.table.__arrow_c_stream__(requested_schema)
 
 
+FEW_ROWS = 128
+"""Up to here values through Python cost less than DuckDB's way to Arrow, which plans once more."""
+
+
 class Statement:
     """A SELECT over one table of texts, planned once and run over many. Not thread-safe."""
 
-    def __init__(self, connection: Any, name: str, schema: pa.Schema, select: str) -> None:
-        """`select` reads from `{input}`."""
+    def __init__(
+        self,
+        connection: Any,
+        name: str,
+        schema: pa.Schema,
+        select: str,
+        types: Sequence[pa.DataType],
+    ) -> None:
+        """`select` reads from `{input}` and gives `types`."""
         self._connection = connection
         self._schema = schema
+        self._types = tuple(types)
         self._input = _Input(schema.empty_table())
         self._execute = f"EXECUTE {name}"
         connection.register(f"{name}_input", self._input)
@@ -72,12 +84,16 @@ class Statement:
         """One array a selected expression. Errors: EvaluationError."""
         self._input.table = pa.Table.from_arrays(list(columns), schema=self._schema)
         try:
+            if self._input.table.num_rows <= FEW_ROWS:
+                rows = self._connection.execute(self._execute).fetchall()
+                found = list(zip(*rows, strict=True)) or [()] * len(self._types)
+                return [pa.array(f, t) for f, t in zip(found, self._types, strict=True)]
             result = self._connection.sql(self._execute).to_arrow_table()
+            return [_array(column) for column in result.columns]
         except duckdb.Error as error:
             raise EvaluationError(reason_of(str(error))) from None
         finally:
             self._input.table = self._schema.empty_table()
-        return [_array(column) for column in result.columns]
 
 
 def _array(column: pa.ChunkedArray) -> pa.Array:
@@ -94,13 +110,13 @@ class Engine:
         self._names = count()
         self._statements: dict[tuple[pa.Schema, str], Statement] = {}
 
-    def statement(self, schema: pa.Schema, select: str) -> Statement:
+    def statement(self, schema: pa.Schema, select: str, types: Sequence[pa.DataType]) -> Statement:
         """Errors: EvaluationError where a constant part of it already fails."""
         key = (schema, select)
         if key not in self._statements:
             name = f"s{next(self._names)}"
             try:
-                self._statements[key] = Statement(self._connection, name, schema, select)
+                self._statements[key] = Statement(self._connection, name, schema, select, types)
             except duckdb.Error as error:
                 raise EvaluationError(reason_of(str(error))) from None
         return self._statements[key]

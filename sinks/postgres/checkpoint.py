@@ -75,7 +75,8 @@ class CheckpointTable:
         """
         row = self._claimed(journal)
         epoch, known, offset, position = row
-        assert isinstance(epoch, int) and isinstance(offset, int)
+        assert isinstance(epoch, int)
+        assert isinstance(offset, int)
         if known != journal:
             raise CheckpointMismatch(
                 "the target's checkpoint belongs to another journal",

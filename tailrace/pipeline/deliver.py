@@ -53,7 +53,7 @@ class Router(Protocol):
     def target_tables(self, schema: TableSchema) -> Sequence[TargetTable]: ...
     def route(self, changes: TableChanges, seq_base: int) -> Sequence[RowChanges]: ...
     def take_counts(self) -> dict[tuple[str, str], dict[str, int]]:
-        """(source table, outcome) counts since the last call: received, filtered."""
+        """(source table, target table) → rows received and filtered since the last call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,8 +327,8 @@ def _outcomes(
     routed: dict[tuple[str, str], dict[str, int]], written: dict[str, Written]
 ) -> Iterator[tuple[tuple[str, str], int]]:
     for (_, target), counts in routed.items():
-        for outcome, rows in counts.items():
-            yield (target, outcome), rows
+        yield (target, "received"), counts["received"]
+        yield (target, "filtered"), counts["filtered"]
     for target, rows in written.items():
         yield (target, "written"), rows.upserted + rows.deleted + rows.cleared
         yield (target, "coalesced"), rows.coalesced

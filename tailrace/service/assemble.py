@@ -65,13 +65,13 @@ def journal_reader(layout: Layout, source: str, pipeline: str, stop: Stop) -> Jo
     raise JournalError("asked to stop before there was a journal", where={"source": source})
 
 
-def delivery_settings(project: Project, layout: Layout, name: str) -> DeliverySettings:
-    pipeline = project.pipelines[name]
-    rules = [*pipeline.replicate, *project.pipeline_mappings(name)]
+def delivery_settings(
+    project: Project, layout: Layout, name: str, routes: Router
+) -> DeliverySettings:
     return DeliverySettings(
         pipeline=name,
-        hints=JournalPaths.of(layout.project, pipeline.source).hints,
-        keeps_existing=any(rule.existing == "keep" for rule in rules),
+        hints=JournalPaths.of(layout.project, project.pipelines[name].source).hints,
+        keeps_existing=not routes.can_clear,
     )
 
 

@@ -26,4 +26,3 @@ class Layout:
     @property
     def metrics(self) -> Path:
         return self.root / "metrics"
-

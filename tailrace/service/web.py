@@ -23,7 +23,7 @@ def serve(
     """
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802 (the base class's name)
+        def do_GET(self) -> None:
             if self.path == "/metrics":
                 registry = CollectorRegistry()
                 MultiProcessCollector(registry, str(metrics))  # type: ignore[no-untyped-call]

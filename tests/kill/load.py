@@ -67,7 +67,7 @@ class Load:
         try:
             with psycopg.connect(self._url) as connection:
                 while not self._stopping.is_set():
-                    size = chance.choice((1, 1, 1, 2, 5, 300))
+                    size = chance.choice((1, 1, 1, 2, 5, 40))
                     with connection.transaction(), connection.cursor() as cursor:
                         for _ in range(size):
                             number += 1
@@ -79,7 +79,7 @@ class Load:
                         number -= size
                     else:
                         self.committed[lane] += size
-                    self._stopping.wait(chance.random() * 0.01)
+                    self._stopping.wait(chance.random() * 0.03)
         except BaseException as error:
             self._errors.append(error)
 
@@ -98,7 +98,7 @@ def operate(
         cursor.execute(
             "insert into shop.account values (%s, %s, %s)"
             " on conflict (id) do update set balance = excluded.balance",
-            (account, number, "m" * chance.choice((3, 4000))),
+            (account, number, "m" * chance.choice((3, 3, 3, 4000))),
         )
     elif kind < 0.7:
         cursor.execute("update shop.account set balance = balance + 1 where id = %s", (account,))

@@ -255,7 +255,8 @@ class Both:
     def _select(self, *items: str) -> list[list[str | None]]:
         names = pa.schema([(f"c{at}", pa.string()) for at in range(len(self.arrays))])
         select = f"SELECT {', '.join(items)} FROM ".replace("{", "{{").replace("}", "}}")
-        statement = self.engine.statement(names, select + "{input}")
+        types = [pa.string() if "IS NULL THEN 0" not in item else pa.int32() for item in items]
+        statement = self.engine.statement(names, select + "{input}", types)
         return [column.to_pylist() for column in statement.run(self.arrays)]
 
 

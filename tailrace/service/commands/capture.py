@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from config.load import load_project
 
+from config.load import load_project
 from tailrace.errors import ConfigError
 from tailrace.pipeline.capture import Capture
 from tailrace.pipeline.stopping import Stop

@@ -6,8 +6,8 @@ from contextlib import closing
 from pathlib import Path
 
 import click
-from config.load import load_project
 
+from config.load import load_project
 from tailrace.errors import ConfigError
 from tailrace.pipeline.deliver import Delivery
 from tailrace.pipeline.stopping import Stop
@@ -30,11 +30,14 @@ def command(directory: Path, pipeline: str, once: bool) -> None:
     source = project.pipelines[pipeline].source
 
     def body(reporter: Reporter, stop: Stop) -> None:
-        with closing(journal_reader(layout, source, pipeline, stop)) as journal:
+        with (
+            closing(journal_reader(layout, source, pipeline, stop)) as journal,
+            closing(router(project, pipeline)) as routes,
+        ):
             Delivery(
-                delivery_settings(project, layout, pipeline),
+                delivery_settings(project, layout, pipeline, routes),
                 journal,
-                router(project, pipeline),
+                routes,
                 sink_factory(project, pipeline, journal),
                 reporter,
                 stop,

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TextIO
 
 import click
-from config.load import load_project
 
+from config.load import load_project
 from tailrace.errors import TailraceError
 from tailrace.pipeline.stopping import Stop
 from tailrace.service.health import Expected, Health

@@ -1,0 +1,351 @@
+"""Mapping + entity + source schema → Program, or everything that is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from sqlglot import exp
+
+from cdc.schema import TableSchema
+from transforms.assign import Assigned, assign, constant_sql
+from transforms.checks import Checks, rule_loc
+from transforms.errors import ExpressionError, Loc, MappingError
+from transforms.expressions.sql import checked
+from transforms.expressions.translate import (
+    Expression,
+    Place,
+    conjuncts,
+    source_columns,
+    translate,
+)
+from transforms.expressions.typed import Refusal, Typed, as_text, text
+from transforms.keys import Recovered, recover
+from transforms.model import Entity, EntityField, Existing, FieldRule, Rows
+from transforms.model import Mapping as MappingModel
+from transforms.program import Codes, Output, Program
+from transforms.rows import TargetColumn, TargetTable
+from transforms.types import FieldType
+
+
+def target_table(rows: Rows, entity: Entity, existing: Existing) -> TargetTable:
+    """The whole entity, also fields that other mappings deliver; only its key is NOT NULL, since
+    whichever source comes first makes the row."""
+    columns = tuple(
+        TargetColumn(name, field.type.postgres, nullable=name not in entity.key)
+        for name, field in entity.fields.items()
+    )
+    return TargetTable(rows.target, columns, entity.key, existing)
+
+
+def compile_mapping(
+    mapping: MappingModel, entities: Mapping[str, Entity], schema: TableSchema
+) -> tuple[list[Program], list[MappingError]]:
+    """The programs of a mapping's rows, faultless ones only, and everything that is wrong."""
+    programs, errors = [], []
+    for prefix, rows in mapping.parts:
+        compiler = _Compiler(mapping, prefix, rows, schema)
+        program = compiler.run(entities)
+        errors += compiler.errors
+        if program is not None and not compiler.errors:
+            programs.append(program)
+    return programs, errors
+
+
+@dataclass(frozen=True, slots=True)
+class _Where:
+    sql: str | None = None
+    reads: frozenset[str] = frozenset()
+    mine: str | None = None
+    rest: bool = False
+    fixed: frozenset[str] = frozenset()
+
+
+class _Compiler(Checks):
+    """Compiles one of a mapping's rows."""
+
+    def __init__(self, mapping: MappingModel, prefix: Loc, rows: Rows, schema: TableSchema) -> None:
+        super().__init__(mapping, prefix, rows)
+        self.schema = schema
+        self.columns = source_columns(schema)
+        self.positions = {column.name: at for at, column in enumerate(schema.columns)}
+
+    def run(self, entities: Mapping[str, Entity]) -> Program | None:
+        entity = self.entity(entities)
+        if entity is None:
+            return None
+        self.fields_of(entity)
+        if not self.schema.key:
+            self.error(
+                f"{self.schema.table} has no replica identity that tells its rows apart",
+                ("key",),
+                "give it a primary key",
+            )
+        if self.errors:
+            return None
+        where = self._where()
+        keys = self._keys(entity, where)
+        fields = [self._field(name, rule, entity) for name, rule in self.rows.fields.items()]
+        if self.errors:
+            return None
+        return self._program(entity, where, keys, [field for field in fields if field])
+
+    def _program(
+        self, entity: Entity, where: _Where, keys: list[Output], fields: list[Output]
+    ) -> Program:
+        names = list(entity.fields)
+        soft = self.rows.on_delete.column
+        alone = self.mapping.rows is None
+        return Program(
+            name=self.mapping.mapping if alone else f"{self.mapping.mapping}/{self.rows.name}",
+            schema=self.schema,
+            target=target_table(self.rows, entity, self.mapping.existing),
+            keys=tuple(keys),
+            fields=tuple(fields),
+            where=where.sql,
+            where_reads=self._at(where.reads),
+            mine=where.mine,
+            rest=where.rest,
+            on_delete=self.rows.on_delete,
+            soft=None if soft is None else names.index(soft),
+            identity=self.schema.key_indexes,
+        )
+
+    def _at(self, names: frozenset[str]) -> tuple[int, ...]:
+        return tuple(sorted(self.positions[name] for name in names))
+
+    def _expression(self, written: str, loc: Loc) -> Expression | None:
+        try:
+            place = Place(self.mapping.mapping, self.prefix + loc)
+            return translate(written, place, self.columns)
+        except ExpressionError as error:
+            self.errors.append(error)
+            return None
+
+    def _try(self, expression: Expression, build: Callable[[], Assigned]) -> Assigned | None:
+        """`build()`, whose Refusal is an error about the whole expression."""
+        try:
+            return build()
+        except Refusal as refusal:
+            self.errors.append(expression.refuse(refusal.what, fix=refusal.fix))
+            return None
+
+    def _where(self) -> _Where:
+        if self.rows.where is None:
+            return _Where()
+        expression = self._expression(self.rows.where, ("where",))
+        if expression is None:
+            return _Where()
+        try:
+            found = conjuncts(expression, self.columns)
+        except ExpressionError as error:
+            self.errors.append(error)
+            return _Where()
+        identity = frozenset(self.schema.key)
+        mine = [typed for _, typed in found if typed.reads <= identity]
+        return _Where(
+            sql=_all_of([typed for _, typed in found]),
+            reads=expression.typed.reads,
+            mine=_all_of(mine) if mine else None,
+            rest=len(mine) < len(found),
+            fixed=frozenset(filter(None, (fixed_column(node) for node, _ in found))) & identity,
+        )
+
+    def _keys(self, entity: Entity, where: _Where) -> list[Output]:
+        outputs: list[Output] = []
+        recovered: list[tuple[Expression, Assigned, Recovered]] = []
+        for name in entity.key:
+            expression = self._expression(self.rows.key[name], ("key", name))
+            if expression is None:
+                continue
+            value = expression.typed
+            field = entity.fields[name]
+            assigned = self._try(expression, partial(assign, value, field.type))
+            if assigned is None or not self._key_is_known(expression, assigned):
+                continue
+            found = recover(assigned.parts) if assigned.parts else Recovered(frozenset())
+            recovered.append((expression, assigned, found))
+            sql = assigned.sql
+            if found.conditions:
+                sql = checked(" OR ".join(found.conditions), "separator", sql)
+            at = list(entity.fields).index(name)
+            outputs.append(self._output(at, name, ("key", name), sql, assigned, field))
+        if not self.errors:
+            self._one_to_one(recovered, where)
+        return outputs
+
+    def _key_is_known(self, expression: Expression, assigned: Assigned) -> bool:
+        foreign = sorted(assigned.reads - set(self.schema.key))
+        if foreign:
+            identity = ", ".join(self.schema.key)
+            self.errors.append(
+                expression.refuse(
+                    f"a key reads only the replica identity ({identity}), since of a deleted row"
+                    f" the log carries nothing else; it reads {', '.join(foreign)}",
+                    fix=f"ALTER TABLE {self.schema.table} REPLICA IDENTITY USING INDEX …, with a"
+                    f" unique index on NOT NULL columns that include {', '.join(foreign)}",
+                )
+            )
+        elif assigned.nullable:
+            self.errors.append(
+                expression.refuse("the key can be NULL", fix="use the columns themselves")
+            )
+        else:
+            return True
+        return False
+
+    def _one_to_one(
+        self, keys: list[tuple[Expression, Assigned, Recovered]], where: _Where
+    ) -> None:
+        covered = frozenset().union(*(found.columns for _, _, found in keys)) | where.fixed
+        missing = [name for name in self.schema.key if name not in covered]
+        if not missing:
+            return
+        shown = ", ".join(missing)
+        for expression, assigned, found in keys:
+            if assigned.reads & set(missing):
+                why = found.problem or f"{assigned.blur or 'the expression'} loses what differs"
+                self.errors.append(
+                    expression.refuse(
+                        f"two source rows could share this key: {why}",
+                        fix="use the columns of the replica identity with casts, constants and"
+                        " separators only, or one field of the key for each",
+                    )
+                )
+                return
+        self.error(
+            f"two source rows could share a key: {shown} of the replica identity is not in it",
+            ("key",),
+            f"add it to the key, or fix it: where: \"{missing[0]} = '…'\"",
+        )
+
+    def _field(self, name: str, rule: FieldRule, entity: Entity) -> Output | None:
+        field = entity.fields[name]
+        at = list(entity.fields).index(name)
+        if rule.expr is not None:
+            return self._computed(at, name, rule, field)
+        if rule.source is not None:
+            return self._looked_up(at, name, rule, field)
+        sql = self._constant(rule.constant, field.type, ("fields", name, "value"))
+        if sql is None:
+            return None
+        required = field.required and rule.constant is None
+        return Output(at, name, (*self.prefix, "fields", name), sql, (), required=required)
+
+    def _computed(self, at: int, name: str, rule: FieldRule, field: EntityField) -> Output | None:
+        loc = rule_loc(name, rule)
+        expression = self._expression(rule.expr or "", loc)
+        if expression is None:
+            return None
+        assigned = self._try(expression, lambda: assign(expression.typed, field.type))
+        if assigned is None:
+            return None
+        if rule.default is None:
+            return self._output(at, name, loc, assigned.sql, assigned, field)
+        written = None if rule.default == "null" else rule.default
+        default = self._constant(written, field.type, ("fields", name, "default"))
+        sql = f"coalesce({assigned.sql}, {default})"
+        filled = Assigned(sql, assigned.reads, nullable=False)
+        return None if default is None else self._output(at, name, loc, sql, filled, field)
+
+    def _looked_up(self, at: int, name: str, rule: FieldRule, field: EntityField) -> Output | None:
+        loc: Loc = ("fields", name, "from")
+        expression = self._expression(rule.source or "", loc)
+        if expression is None:
+            return None
+        code = self._try(expression, lambda: _code(expression.typed))
+        codes = self._codes(name, rule, field.type)
+        if code is None or codes is None:
+            return None
+        output = self._output(at, name, loc, code.sql, code, field)
+        return Output(
+            at, name, output.loc, output.sql, output.reads, output.column, field.required, codes
+        )
+
+    def _codes(self, name: str, rule: FieldRule, field: FieldType) -> Codes | None:
+        listed: list[tuple[str, str]] = []
+        null: str | None = None
+        has_null = False
+        failed = len(self.errors)
+        for code, value in rule.codes.items():
+            sql = self._constant(value, field, ("fields", name, "values", code or "null")) or ""
+            if code is None:
+                null, has_null = sql, True
+            else:
+                listed.append((code, sql))
+        other: str | None = None
+        if rule.unlisted.action == "value":
+            other = self._constant(rule.unlisted.value, field, ("fields", name, "otherwise"))
+        if len(self.errors) > failed:
+            return None
+        return Codes(tuple(listed), null if has_null else other, other)
+
+    def _constant(self, written: str | None, field: FieldType, loc: Loc) -> str | None:
+        try:
+            return constant_sql(written, field)
+        except Refusal as refusal:
+            self.error(refusal.what, loc, refusal.fix)
+            return None
+
+    def _output(
+        self, at: int, name: str, loc: Loc, sql: str, assigned: Assigned, field: EntityField
+    ) -> Output:
+        column = None if assigned.column is None else self.positions[assigned.column]
+        if sql != assigned.sql:
+            column = None
+        return Output(
+            at,
+            name,
+            self.prefix + loc,
+            sql,
+            self._at(assigned.reads),
+            column,
+            field.required and assigned.nullable,
+        )
+
+
+def _code(value: Typed) -> Assigned:
+    """What a value map looks up: the value's text."""
+    string = as_text(value)
+    sql = string.printed if string.column is not None and string.printed else text(string)
+    return Assigned(sql, string.reads, string.column, string.nullable)
+
+
+def _all_of(conditions: Sequence[Typed]) -> str:
+    """All of them, in order: what can fail runs only where those before it are true."""
+    sql = ""
+    for condition in reversed(conditions):
+        mine = condition.value
+        if not sql:
+            sql, fails = mine, condition.fails
+        elif fails:
+            sql = f"CASE WHEN {mine} THEN {sql} ELSE false END"
+        else:
+            sql, fails = f"({mine} AND {sql})", condition.fails
+    return sql
+
+
+def key_recovers(name: str, rows: Rows, schema: TableSchema) -> bool:
+    """Whether the key alone, without `where`, tells the rows of the source table apart."""
+    columns = source_columns(schema)
+    covered: frozenset[str] = frozenset()
+    for field, written in rows.key.items():
+        try:
+            typed = translate(written, Place(name, ("key", field)), columns).typed
+        except ExpressionError:
+            return False
+        covered |= recover(typed.parts or ()).columns
+    return covered >= set(schema.key)
+
+
+def fixed_column(node: exp.Expr) -> str | None:
+    """The column of a condition ``column = constant``."""
+    if not isinstance(node, exp.EQ):
+        return None
+    sides = (node.this, node.expression)
+    for column, constant in (sides, sides[::-1]):
+        bare = constant.this if isinstance(constant, exp.Neg) else constant
+        if isinstance(column, exp.Column) and isinstance(bare, exp.Literal | exp.Boolean):
+            return column.name
+    return None

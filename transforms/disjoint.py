@@ -1,0 +1,221 @@
+"""Whether the mappings of a pipeline stay out of each other's way.
+
+Two of them may write one target table only where no row can come from both, provably:
+
+- a field of the key is a constant, or begins with one, in each, and these contradict each other
+  (``'E-' || id`` and ``'K-' || id``); or
+- both read one source table with the same key, which alone tells its rows apart, and their `where`
+  demand different constants of one column;
+
+or where they write different fields, and at most one of them also removes rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from sqlglot import exp
+
+from cdc.schema import TableSchema
+from transforms.compile import fixed_column, key_recovers
+from transforms.errors import ExpressionError, Loc, MappingError
+from transforms.expressions.translate import Place, syntax
+from transforms.model import Entity, Rows
+from transforms.model import Mapping as MappingModel
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One of a mapping's rows. `schema` is None while the source is not known (offline)."""
+
+    mapping: MappingModel
+    loc: Loc
+    rows: Rows
+    schema: TableSchema | None
+
+    @property
+    def name(self) -> str:
+        alone = self.mapping.rows is None
+        return self.mapping.mapping if alone else f"{self.mapping.mapping}/{self.rows.name}"
+
+    def error(self, what: str, loc: Loc, fix: str | None = None) -> MappingError:
+        return MappingError(what, mapping=self.mapping.mapping, loc=self.loc + loc, fix=fix)
+
+
+def check_together(
+    mappings: Sequence[MappingModel],
+    entities: Mapping[str, Entity],
+    schemas: Mapping[str, TableSchema],
+) -> list[MappingError]:
+    """Everything that is wrong with the mappings of one pipeline as a whole.
+
+    `schemas` by the source table's name; one that is missing is not looked at.
+    """
+    parts = [
+        Part(mapping, loc, rows, schemas.get(str(mapping.source)))
+        for mapping in mappings
+        for loc, rows in mapping.parts
+    ]
+    return [*_collisions(parts), *_undelivered(parts, entities)]
+
+
+def _collisions(parts: Sequence[Part]) -> Iterator[MappingError]:
+    for first, second in combinations(parts, 2):
+        if first.rows.target != second.rows.target:
+            continue
+        if first.rows.entity != second.rows.entity:
+            yield second.error(
+                f"it writes {second.rows.target}, as does {first.name}, for another entity",
+                ("into",) if second.rows.into else (),
+                "give it a target of its own: into: …",
+            )
+        elif first.mapping.existing != second.mapping.existing:
+            yield second.error(f"existing differs from that of {first.name}", ("existing",))
+        elif not disjoint(first, second):
+            yield from _overlap(first, second)
+
+
+def _overlap(first: Part, second: Part) -> Iterator[MappingError]:
+    target = second.rows.target
+    fix = (
+        f"begin the keys with different constants, such as '{second.rows.name}-' || …, or let"
+        " each write a target of its own (into: …)"
+    )
+    shared = sorted(set(first.rows.fields) & set(second.rows.fields))
+    if shared:
+        what = f"{first.name} writes {shared[0]} of {target}, too, perhaps for the same rows"
+        yield second.error(what, ("fields", shared[0]), fix)
+        return
+    removing = [part for part in (first, second) if _removes(part)]
+    if len(removing) == 2:
+        what = f"{first.name} also removes rows of {target}; only one mapping can"
+        yield second.error(what, ("on_delete",), "on_delete: set_null or ignore")
+
+
+def _removes(part: Part) -> bool:
+    return part.rows.on_delete.action in ("delete", "soft")
+
+
+def disjoint(first: Part, second: Part) -> bool:
+    """Whether no entity can come from both."""
+    for name in set(first.rows.key) & set(second.rows.key):
+        one, other = _opening(first, name), _opening(second, name)
+        if one is not None and other is not None and _contradict(one, other):
+            return True
+    return same_key(first, second) and _demand_different(first, second)
+
+
+def same_key(first: Part, second: Part) -> bool:
+    """Whether both have one key of one source table, which tells its rows apart by itself."""
+    if first.mapping.source != second.mapping.source or first.schema is None:
+        return False
+    if set(first.rows.key) != set(second.rows.key):
+        return False
+    trees = [
+        {name: _tree(part, written) for name, written in part.rows.key.items()}
+        for part in (first, second)
+    ]
+    if trees[0] != trees[1] or None in trees[0].values():
+        return False
+    return key_recovers(first.mapping.mapping, first.rows, first.schema)
+
+
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    """What a text begins with; `whole`: it is all of it."""
+
+    text: str
+    whole: bool
+
+
+def _contradict(one: _Opening, other: _Opening) -> bool:
+    if one.whole and other.whole:
+        return one.text != other.text
+    length = min(len(one.text), len(other.text))
+    if (one.whole and len(one.text) < len(other.text)) or (
+        other.whole and len(other.text) < len(one.text)
+    ):
+        return True
+    return one.text[:length] != other.text[:length]
+
+
+def _opening(part: Part, field: str) -> _Opening | None:
+    node = _tree(part, part.rows.key[field])
+    if node is None:
+        return None
+    whole = True
+    while isinstance(node, exp.DPipe):
+        node, whole = node.this, False
+    if isinstance(node, exp.Literal) and (node.is_string or whole):
+        return _Opening(node.name, whole)
+    return None
+
+
+def _demand_different(first: Part, second: Part) -> bool:
+    one, other = _demands(first), _demands(second)
+    return any(one[column] != other[column] for column in set(one) & set(other))
+
+
+def _demands(part: Part) -> dict[str, str]:
+    """The columns that `where` holds fixed, and at what string."""
+    node = None if part.rows.where is None else _tree(part, part.rows.where)
+    waiting = [] if node is None else [node]
+    found: dict[str, str] = {}
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, exp.And):
+            waiting += [node.this, node.expression]
+        elif (column := fixed_column(node)) is not None:
+            sides = (node.this, node.expression)
+            constant = next(side for side in sides if not isinstance(side, exp.Column))
+            value = _comparable(part, column, constant)
+            if value is not None:
+                found.setdefault(column, value)
+    return found
+
+
+def _comparable(part: Part, column: str, constant: exp.Expr) -> str | None:
+    """The constant in a form in which unequal means different, for this column's type."""
+    if part.schema is None:
+        return None
+    base = next((c.base_type for c in part.schema.columns if c.name == column), "")
+    text = constant.sql("postgres").strip("'")
+    if base in ("smallint", "integer", "bigint"):
+        try:
+            return str(int(text))
+        except ValueError:
+            return None
+    if base in ("text", "character varying", "character") and isinstance(constant, exp.Literal):
+        return constant.name.rstrip(" ")
+    return None
+
+
+def _tree(part: Part, written: str) -> exp.Expr | None:
+    try:
+        return syntax(written, Place(part.mapping.mapping, part.loc))
+    except ExpressionError:
+        return None
+
+
+def _undelivered(parts: Sequence[Part], entities: Mapping[str, Entity]) -> Iterator[MappingError]:
+    """Required fields that no mapping of the pipeline gives."""
+    targets = {part.rows.target: part for part in reversed(parts)}
+    for target, first in targets.items():
+        entity = entities.get(first.rows.entity)
+        if entity is None:
+            continue
+        given = {
+            name
+            for part in parts
+            if part.rows.target == target
+            for name in (*part.rows.key, *part.rows.fields, part.rows.on_delete.column)
+        }
+        for name, field in entity.fields.items():
+            if field.required and name not in given:
+                yield first.error(
+                    f"{name} of {entity.entity} is required, and no mapping delivers it",
+                    ("fields",),
+                    f"add {name} to the fields, or drop `required`",
+                )

@@ -1,0 +1,366 @@
+"""Changes of a source table → changes of an entity's table, by one compiled mapping.
+
+For each row the question is what stands at the target before and after it:
+
+    change   before: was it ours?         after: does it meet `where`?
+    c, r     no                           yes: UPSERT         no: filtered
+    u        as far as the identity says  yes: UPSERT         no: removed if it was ours
+    d        as far as the identity says  removed if it was ours
+    t        every row of the source is gone: CLEAR
+
+*Ours* is what meets the part of `where` that reads identity columns only (`Program.mine`): of a
+row that is gone the log carries nothing else. So an update that never was ours removes nothing.
+*Removed* means what `on_delete` says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import NoReturn
+
+import numpy as np
+import pyarrow as pa
+
+import cdc.changes as change
+from cdc.changes import TableChanges
+from transforms import columns
+from transforms.assemble import Removals, Upserts, assembled
+from transforms.columns import Flags, Rows
+from transforms.diagnose import Fault, first_fault
+from transforms.engine import Engine, EvaluationError
+from transforms.errors import RowError
+from transforms.expressions.sql import REASONS
+from transforms.program import Output, Program
+from transforms.rows import RowChanges
+from transforms.selection import Condition, Selected, Selection
+
+_FIXES = {
+    "required": "map NULL to something (a default), or drop `required` from the entity",
+    "unlisted": "add the code to the value map, or say otherwise: null or {value: X}",
+    "separator": "use another separator, or one field of the key for each column",
+    "null_key": "use columns that are never NULL",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _After:
+    """The rows that meet `where` (their numbers in the change set) and the values they get."""
+
+    rows: Rows
+    keys: tuple[pa.Array, ...]
+    fields: tuple[pa.Array, ...]
+    unsent: Mapping[int, Flags]  # field number → rows where it is left as it is
+
+
+class Evaluation:
+    """Runs one program. `sole`: no other mapping writes its target."""
+
+    def __init__(self, program: Program, engine: Engine, *, sole: bool) -> None:
+        """Errors: EvaluationError where a constant of the mapping does not convert."""
+        self.program = program
+        self._engine = engine
+        self._sole = sole
+        self._where = (
+            None if program.where is None else Condition(program.where, program.where_reads)
+        )
+        mine = None if program.mine is None else Condition(program.mine, program.identity)
+        self._selections: dict[tuple[Output, ...], Selection] = {}
+        self._gone = Selection(engine, program.keys, mine)
+        self._select(program.fields)
+
+    def _select(self, fields: tuple[Output, ...]) -> Selection:
+        """The selection of the key and some of the fields."""
+        if fields not in self._selections:
+            outputs = (*self.program.keys, *fields)
+            self._selections[fields] = Selection(self._engine, outputs, self._where)
+        return self._selections[fields]
+
+    def run(self, changes: TableChanges, base: int) -> list[RowChanges]:
+        """Errors: RowError, with the first row that cannot be mapped."""
+        operations = columns.operations(changes)
+        values, unsent = columns.completed(changes)
+        clears = operations == change.TRUNCATE
+        if clears.any():
+            self._may_clear(changes, clears)
+        deleted = operations == change.DELETE
+        present = np.flatnonzero(~(clears | deleted))
+        after = self._after(changes, values, unsent, present)
+        upserts, removals = self._before(changes, values, operations, present, after)
+        cleared = np.flatnonzero(clears)
+        if self.program.on_delete.action == "ignore":
+            removals, cleared = Removals.empty(), cleared[:0]
+        return assembled(self.program, changes, base, upserts, removals, cleared)
+
+    def _after(
+        self,
+        changes: TableChanges,
+        values: Sequence[pa.Array],
+        unsent: Mapping[int, Flags],
+        present: Rows,
+    ) -> _After:
+        """Evaluate the rows that exist after their change."""
+        selection = self._select(self.program.fields)
+        reads = {at for output in selection.outputs for at in output.reads}
+        reads |= set(self.program.where_reads)
+        missing = {at: mask for at, mask in unsent.items() if at in reads and mask[present].any()}
+        if not missing:
+            return self._evaluated(changes, values, present, self.program.fields)
+        return self._by_pattern(changes, values, missing, present)
+
+    def _by_pattern(
+        self,
+        changes: TableChanges,
+        values: Sequence[pa.Array],
+        missing: Mapping[int, Flags],
+        present: Rows,
+    ) -> _After:
+        """The same where some values were not sent: rows with the same of them at once."""
+        fields = self.program.fields
+        marks = np.stack([mask[present] for mask in missing.values()], axis=1)
+        patterns, group = np.unique(marks, axis=0, return_inverse=True)
+        found: list[_After] = []
+        for number, pattern in enumerate(patterns):
+            rows = present[group.ravel() == number]
+            absent = {at for at, lacks in zip(missing, pattern, strict=True) if lacks}
+            self._can_do_without(changes, values, absent, rows)
+            sent = tuple(field for field in fields if not absent & set(field.reads))
+            part = self._evaluated(changes, values, rows, sent)
+            given = iter(part.fields)
+            count = len(part.rows)
+            found.append(
+                _After(
+                    part.rows,
+                    part.keys,
+                    tuple(
+                        next(given) if field in sent else columns.nulls(count) for field in fields
+                    ),
+                    {at: np.full(count, field not in sent) for at, field in enumerate(fields)},
+                )
+            )
+        return _merged(found, len(fields))
+
+    def _can_do_without(
+        self, changes: TableChanges, values: Sequence[pa.Array], absent: set[int], rows: Rows
+    ) -> None:
+        """Errors: RowError where something needs a value that was not sent.
+
+        A field that reads only such values is left as it is at the target; one that also reads
+        others cannot be computed.
+        """
+        for name, reads in (
+            ("where", self.program.where_reads),
+            *((output.name, output.reads) for output in self.program.keys),
+        ):
+            if absent & set(reads):
+                self._unsent(changes, name, absent & set(reads), int(rows[0]))
+        for field in self.program.fields:
+            if absent & set(field.reads) and not absent >= set(field.reads):
+                kept = self._evaluated(changes, values, rows, ()).rows
+                if len(kept):
+                    self._unsent(changes, field.name, absent & set(field.reads), int(kept[0]))
+
+    def _evaluated(
+        self,
+        changes: TableChanges,
+        values: Sequence[pa.Array],
+        rows: Rows,
+        fields: tuple[Output, ...],
+    ) -> _After:
+        selection = self._select(fields)
+        whole = len(rows) == changes.rows
+        source = {
+            at: values[at] if whole else columns.take(values[at], rows) for at in selection.needed
+        }
+        selected = self._run(changes, selection, source, rows)
+        kept = rows if selected.rows is None else rows[selected.rows]
+        keys = len(self.program.keys)
+        return _After(kept, selected.values[:keys], selected.values[keys:], {})
+
+    def _run(
+        self,
+        changes: TableChanges,
+        selection: Selection,
+        source: Mapping[int, pa.Array],
+        rows: Rows,
+    ) -> Selected:
+        """Select, or say which row cannot be mapped and why."""
+        try:
+            selected = selection.run(source, len(rows))
+        except EvaluationError:
+            selected = None
+        if selected is not None and not _faulty(self.program, selection, selected):
+            return selected
+        fault = first_fault(
+            self.program, self._engine, selection.outputs, self._where, source, len(rows)
+        )
+        self._refuse(changes, fault, int(rows[fault.row]))
+
+    def _before(
+        self,
+        changes: TableChanges,
+        values: Sequence[pa.Array],
+        operations: np.ndarray,
+        present: Rows,
+        after: _After,
+    ) -> tuple[Upserts, Removals]:
+        """Which rows leave the target, under which key; and the key that moved rows had."""
+        updated = operations == change.UPDATE
+        known = columns.has_old(changes)
+        stays = np.zeros(changes.rows, dtype=np.bool_)
+        stays[after.rows] = True
+        moved = self._moved(changes, values, updated & known)
+        asked = np.flatnonzero((operations == change.DELETE) | (updated & ~stays) | (moved & stays))
+        if not len(asked):
+            return Upserts(
+                after.rows, after.keys, after.fields, after.unsent, None
+            ), Removals.empty()
+        source = {at: self._old(changes, values, at, asked, known) for at in self.program.identity}
+        gone = self._run_gone(changes, source, asked)
+        rows = asked if gone.rows is None else asked[gone.rows]
+        leaves = ~stays[rows]
+        removed = np.flatnonzero(leaves)
+        removals = Removals(rows[removed], tuple(columns.take(key, removed) for key in gone.values))
+        old_key = _old_keys(after, rows, ~leaves, gone.values)
+        return Upserts(after.rows, after.keys, after.fields, after.unsent, old_key), removals
+
+    def _moved(self, changes: TableChanges, values: Sequence[pa.Array], known: Flags) -> Flags:
+        """Updates that changed the identity."""
+        if changes.old is None or not known.any():
+            return np.zeros(changes.rows, dtype=np.bool_)
+        pairs = [(changes.old[at], values[at]) for at in self.program.identity]
+        differ = [columns.different(old, new) for old, new in pairs if old is not None]
+        return known & reduce(np.logical_or, differ, np.zeros(changes.rows, dtype=np.bool_))
+
+    def _old(
+        self,
+        changes: TableChanges,
+        values: Sequence[pa.Array],
+        at: int,
+        rows: Rows,
+        known: Flags,
+    ) -> pa.Array:
+        """An identity column before the change; where the log is silent it did not change."""
+        new = columns.take(values[at], rows)
+        old = None if changes.old is None else changes.old[at]
+        here = known[rows]
+        deleted = columns.operations(changes)[rows] == change.DELETE
+        if (deleted & ~here).any() or (old is None and here.any()):
+            self._unsent(changes, "key", {at}, int(rows[int(np.argmax(deleted & ~here))]))
+        return new if old is None else columns.where(here, columns.take(old, rows), new)
+
+    def _run_gone(
+        self, changes: TableChanges, source: Mapping[int, pa.Array], rows: Rows
+    ) -> Selected:
+        try:
+            return self._gone.run(source, len(rows))
+        except EvaluationError:
+            mine = self.program.mine
+            condition = None if mine is None else Condition(mine, self.program.identity)
+            fault = first_fault(
+                self.program, self._engine, self.program.keys, condition, source, len(rows)
+            )
+            self._refuse(changes, fault, int(rows[fault.row]))
+
+    def _may_clear(self, changes: TableChanges, clears: Flags) -> None:
+        """Errors: RowError where a TRUNCATE cannot be applied."""
+        action = self.program.on_delete.action
+        if action == "ignore":
+            return
+        why = None
+        if action != "delete":
+            why = f"on_delete: {action} needs the keys of the rows"
+        elif not self._sole:
+            why = "other mappings write this target, too"
+        elif self.program.target.existing == "keep":
+            why = "it would also remove rows that the target held before (existing: keep)"
+        if why is not None:
+            self._raise(
+                changes,
+                int(np.argmax(clears)),
+                f"a TRUNCATE of {self.program.source} cannot be applied: {why}",
+                {"target": str(self.program.target.table)},
+                "delete the rows with DELETE, or say on_delete: ignore",
+            )
+
+    def _unsent(self, changes: TableChanges, name: str, absent: set[int], row: int) -> NoReturn:
+        names = ", ".join(self.program.schema.columns[at].name for at in sorted(absent))
+        self._raise(
+            changes,
+            row,
+            f"mapping {self.program.name}, {name}: the log does not carry {names}, a large value"
+            " that did not change",
+            {"field": name, "column": names},
+            f"ALTER TABLE {self.program.source} REPLICA IDENTITY FULL",
+        )
+
+    def _refuse(self, changes: TableChanges, fault: Fault, row: int) -> NoReturn:
+        self._raise(
+            changes,
+            row,
+            f"mapping {self.program.name}, {fault.name}: {REASONS[fault.reason]}",
+            {"field": fault.name, "reason": fault.reason},
+            _FIXES.get(fault.reason, "mend the row at the source, or the expression"),
+        )
+
+    def _raise(
+        self, changes: TableChanges, row: int, what: str, where: dict[str, object], fix: str
+    ) -> NoReturn:
+        place: dict[str, object] = {"table": self.program.source}
+        place |= {"key": ",".join(self.program.schema.key), **where}
+        raise RowError(what, where=place, fix=fix, seq=int(changes.seq[row].as_py())) from None
+
+
+def _faulty(program: Program, selection: Selection, selected: Selected) -> bool:
+    """Whether a row lacks a key or a required value, or has a code that is not listed."""
+    if selected.unlisted:
+        return True
+    keys = len(program.keys)
+    return any(
+        value.null_count and (at < keys or output.required)
+        for at, (output, value) in enumerate(zip(selection.outputs, selected.values, strict=True))
+    )
+
+
+def _merged(parts: Sequence[_After], fields: int) -> _After:
+    """Parts of a change set put together, in its order."""
+    rows = np.concatenate([part.rows for part in parts])
+    order = np.argsort(rows, kind="stable")
+    return _After(
+        rows[order],
+        tuple(
+            columns.take(columns.joined(column), order)
+            for column in zip(*(part.keys for part in parts), strict=True)
+        ),
+        tuple(
+            columns.take(columns.joined([part.fields[at] for part in parts]), order)
+            for at in range(fields)
+        ),
+        {
+            at: mask
+            for at in range(fields)
+            if (mask := np.concatenate([part.unsent[at] for part in parts])[order]).any()
+        },
+    )
+
+
+def _old_keys(
+    after: _After, rows: Rows, moves: Flags, keys: Sequence[pa.Array]
+) -> tuple[pa.Array, ...] | None:
+    """The key that rows had before, where it is another one; None if that is nowhere."""
+    if not moves.any():
+        return None
+    place = np.full(len(after.rows), -1, dtype=np.int64)
+    place[np.searchsorted(after.rows, rows[moves])] = np.flatnonzero(moves)
+    index = pa.array(place, mask=place < 0)
+    old = [key.take(index) for key in keys]
+    differ = reduce(
+        np.logical_or,
+        (columns.different(before, now) for before, now in zip(old, after.keys, strict=True)),
+    )
+    changed = differ & (place >= 0)
+    if not changed.any():
+        return None
+    nothing = columns.nulls(len(after.rows))
+    return tuple(columns.where(changed, key, nothing) for key in old)

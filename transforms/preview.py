@@ -1,0 +1,135 @@
+"""What a mapping would make of given rows: shown side by side, counted, nothing written.
+
+Here row values are the point, since the operator asked to see them. Nothing of this is logged.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+
+import cdc.changes as change
+from cdc.changes import TableChanges
+from transforms import columns
+from transforms.compile import compile_mapping
+from transforms.diagnose import Fault, all_faults
+from transforms.engine import Engine
+from transforms.expressions.sql import REASONS
+from transforms.model import Entity
+from transforms.model import Mapping as MappingModel
+from transforms.program import Program
+from transforms.selection import Condition, Selection
+
+Values = dict[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewRow:
+    """A source row beside what it becomes. `failures`: field (or ``where``) and why, in words."""
+
+    outcome: Literal["mapped", "filtered", "failed"]
+    source: Values
+    mapped: Values | None
+    failures: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """One of a mapping's rows over a sample.
+
+    `failures` counts rows by (field, why in words); `unlisted` counts, per field with a value map,
+    the codes that it does not list (None is NULL).
+    """
+
+    name: str
+    target: str
+    rows: tuple[PreviewRow, ...]
+    failures: Mapping[tuple[str, str], int]
+    unlisted: Mapping[str, Mapping[str | None, int]]
+
+    def count(self, outcome: str) -> int:
+        return sum(row.outcome == outcome for row in self.rows)
+
+
+def preview(
+    mapping: MappingModel, entities: Mapping[str, Entity], sample: TableChanges
+) -> list[Preview]:
+    """One preview for each of the mapping's rows. `sample` holds existing rows (operation r).
+
+    Errors: MappingError, the first of what `check` would show.
+    """
+    programs, errors = compile_mapping(mapping, entities, sample.schema)
+    if errors:
+        raise errors[0]
+    engine = Engine()
+    try:
+        return [_preview(program, engine, sample) for program in programs]
+    finally:
+        engine.close()
+
+
+def _preview(program: Program, engine: Engine, sample: TableChanges) -> Preview:
+    gone = (change.DELETE, change.TRUNCATE)
+    present = np.flatnonzero(~np.isin(columns.operations(sample), gone))
+    source = {at: columns.take(column, present) for at, column in enumerate(sample.new)}
+    outputs = (*program.keys, *program.fields)
+    condition = None if program.where is None else Condition(program.where, program.where_reads)
+    faults = all_faults(program, engine, outputs, condition, source, len(present))
+    sound = np.setdiff1d(np.arange(len(present)), [fault.row for fault in faults])
+    rest = {at: columns.take(column, sound) for at, column in source.items()}
+    selected = Selection(engine, outputs, condition).run(rest, len(sound))
+    kept = sound if selected.rows is None else sound[selected.rows]
+    mapped = _rows({o.name: v for o, v in zip(outputs, selected.values, strict=True)}, len(kept))
+    became = dict(zip(kept.tolist(), mapped, strict=True))
+    names = [column.name for column in sample.schema.columns]
+    before = _rows({name: source[at] for at, name in enumerate(names)}, len(present))
+    failures: dict[int, list[tuple[str, str]]] = {}
+    for fault in faults:
+        failures.setdefault(fault.row, []).append((fault.name, REASONS[fault.reason]))
+    return Preview(
+        program.name,
+        str(program.target.table),
+        tuple(
+            _row(values, became.get(at), tuple(failures.get(at, ())))
+            for at, values in enumerate(before)
+        ),
+        Counter((fault.name, REASONS[fault.reason]) for fault in faults),
+        _unlisted(program, engine, source, faults),
+    )
+
+
+def _row(
+    source: Values, mapped: Values | None, failures: tuple[tuple[str, str], ...]
+) -> PreviewRow:
+    outcome: Literal["mapped", "filtered", "failed"]
+    outcome = "failed" if failures else "filtered" if mapped is None else "mapped"
+    return PreviewRow(outcome, source, mapped, failures)
+
+
+def _rows(table: Mapping[str, pa.Array], count: int) -> list[Values]:
+    lists = {name: array.to_pylist() for name, array in table.items()}
+    return [{name: values[at] for name, values in lists.items()} for at in range(count)]
+
+
+def _unlisted(
+    program: Program, engine: Engine, source: Mapping[int, pa.Array], faults: list[Fault]
+) -> dict[str, Counter[str | None]]:
+    """The codes of rows that failed for them."""
+    found: dict[str, Counter[str | None]] = {}
+    for output in program.fields:
+        rows = [
+            fault.row
+            for fault in faults
+            if fault.name == output.name and fault.reason == "unlisted"
+        ]
+        if not rows:
+            continue
+        codes = Selection(engine, (replace(output, codes=None),), None)
+        part = {at: columns.take(source[at], np.array(rows)) for at in codes.needed}
+        found[output.name] = Counter(codes.run(part, len(rows)).values[0].to_pylist())
+    return found

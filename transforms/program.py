@@ -1,0 +1,80 @@
+"""A compiled mapping: what to read, what to compute in DuckDB, where the results go.
+
+SQL here is over a table of texts whose columns are named after their position in the source
+table: c0, c1, …
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cdc.schema import TableSchema
+from transforms.errors import Loc
+from transforms.model import OnDelete
+from transforms.rows import TargetTable
+
+
+@dataclass(frozen=True, slots=True)
+class Codes:
+    """A value map. `listed` pairs codes with SQL of the mapped texts; None is NULL.
+
+    `null` and `other` are the SQL for NULL and for codes not listed; None: a row with one fails.
+    """
+
+    listed: tuple[tuple[str, str], ...]
+    null: str | None
+    other: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One field of the entity.
+
+    index     its position among the target's columns
+    sql       the text it gets (of a value map: the code)
+    reads     positions of the source columns it depends on; none: a constant
+    column    the source column that is passed through untouched
+    name, loc for errors: its name, and where it stands in the mapping
+    """
+
+    index: int
+    name: str
+    loc: Loc
+    sql: str
+    reads: tuple[int, ...]
+    column: int | None = None
+    required: bool = False
+    codes: Codes | None = None
+
+
+@dataclass(frozen=True)
+class Program:
+    """One of a mapping's rows, compiled for one version of its source table.
+
+    name      of the mapping; with `rows`, followed by theirs: ``orders/items``
+    keys      the entity's key, in key order
+    fields    the other fields this mapping delivers
+    where     a condition that only the rows of this mapping meet; None: all do
+    mine      the part of it that reads identity columns only, so that it can be asked of a row
+              that is gone; None: nothing
+    rest      whether `where` asks more than that
+    soft      position of the target's column that marks deleted rows
+    identity  positions of the columns of the replica identity
+    """
+
+    name: str
+    schema: TableSchema
+    target: TargetTable
+    keys: tuple[Output, ...]
+    fields: tuple[Output, ...]
+    where: str | None
+    where_reads: tuple[int, ...]
+    mine: str | None
+    rest: bool
+    on_delete: OnDelete
+    soft: int | None
+    identity: tuple[int, ...]
+
+    @property
+    def source(self) -> str:
+        return str(self.schema.table)
