@@ -1,0 +1,37 @@
+"""`tailrace init`: a commented project to begin with."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+import click
+
+from tailrace.errors import ConfigError
+
+FILES = {
+    "tailrace.yml": "tailrace.yml",
+    "gitignore": ".gitignore",
+    "env.example": ".env.example",
+    "README.md": "README.md",
+}
+
+
+@click.command()
+@click.pass_obj
+def command(directory: Path) -> None:
+    """Write a commented project into the directory. Nothing that is there is overwritten."""
+    for written in FILES.values():
+        if (directory / written).exists():
+            raise ConfigError(
+                "there is a file already, and nothing was written",
+                where={"file": directory / written},
+                fix="choose an empty directory with --project",
+            )
+    template = resources.files("tailrace.service.template")
+    for folder in ("", "entities", "mappings"):
+        (directory / folder).mkdir(parents=True, exist_ok=True)
+    for name, written in FILES.items():
+        (directory / written).write_text(template.joinpath(name).read_text())
+        click.echo(f"wrote {directory / written}")
+    click.echo("next: edit tailrace.yml, then tailrace check --sql")
