@@ -19,7 +19,6 @@ from config.project import SOURCES, TARGETS, Project, ProjectFile
 from config.secrets import ReferenceProblem, resolve
 from config.yaml import Document, Loc, read
 from tailrace.errors import ConfigError
-from transforms.checks import check_syntax
 from transforms.model import Entity
 from transforms.model import Mapping as MappingModel
 
@@ -161,6 +160,9 @@ def _check_mappings(
     mappings: Mapping[str, tuple[MappingModel, Document]],
     problems: Problems,
 ) -> None:
+    if mappings:
+        # Only now, since the parser takes as long to import as all the rest together.
+        from transforms.checks import check_syntax
     for mapping, document in mappings.values():
         for error in check_syntax(mapping, project.entities):
             error.where.update(document.where(error.loc))

@@ -8,11 +8,17 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
-_REFERENCE = re.compile(r"\$(?:(\$)|\{([^{}]*)\}|(\{?))")
-_VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:(:-|:\?)(.*))?", re.DOTALL)
 SECRET_BYTES_MAX = 64 << 10
+
+_REFERENCE = re.compile(r"\$(?:(?P<dollar>\$)|\{(?P<inside>[^{}]*)\}|(?P<open>\{))")
+_VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:(:-|:\?)(.*))?", re.DOTALL)
+_USERINFO = re.compile(r"^(\s*[a-zA-Z][a-zA-Z0-9+.-]*://[^:@/?#]*):.*@", re.DOTALL)
+_URL = re.compile(r"^\s*[a-zA-Z][a-zA-Z0-9+.-]*://")
+_IN_QUERY = re.compile(r"([?&][a-z]*password=)[^&]*", re.IGNORECASE)
+_IN_CONNINFO = re.compile(
+    r"(\b[a-z]*password\s*=\s*)('(?:[^'\\]|\\.)*'?|(?:\\.|[^\s\\])+)", re.IGNORECASE | re.DOTALL
+)
 
 
 class ReferenceProblem(ValueError):
@@ -26,72 +32,86 @@ class ReferenceProblem(ValueError):
 def resolve(text: str, *, resolve_secrets: bool = True) -> str:
     """`text` with its references filled in.
 
-    Without `resolve_secrets` only their spelling is checked, and they stay as they are.
-    Errors: ReferenceProblem.
+    Without `resolve_secrets` no file is read, and a variable that is not set stays as it is
+    written; see `is_unresolved`. Errors: ReferenceProblem.
     """
 
     def fill(matched: re.Match[str]) -> str:
-        if matched[1]:
-            return "$" if resolve_secrets else "$$"
-        if matched[2] is None:
-            if matched[3]:
-                raise ReferenceProblem("a reference ${… is not closed", "close it with }")
+        if matched["dollar"]:
             return "$"
-        value = _lookup(matched[2], resolve_secrets)
+        if matched["open"]:
+            raise ReferenceProblem("a reference ${… is not closed", "close it with }")
+        value = _looked_up(matched["inside"], resolve_secrets)
         return matched[0] if value is None else value
 
     return _REFERENCE.sub(fill, text)
 
 
-def _lookup(reference: str, resolve_secrets: bool) -> str | None:
+def has_reference(text: str) -> bool:
+    """Whether `text`, as it is written, holds a reference."""
+    return any(matched["dollar"] is None for matched in _REFERENCE.finditer(text))
+
+
+def is_unresolved(text: str) -> bool:
+    """Whether `resolve` had to leave a reference in `text`."""
+    return any(matched["inside"] for matched in _REFERENCE.finditer(text))
+
+
+def _looked_up(reference: str, resolve_secrets: bool) -> str | None:
     if reference.startswith("file:"):
-        path = reference.removeprefix("file:")
-        if not path:
-            raise ReferenceProblem("${file:} names no file", "write ${file:/path/to/secret}")
+        path = Path(reference.removeprefix("file:"))
+        if not path.is_absolute():
+            raise ReferenceProblem(
+                f"${{{reference}}} names no absolute path", "write ${file:/path/to/secret}"
+            )
         return _file(path) if resolve_secrets else None
     matched = _VARIABLE.fullmatch(reference)
     if matched is None:
         raise ReferenceProblem(
-            f"${{{reference[:40]}}} is not a reference",
+            "the text between ${ and } is not a reference",
             "write ${VAR}, ${VAR:-default}, ${VAR:?message} or ${file:/path}; $$ is a dollar sign",
         )
-    if not resolve_secrets:
-        return None
     name, kind, rest = matched.groups()
     value = os.environ.get(name)
-    if value or (value is not None and kind is None):
+    if value:
         return value
     if kind == ":-":
         return str(rest)
-    if kind == ":?":
-        raise ReferenceProblem(f"the variable {name} is not set: {rest}", f"set {name}")
-    raise ReferenceProblem(f"the variable {name} is not set", f"set {name} in the environment")
+    if not resolve_secrets:
+        return None
+    state = "is not set" if value is None else "is empty"
+    if kind == ":?" and rest:
+        raise ReferenceProblem(f"the variable {name} {state}: {rest}", f"set {name}")
+    raise ReferenceProblem(f"the variable {name} {state}", f"set {name} in the environment")
 
 
-def _file(path: str) -> str:
+def _file(path: Path) -> str:
     try:
-        data = Path(path).read_bytes()[: SECRET_BYTES_MAX + 1]
+        if path.exists() and not path.is_file():
+            raise ReferenceProblem(f"{path} is not a file", "name another")
+        with path.open("rb") as file:
+            data = file.read(SECRET_BYTES_MAX + 1)
         if len(data) > SECRET_BYTES_MAX:
             raise ReferenceProblem(f"the file {path} is too large for a secret", "name another")
-        return data.decode().rstrip("\r\n")
+        text = data.decode().rstrip("\r\n")
     except OSError as error:
         raise ReferenceProblem(
-            f"the file {path} cannot be read: {error.strerror}", "see that it exists and is ours"
+            f"the file {path} cannot be read: {error.strerror}",
+            "see that it exists and that we may read it",
         ) from None
     except UnicodeDecodeError:
         raise ReferenceProblem(f"the file {path} is not UTF-8 text", "name another") from None
+    if not text:
+        raise ReferenceProblem(f"the file {path} is empty", "write the secret into it")
+    return text
 
 
 def redact_url(url: str) -> str:
-    """A connection URL with its password masked, for people to read."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "(not a URL)"
-    if parts.scheme and parts.netloc:
-        user, at, host = parts.netloc.rpartition("@")
-        name = user.partition(":")[0]
-        masked = f"{name}:***{at}{host}" if ":" in user else parts.netloc
-        query = re.sub(r"(password=)[^&]*", r"\1***", parts.query)
-        return urlunsplit((parts.scheme, masked, parts.path, query, ""))
-    return re.sub(r"(password\s*=\s*)('[^']*'|\S+)", r"\1***", url)
+    """A connection URL, or ``key=value`` string, with its passwords masked, for people to read.
+
+    Rather too much is masked than too little: a password with an unescaped ``/`` or ``@`` is gone
+    up to the last ``@``.
+    """
+    if _URL.match(url):
+        return _IN_QUERY.sub(r"\1***", _USERINFO.sub(r"\1:***@", url))
+    return _IN_CONNINFO.sub(r"\1***", url)

@@ -1,8 +1,8 @@
 """YAML as this project reads it: every scalar is the text that was written.
 
 No implicit types (``no``, ``010``, ``12:30`` and dates stay what they were), no aliases, anchors,
-tags, merge keys or second documents, and a bound on size and depth. Beside the plain values comes
-where each of them stands, so that a later error can name file and line.
+tags, merge keys or second documents, no value left out, and a bound on size and depth. Beside the
+plain values comes where each of them stands.
 """
 
 from __future__ import annotations
@@ -19,176 +19,172 @@ from yaml.events import (
     Event,
     MappingEndEvent,
     MappingStartEvent,
+    NodeEvent,
     ScalarEvent,
     SequenceEndEvent,
     SequenceStartEvent,
 )
 
+from config.places import Loc, Places
+from config.yaml_advice import COMMA, QUOTE, syntax_error
 from tailrace.errors import ConfigError
 
 BYTES_MAX = 1 << 20
 DEPTH_MAX = 32
 
-Loc = tuple[str | int, ...]
-"""Path in a document: ``("pipelines", "line", "mappings", 0)``."""
-
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_ENDS = (MappingEndEvent, SequenceEndEvent)
 
 
 @dataclass(slots=True)
 class Document:
-    """A file's plain values (dict, list, str) and, by path, the 1-based (line, column) of each.
+    """A file's values as plain dict, list and str; the outermost is a dict."""
 
-    The place of a mapping's entry is that of its key.
-    """
-
-    file: str
-    value: Any = None
-    places: dict[Loc, tuple[int, int]] = field(default_factory=dict)
-
-    def where(self, loc: Loc) -> dict[str, object]:
-        """File and line of `loc`, or of the nearest thing around it that stands in the file."""
-        while loc and loc not in self.places:
-            loc = loc[:-1]
-        line, column = self.places.get(loc, (1, 1))
-        return {"file": self.file, "line": line, "column": column}
+    places: Places
+    value: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
 def read(path: Path, shown: str) -> Document:
     """Read a file. `shown` is how errors name it. Errors: ConfigError."""
     try:
-        data = path.read_bytes()
+        if path.exists() and not path.is_file():
+            raise ConfigError("is not a file", where={"file": shown})
+        with path.open("rb") as file:
+            data = file.read(BYTES_MAX + 1)
     except OSError as error:
         raise ConfigError(
-            f"cannot be read: {error.strerror}", where={"file": shown}, fix="see that it exists"
-        ) from error
+            f"cannot be read: {error.strerror}",
+            where={"file": shown},
+            fix="see that it exists and may be read",
+        ) from None
     return parse(data, shown)
 
 
 def parse(data: bytes, shown: str) -> Document:
     """Errors: ConfigError with file, line and column."""
-    document = Document(shown)
+    places = Places(shown)
     if len(data) > BYTES_MAX:
-        raise ConfigError(f"is larger than {BYTES_MAX} bytes", where={"file": shown, "line": 1})
+        raise ConfigError(
+            f"is larger than {BYTES_MAX >> 20} MiB", where=places.where(), fix="split it"
+        )
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
+        before = data[: error.start]
+        where = {"line": before.count(b"\n") + 1, "column": len(before.rpartition(b"\n")[2]) + 1}
         raise ConfigError(
-            "is not UTF-8", where={"file": shown, "line": line}, fix="save the file as UTF-8"
+            "is not UTF-8", where={"file": shown, **where}, fix="save the file as UTF-8"
         ) from None
     try:
-        events = _checked(yaml.parse(text, Loader=_LOADER), document)
-        for event in events:
-            if document.value is not None:
-                raise _error(document, event, "holds a second document", "keep one per file")
-            document.value = _value(event, events, document, ())
+        return Document(places, _Builder(places).build(yaml.parse(text, Loader=_LOADER)))
     except yaml.YAMLError as error:
-        raise _syntax_error(document, error, text) from None
-    except ValueError as error:  # a character that YAML does not allow
-        raise ConfigError(str(error), where={"file": shown}) from None
-    if document.value is None:
-        raise ConfigError("is empty", where={"file": shown, "line": 1})
-    return document
+        raise syntax_error(error, text, shown) from None
 
 
-def _checked(events: Iterator[Event], document: Document) -> Iterator[Event]:
-    """Events that carry values; refuses the parts of YAML that configuration does not need."""
-    for event in events:
-        if isinstance(event, AliasEvent) or getattr(event, "anchor", None):
-            raise _error(document, event, "uses an anchor or alias", "write the value out")
-        if getattr(event, "tag", None) is not None and event.tag != "!":
-            raise _error(document, event, f"uses the tag {event.tag}", "write plain values")
-        if isinstance(event, DocumentStartEvent) and (event.tags or event.version):
-            raise _error(document, event, "uses a YAML directive", "remove it")
-        if isinstance(
-            event,
-            ScalarEvent
-            | MappingStartEvent
-            | MappingEndEvent
-            | SequenceStartEvent
-            | SequenceEndEvent,
-        ):
-            yield event
+class _Builder:
+    """Turns events into values; refuses the parts of YAML that configuration does not need."""
 
+    def __init__(self, places: Places) -> None:
+        self._places = places
 
-def _value(event: Event, events: Iterator[Event], document: Document, loc: Loc) -> Any:
-    if len(loc) > DEPTH_MAX:
-        raise _error(document, event, f"is nested more than {DEPTH_MAX} deep")
-    document.places.setdefault(loc, _place(event))
-    if isinstance(event, ScalarEvent):
+    def build(self, parsed: Iterator[Event]) -> dict[str, Any]:
+        events = self._checked(parsed)
+        first = next(events, None)
+        if first is None or _is_missing(first):
+            raise ConfigError("is empty", where=self._places.where())
+        if not isinstance(first, MappingStartEvent):
+            raise self._error(first, "does not hold `key: value` lines")
+        value: dict[str, Any] = self._value(first, events, ())
+        for extra in events:
+            raise self._error(extra, "holds a second document", "keep one per file")
+        return value
+
+    def _checked(self, parsed: Iterator[Event]) -> Iterator[Event]:
+        """The events that carry values."""
+        for event in parsed:
+            if isinstance(event, DocumentStartEvent) and (event.tags or event.version):
+                raise self._error(event, "uses a YAML directive", "remove it")
+            if isinstance(event, NodeEvent):
+                self._check_plain(event)
+                yield event
+            elif isinstance(event, _ENDS):
+                yield event
+
+    def _check_plain(self, event: NodeEvent) -> None:
+        if isinstance(event, AliasEvent):
+            raise self._error(event, "uses an alias (*)", f"write the value out, or {QUOTE}")
+        if event.anchor is not None:
+            raise self._error(event, "uses an anchor (&)", f"remove it, or {QUOTE}")
+        if getattr(event, "tag", None) is not None:
+            raise self._error(event, "uses a tag (!)", f"remove it, or {QUOTE}")
+
+    def _value(self, event: Event, events: Iterator[Event], loc: Loc) -> Any:
+        if len(loc) > DEPTH_MAX:
+            raise self._error(event, f"is nested more than {DEPTH_MAX} deep")
+        self._places.found.setdefault(loc, _place(event))
+        if isinstance(event, MappingStartEvent):
+            return self._mapping(event, events, loc)
+        if isinstance(event, SequenceStartEvent):
+            return self._sequence(events, loc)
+        if _is_missing(event):
+            where = self._places.where(loc)
+            raise ConfigError(_without_value(loc), where=where, fix=_VALUE_OR_NONE)
+        assert isinstance(event, ScalarEvent)
         return event.value
-    if isinstance(event, SequenceStartEvent):
+
+    def _sequence(self, events: Iterator[Event], loc: Loc) -> list[Any]:
         items: list[Any] = []
-        for inner in events:
-            if isinstance(inner, SequenceEndEvent):
+        for event in events:
+            if isinstance(event, SequenceEndEvent):
                 break
-            items.append(_value(inner, events, document, (*loc, len(items))))
+            items.append(self._value(event, events, (*loc, len(items))))
         return items
-    entries: dict[str, Any] = {}
-    for key in events:
-        if isinstance(key, MappingEndEvent):
-            break
-        if not isinstance(key, ScalarEvent):
-            raise _error(document, key, "has a key that is not text")
-        if key.value == "<<" and not key.style:
-            raise _error(document, key, "uses a merge key", "write the entries out")
-        if key.value in entries:
-            raise _error(
-                document, key, f"has the key {key.value!r} twice", "remove one of them", loc
-            )
-        inner_loc = (*loc, key.value)
-        document.places[inner_loc] = _place(key)
-        value = next(events)
-        if _is_missing(value) and _after_comma(event, entries):
-            raise _comma_error(document, key)
-        entries[key.value] = _value(value, events, document, inner_loc)
-    return entries
+
+    def _mapping(
+        self, start: MappingStartEvent, events: Iterator[Event], loc: Loc
+    ) -> dict[str, Any]:
+        entries: dict[str, Any] = {}
+        for key in events:
+            if isinstance(key, MappingEndEvent):
+                break
+            name = self._key(key, entries)
+            value = next(events)
+            if entries and start.flow_style and _is_missing(value):
+                raise self._error(key, "has a comma inside {…} that ends a value early", COMMA)
+            inner = (*loc, name)
+            self._places.found[inner] = _place(key)
+            entries[name] = self._value(value, events, inner)
+        return entries
+
+    def _key(self, event: Event, entries: dict[str, Any]) -> str:
+        if not isinstance(event, ScalarEvent):
+            raise self._error(event, "has a key that is not text")
+        name: str = event.value
+        if name == "<<" and not event.style:
+            raise self._error(event, "uses a merge key (<<)", "write the entries out")
+        if not name:
+            raise self._error(event, "has a key without a name")
+        if name in entries:
+            raise self._error(event, f"has the key {name!r} twice", "remove one of them")
+        return name
+
+    def _error(self, event: Event, what: str, fix: str | None = None) -> ConfigError:
+        line, column = _place(event)
+        where = {"file": self._places.file, "line": line, "column": column}
+        return ConfigError(what, where=where, fix=fix)
+
+
+_VALUE_OR_NONE = 'write its value, or remove it; "" is the empty text'
+
+
+def _without_value(loc: Loc) -> str:
+    return f"{loc[-1]} has no value" if isinstance(loc[-1], str) else "a list item has no value"
 
 
 def _is_missing(event: Event) -> bool:
-    return isinstance(event, ScalarEvent) and event.value == "" and event.style in (None, "")
-
-
-def _after_comma(mapping: Event, entries: dict[str, Any]) -> bool:
-    """Inside ``{a: f(x, y)}`` the part after the comma looks like a key without a value."""
-    return bool(entries) and bool(getattr(mapping, "flow_style", False))
-
-
-def _comma_error(document: Document, event: Event) -> ConfigError:
-    return _error(
-        document,
-        event,
-        "has a comma inside {…} that ends a value early",
-        "put the expression in double quotes, or write it in block style on a line of its own",
-    )
-
-
-def _syntax_error(document: Document, error: yaml.YAMLError, text: str) -> ConfigError:
-    mark = getattr(error, "problem_mark", None)
-    where: dict[str, object] = {"file": document.file}
-    fix = "see the line and the one before it"
-    if mark is not None:
-        where |= {"line": mark.line + 1, "column": mark.column + 1}
-        lines = text.splitlines()
-        line = lines[mark.line] if mark.line < len(lines) else ""
-        if "\t" in line[: mark.column + 1]:
-            fix = "indent with blanks, not with tabs"
-        elif "{" in line and "," in line:
-            fix = (
-                "inside {…} a comma ends a value: put the expression in double quotes, or write"
-                " it in block style on a line of its own"
-            )
-    problem = getattr(error, "problem", None) or "is not YAML"
-    return ConfigError(f"is not valid YAML: {problem}", where=where, fix=fix)
+    return isinstance(event, ScalarEvent) and not event.value and not event.style
 
 
 def _place(event: Event) -> tuple[int, int]:
-    return event.start_mark.line + 1, event.start_mark.column + 1
-
-
-def _error(
-    document: Document, event: Event, what: str, fix: str | None = None, loc: Loc = ()
-) -> ConfigError:
-    line, column = _place(event)
-    return ConfigError(what, where={"file": document.file, "line": line, "column": column}, fix=fix)
+    mark = event.start_mark
+    return (1, 1) if mark is None else (mark.line + 1, mark.column + 1)

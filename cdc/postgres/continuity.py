@@ -18,6 +18,10 @@ from tailrace.errors import ContinuityError, SourceUnavailable
 START_OVER = "start over with a new snapshot: tailrace remove SOURCE --journal, then tailrace run"
 
 
+IDENTITY = "postgres.identity"
+"""Journal fact: an `Identity`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Which log a journal's position belongs to: stored beside the journal, compared at each start.

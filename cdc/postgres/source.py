@@ -9,7 +9,13 @@ from contextlib import closing
 
 from cdc.changes import ChangeSet
 from cdc.postgres.catalog import CatalogTable, read_tables
-from cdc.postgres.continuity import START_OVER, Identity, check_continuity, read_identity
+from cdc.postgres.continuity import (
+    IDENTITY,
+    START_OVER,
+    Identity,
+    check_continuity,
+    read_identity,
+)
 from cdc.postgres.decode import BYTES_MAX, ROWS_MAX, CopyDecoder, PgoutputDecoder, Relation
 from cdc.postgres.describe import describe
 from cdc.postgres.lsn import format_lsn, parse_lsn
@@ -33,9 +39,6 @@ from cdc.schema import TableSchema
 from tailrace.errors import ContinuityError, PreflightError
 
 log = logging.getLogger("tailrace.postgres")
-
-IDENTITY = "postgres.identity"
-"""Journal fact: an `Identity`."""
 
 
 class Postgres:

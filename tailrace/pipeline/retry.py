@@ -30,7 +30,7 @@ class Backoff:
     def next_s(self) -> float:
         ceiling = min(self._longest_s, self._first_s * 2.0**self._tries)
         self._tries = min(self._tries + 1, 20)
-        return ceiling / 2 + random.random() * ceiling / 2  # noqa: S311
+        return ceiling / 2 + random.random() * ceiling / 2
 
     def reset(self) -> None:
         self._tries = 0

@@ -10,7 +10,7 @@ from config.load import load_project
 from tailrace.errors import ConfigError
 from tailrace.pipeline.capture import Capture
 from tailrace.pipeline.stopping import Stop
-from tailrace.service.assemble import capture_settings, journal_writer, source_factory
+from tailrace.service.assemble_capture import capture_settings, journal_writer, source_factory
 from tailrace.service.layout import Layout
 from tailrace.service.worker import work
 from tailrace.state.processes import Reporter

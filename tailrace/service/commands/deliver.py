@@ -11,7 +11,12 @@ from config.load import load_project
 from tailrace.errors import ConfigError
 from tailrace.pipeline.deliver import Delivery
 from tailrace.pipeline.stopping import Stop
-from tailrace.service.assemble import delivery_settings, journal_reader, router, sink_factory
+from tailrace.service.assemble_delivery import (
+    delivery_settings,
+    journal_reader,
+    router,
+    sink_factory,
+)
 from tailrace.service.layout import Layout
 from tailrace.service.worker import work
 from tailrace.state.processes import Reporter

@@ -1,52 +1,24 @@
-"""Builds the parts of a worker process from what the project declares."""
+"""Builds the parts of a delivery process from what the project declares."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
 
-from cdc.postgres.source import IDENTITY, Postgres
-from cdc.protocol import Source
+from cdc.postgres.continuity import IDENTITY
 from config.project import Project
 from sinks.postgres.sink import PostgresSink
 from sinks.protocol import Sink
 from tailrace.errors import JournalError
 from tailrace.journal.paths import JournalPaths
-from tailrace.journal.protocol import JournalReader, JournalWriter
-from tailrace.journal.sqlite import SqliteReader, SqliteWriter
-from tailrace.pipeline.capture import CaptureSettings
+from tailrace.journal.protocol import JournalReader
+from tailrace.journal.sqlite import SqliteReader
 from tailrace.pipeline.deliver import DeliverySettings
 from tailrace.pipeline.stopping import Stop
 from tailrace.service.layout import Layout
 from transforms.router import Router
 
-OPEN_AGAIN_S = 0.2
-
-
-def source_factory(project: Project, name: str) -> Callable[[], Source]:
-    settings = project.sources[name]
-    return lambda: Postgres(settings, object_name(project, name))
-
-
-def object_name(project: Project, source: str) -> str:
-    """What our publication and slot at a source are called where nobody named them."""
-    return f"tailrace_{project.project}_{source}"[:63]
-
-
-def capture_settings(project: Project, layout: Layout, name: str) -> CaptureSettings:
-    settings = project.sources[name]
-    return CaptureSettings(
-        source=name,
-        pipelines=project.pipelines_of(name),
-        hints=JournalPaths.of(layout.project, name).hints,
-        heartbeat_s=settings.heartbeat_s,
-        retain_max_bytes=settings.retain_max,
-        give_up_at_limit=settings.on_limit == "drop_slot",
-    )
-
-
-def journal_writer(layout: Layout, source: str) -> JournalWriter:
-    return SqliteWriter(JournalPaths.of(layout.project, source).file)
+OPEN_AGAIN_S = 0.05
 
 
 def journal_reader(layout: Layout, source: str, pipeline: str, stop: Stop) -> JournalReader:

@@ -1,0 +1,40 @@
+"""Builds the parts of a capture process from what the project declares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cdc.postgres.source import Postgres
+from cdc.protocol import Source
+from config.project import Project
+from tailrace.journal.paths import JournalPaths
+from tailrace.journal.protocol import JournalWriter
+from tailrace.journal.sqlite import SqliteWriter
+from tailrace.pipeline.capture import CaptureSettings
+from tailrace.service.layout import Layout
+
+
+def source_factory(project: Project, name: str) -> Callable[[], Source]:
+    settings = project.sources[name]
+    return lambda: Postgres(settings, object_name(project, name))
+
+
+def object_name(project: Project, source: str) -> str:
+    """What our publication and slot at a source are called where nobody named them."""
+    return f"tailrace_{project.project}_{source}"[:63]
+
+
+def capture_settings(project: Project, layout: Layout, name: str) -> CaptureSettings:
+    settings = project.sources[name]
+    return CaptureSettings(
+        source=name,
+        pipelines=project.pipelines_of(name),
+        hints=JournalPaths.of(layout.project, name).hints,
+        heartbeat_s=settings.heartbeat_s,
+        retain_max_bytes=settings.retain_max,
+        give_up_at_limit=settings.on_limit == "drop_slot",
+    )
+
+
+def journal_writer(layout: Layout, source: str) -> JournalWriter:
+    return SqliteWriter(JournalPaths.of(layout.project, source).file)
