@@ -28,6 +28,7 @@ class Pattern:
     exact: TableName | None
     _schema: re.Pattern[str]
     _name: re.Pattern[str]
+    _parts: tuple[str, str]
 
     @classmethod
     def parse(cls, text: str) -> Pattern:
@@ -38,10 +39,17 @@ class Pattern:
         bang, schema, name = matched.groups()
         wild = any(part[0] != '"' and set(part) & set("*?") for part in (schema, name))
         exact = None if wild else TableName(_unquoted(schema), _unquoted(name))
-        return cls(text.strip(), bool(bang), exact, _regex(schema), _regex(name))
+        return cls(text.strip(), bool(bang), exact, _regex(schema), _regex(name), (schema, name))
 
     def matches(self, table: TableName) -> bool:
         return bool(self._schema.match(table.schema) and self._name.match(table.name))
+
+    def meets(self, other: Pattern) -> bool:
+        """Whether there can be a table that both match."""
+        return all(
+            _meet(_tokens(one), _tokens(two))
+            for one, two in zip(self._parts, other._parts, strict=True)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +89,33 @@ class Patterns:
 
 def _unquoted(part: str) -> str:
     return part[1:-1].replace('""', '"') if part[0] == '"' else part
+
+
+def _tokens(part: str) -> tuple[str, ...]:
+    """One a character; a wildcard is two characters long, so that no character is taken for it."""
+    if part[0] == '"':
+        return tuple(_unquoted(part))
+    return tuple({"*": "**", "?": "??"}.get(character, character) for character in part)
+
+
+def _meet(one: tuple[str, ...], two: tuple[str, ...]) -> bool:
+    """Whether some text matches both; by the ends of each that can still be reached together."""
+    reached, seen = [(0, 0)], set()
+    while reached:
+        at = reached.pop()
+        if at in seen:
+            continue
+        seen.add(at)
+        i, j = at
+        if i == len(one) and j == len(two):
+            return True
+        if i < len(one) and one[i] == "**":
+            reached += [(i + 1, j), (i, j + 1)] if j < len(two) else [(i + 1, j)]
+        elif j < len(two) and two[j] == "**":
+            reached += [(i, j + 1), (i + 1, j)] if i < len(one) else [(i, j + 1)]
+        elif i < len(one) and j < len(two) and (one[i] == two[j] or "??" in (one[i], two[j])):
+            reached.append((i + 1, j + 1))
+    return False
 
 
 def _regex(part: str) -> re.Pattern[str]:

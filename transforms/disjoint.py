@@ -51,7 +51,8 @@ def check_together(
 ) -> list[MappingError]:
     """Everything that is wrong with the mappings of one pipeline as a whole.
 
-    `schemas` by the source table's name; one that is missing is not looked at.
+    `schemas` by the source table's name. Without a table's schema, what only that could decide is
+    not an error.
     """
     parts = [
         Part(mapping, loc, rows, schemas.get(str(mapping.source)))
@@ -73,8 +74,13 @@ def _collisions(parts: Sequence[Part]) -> Iterator[MappingError]:
             )
         elif first.mapping.existing != second.mapping.existing:
             yield second.error(f"existing differs from that of {first.name}", ("existing",))
-        elif not disjoint(first, second):
+        elif not disjoint(first, second) and not _undecided(first, second):
             yield from _overlap(first, second)
+
+
+def _undecided(first: Part, second: Part) -> bool:
+    """Whether only the table's schema could show them disjoint, and it is not known."""
+    return first.schema is None and first.mapping.source == second.mapping.source
 
 
 def _overlap(first: Part, second: Part) -> Iterator[MappingError]:

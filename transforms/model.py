@@ -22,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from cdc.patterns import Patterns
 from cdc.schema import TableName
 from transforms.errors import Loc
 from transforms.types import FIELD_TYPES, FieldType, field_type
@@ -64,11 +65,10 @@ def _target(text: str) -> str:
     return text
 
 
-def _pattern(text: str) -> str:
-    schema, dot, name = text.partition(".")
-    if not dot or not schema or not name:
-        raise ValueError('write the pattern as schema.table, for example "sales.*"')
-    return text
+def _patterns(texts: tuple[str, ...]) -> tuple[str, ...]:
+    if not Patterns.parse(texts).included:
+        raise ValueError("every pattern excludes tables; name some to include")
+    return texts
 
 
 def _template(text: str) -> str:
@@ -341,11 +341,15 @@ class Mapping(Strict):
 
 
 class Replicate(Strict):
-    """Tables copied as they are. `tables` are patterns of `schema.table`; the first rule counts.
+    """Tables copied as they are. `tables` are patterns, see `cdc.patterns`; the first rule counts.
 
     `into` names the target table, with ``{schema}`` and ``{table}`` filled in.
     """
 
-    tables: Annotated[tuple[Annotated[str, AfterValidator(_pattern)], ...], Field(min_length=1)]
+    tables: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_patterns)]
     into: Annotated[str, AfterValidator(_template)] = "{schema}.{table}"
     existing: Existing = "refuse"
+
+    @property
+    def patterns(self) -> Patterns:
+        return Patterns.parse(self.tables)

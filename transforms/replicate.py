@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from fnmatch import fnmatchcase
 from functools import reduce
 
 import numpy as np
@@ -33,13 +32,17 @@ for _source, _target in (
 
 
 def rule_for(table: TableName, rules: Iterable[Replicate]) -> Replicate | None:
-    """The first rule with a pattern that matches; ``*`` does not reach over the dot."""
-    for rule in rules:
-        for pattern in rule.tables:
-            schema, _, name = pattern.partition(".")
-            if fnmatchcase(table.schema, schema) and fnmatchcase(table.name, name):
-                return rule
-    return None
+    """The first rule whose patterns match."""
+    return next((rule for rule in rules if rule.patterns.matches(table)), None)
+
+
+def target_name(table: TableName, rule: Replicate) -> TableName:
+    """The table that `table` is copied into. A dot in a name of the source's is part of it."""
+    parts = {"schema": table.schema, "table": table.name}
+    schema, dot, name = rule.into.partition(".")
+    if not dot:
+        schema, name = "public", rule.into
+    return TableName(schema.format(**parts), name.format(**parts))
 
 
 def copy_of(schema: TableSchema, rule: Replicate) -> TargetTable:
@@ -50,10 +53,8 @@ def copy_of(schema: TableSchema, rule: Replicate) -> TargetTable:
             where={"table": str(schema.table)},
             fix="give it a primary key, or leave it out of replicate",
         )
-    into = rule.into.replace("{schema}", schema.table.schema).replace("{table}", schema.table.name)
-    target_schema, dot, name = into.partition(".")
     return TargetTable(
-        TableName(target_schema, name) if dot else TableName("public", into),
+        target_name(schema.table, rule),
         tuple(
             TargetColumn(
                 column.name,

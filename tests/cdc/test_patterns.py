@@ -45,7 +45,7 @@ def test_patterns_without_a_table_are_told() -> None:
     assert [p.text for p in patterns.without_match([TableName("sales", "a")])] == ["crm.*"]
 
 
-@pytest.mark.parametrize("text", ["sales", "sales.", ".orders", "a.b.c", "", '"a.b']  )
+@pytest.mark.parametrize("text", ["sales", "sales.", ".orders", "a.b.c", "", '"a.b'])
 def test_what_is_no_pattern_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a table pattern"):
         Patterns.parse([text])
@@ -105,3 +105,25 @@ def test_a_source_with_a_mistake_is_refused_without_showing_the_password(
     with pytest.raises(ValidationError) as refused:
         PostgresSource.model_validate({**WHOLE, **wrong})
     assert "geheim" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "can"),
+    [
+        ("sales.*", "sales.orders", True),
+        ("sales.*", "crm.*", False),
+        ("*.orders", "sales.*", True),
+        ("s.a*b", "s.*ba*", True),
+        ("s.a*b", "s.a*c", False),
+        ("s.a?c", "s.ab?", True),
+        ("s.a?", "s.a", False),
+        ("s.**", "s.?", True),
+        ('s."*"', "s.*", True),
+        ('s."*"', "s.x", False),
+        ('s."a*"', "s.ab", False),
+    ],
+)
+def test_two_patterns_meet_where_a_table_can_match_both(one: str, two: str, can: bool) -> None:
+    first, second = (Patterns.parse([text]).included[0] for text in (one, two))
+    assert first.meets(second) is can
+    assert second.meets(first) is can
