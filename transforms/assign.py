@@ -174,4 +174,4 @@ def _unfit(value: Typed, field: FieldType) -> Refusal:
         fix = "name the zone: x AT TIME ZONE 'UTC'"
     elif value.kind in STRINGS:
         fix = f"cast it: x::{field.type if field.type.kind is not Kind.OTHER else field}"
-    return Refusal(f"a {value.type} does not fit a field of type {field}", fix=fix)
+    return Refusal(f"{value.type} does not fit a field of type {field}", fix=fix)

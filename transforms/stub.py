@@ -72,7 +72,7 @@ def mapping_stub(schema: TableSchema, name: str) -> str:
     keys = [field for field in fields if field.column.name in schema.key]
     others = [field for field in fields if field.column.name not in schema.key]
     lines = [
-        f"# How rows of {schema.table} become the entity. Expressions are scalar SQL of PostgreSQL.",
+        f"# How rows of {schema.table} become the entity, in scalar SQL of PostgreSQL.",
         f"mapping: {_scalar(name)}",
         f"entity: {_scalar(entity_name(schema))}",
         f"table: {_scalar(str(schema.table))}",
@@ -100,9 +100,9 @@ def _examples(fields: list[_Field]) -> list[str]:
         return []
     name = _scalar(fields[0].expression or fields[0].column.name)
     return [
-        f"  # a code:       {{from: {name}, values: {{A: active, S: blocked}}, otherwise: exception}}",
-        "  # a constant:   {value: EUR}",
-        f"  # a default:    {{expr: {name}, default: unknown}}",
+        f"  # a code:      {{from: {name}, values: {{A: active}}, otherwise: exception}}",
+        "  # a constant:  {value: EUR}",
+        f"  # a default:   {{expr: {name}, default: unknown}}",
     ]
 
 

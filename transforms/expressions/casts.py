@@ -110,7 +110,7 @@ def fixer(value: Typed) -> Fix:
     elif value.kind in INTEGERS or value.kind is Kind.NUMERIC:
         sql = value.value
     else:
-        raise Refusal(f"a {value.type} is no number")
+        raise Refusal(f"{value.type} is no number")
     return lambda precision, scale: f"CAST({sql} AS DECIMAL({precision},{scale}))"
 
 

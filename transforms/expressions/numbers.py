@@ -37,7 +37,7 @@ def _places(arguments: Sequence[Typed], name: str) -> int:
 def _some_left(places: int, value: Typed) -> None:
     whole = (value.type.precision or 0) - (value.type.scale or 0)
     if -places >= max(whole, 1):
-        raise Refusal(f"of a {value.type} no digit is left of the {-places}th before the point")
+        raise Refusal(f"{value.type} has no digits to keep beyond {-places} before the point")
 
 
 def rounded(arguments: Sequence[Typed], named: Mapping[str, Typed]) -> Typed:

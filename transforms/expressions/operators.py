@@ -53,7 +53,7 @@ def comparable(left: Typed, right: Typed) -> tuple[str, str]:
     for side in (left, right):
         if side.kind not in _COMPARED and side.kind is not Kind.LITERAL:
             raise Refusal(
-                f"a {side.type} is carried, not compared",
+                f"values of type {side.type} are carried, not compared",
                 fix="compare its text: x::text" if side.type.prints else None,
             )
     left, right = adopt(left, right.type), adopt(right, left.type)
@@ -68,7 +68,7 @@ def comparable(left: Typed, right: Typed) -> tuple[str, str]:
     if {left.kind, right.kind} == {Kind.DATE, Kind.TIMESTAMP}:
         return widened(left, TIMESTAMP), widened(right, TIMESTAMP)
     raise Refusal(
-        f"a {left.type} is not compared with a {right.type}",
+        f"{left.type} is not compared with {right.type}",
         fix="cast one of them" if Kind.TIMESTAMPTZ not in (left.kind, right.kind) else _ZONE,
     )
 
@@ -131,7 +131,7 @@ def arithmetic(operator: str, left: Typed, right: Typed) -> Typed:
     left, right = adopt(left, right.type), adopt(right, left.type)
     for side in (left, right):
         if side.kind not in NUMBERS:
-            raise Refusal(f"a {side.type} is no number", fix="cast it: x::integer")
+            raise Refusal(f"{side.type} is no number", fix="cast it: x::integer")
     if left.kind in FLOATS or right.kind in FLOATS:
         return _floats(operator, left, right)
     if left.kind in INTEGERS and right.kind in INTEGERS:
@@ -234,7 +234,7 @@ def negative(value: Typed) -> Typed:
         return derived(NUMERIC, None, [value], fix=lambda p, s: f"(- {fix(p, s)})")
     if value.kind is Kind.NUMERIC or value.kind in FLOATS:
         return derived(value.type, f"(- {value.value})", [value], exact=value.exact)
-    raise Refusal(f"a {value.type} has no negative")
+    raise Refusal(f"{value.type} has no negative")
 
 
 def concatenate(left: Typed, right: Typed) -> Typed:

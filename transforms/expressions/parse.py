@@ -7,14 +7,14 @@ CAST, EXTRACT, POSITION, SUBSTRING, TRIM, CASE.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from sqlglot import exp
 from sqlglot.dialects.postgres import Postgres
 from sqlglot.errors import ParseError, TokenError
 from sqlglot.parsers.postgres import PostgresParser
-from sqlglot.tokenizer_core import TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from transforms.expressions.typed import Refusal
 
@@ -53,11 +53,7 @@ def parse(text: str) -> exp.Expr:
     dialect = Postgres()
     try:
         tokens = dialect.tokenize(text)
-        for token in tokens:
-            if token.token_type is TokenType.SEMICOLON:
-                raise SyntaxRefusal(
-                    "one expression, not several statements", (token.start, token.end)
-                )
+        _check_tokens(tokens)
         found = _Parser(dialect=dialect).parse_into(exp.Condition, tokens, text)
         tree = found[0] if len(found) == 1 else None
     except TokenError:
@@ -71,6 +67,20 @@ def parse(text: str) -> exp.Expr:
     if _depth(tree) > DEPTH_MAX:
         raise SyntaxRefusal("the expression is nested too deeply", None)
     return tree
+
+
+def _check_tokens(tokens: Sequence[Token]) -> None:
+    """What the parser would pass over: several statements, and brackets left open."""
+    opened: list[Token] = []
+    for token in tokens:
+        if token.token_type is TokenType.SEMICOLON:
+            raise SyntaxRefusal("one expression, not several statements", (token.start, token.end))
+        if token.token_type is TokenType.L_PAREN:
+            opened.append(token)
+        elif token.token_type is TokenType.R_PAREN and opened:
+            opened.pop()
+    if opened:
+        raise SyntaxRefusal("this bracket is not closed", (opened[-1].start, opened[-1].end))
 
 
 def _syntax(text: str, error: ParseError) -> SyntaxRefusal:

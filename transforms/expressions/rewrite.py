@@ -53,6 +53,9 @@ _ARGUMENTS: dict[type[exp.Expr], frozenset[str]] = {
 }
 """The kinds of nodes we read, and the parts of each that we understand."""
 
+_SESSION = frozenset({"user", "current_role", "current_catalog", "current_schema", "system_user"})
+"""Words that read like columns and are functions of the session in PostgreSQL."""
+
 _QUERIES = (exp.Select, exp.Subquery, exp.Exists, exp.SetOperation, exp.Any, exp.All)
 _WINDOWS = (exp.Window, exp.Filter, exp.WithinGroup, exp.Distinct, exp.Order)
 _PATTERNS = (exp.RegexpLike, exp.RegexpILike, exp.SimilarTo)
@@ -232,6 +235,12 @@ def resolved(columns: Collection[str] | None) -> Callable[[exp.Expr], exp.Expr]:
 
     def resolve(tree: exp.Expr) -> exp.Expr:
         for node in tree.find_all(exp.Column):
+            if node.name in _SESSION and not node.this.args.get("quoted"):
+                raise Refusal(
+                    f"{node.name} tells who is connected",
+                    fix=f'if a column is meant: "{node.name}" (in double quotes)',
+                    node=node,
+                )
             if columns is not None and node.name not in columns:
                 lower = {name.lower(): name for name in columns}
                 fix = suggestion(node.name, columns)

@@ -16,7 +16,15 @@ from transforms.expressions.literals import adopt, number
 from transforms.expressions.parse import SyntaxRefusal, parse, span_of
 from transforms.expressions.rewrite import rewritten
 from transforms.expressions.sql import checked
-from transforms.expressions.typed import Part, Refusal, Typed, derived, literal, text
+from transforms.expressions.typed import (
+    SQL_CHARS_MAX,
+    Part,
+    Refusal,
+    Typed,
+    derived,
+    literal,
+    text,
+)
 from transforms.types import (
     BOOL,
     DATE,
@@ -37,9 +45,6 @@ from transforms.types import (
     numeric,
     source_type,
 )
-
-SQL_CHARS_MAX = 200_000
-"""Some constructs repeat their operand; nested into each other they would grow without bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,7 @@ def translate(written: str, place: Place, columns: Mapping[str, Typed]) -> Expre
     try:
         tree = rewritten(parse(written), columns)
         typed = _translate(tree, columns)
-        if max(len(typed.sql or ""), len(typed.fix(38, 0)) if typed.fix else 0) > SQL_CHARS_MAX:
+        if typed.fix is not None and len(typed.fix(DIGITS_MAX, 0)) > SQL_CHARS_MAX:
             raise Refusal("the expression is too complex", fix="split it into several fields")
     except Refusal as refusal:
         raise _located(refusal, written, place) from None
@@ -297,7 +302,7 @@ def _collate(value: Typed, collation: Typed) -> Typed:
     if collation.constant != "C":
         raise Refusal("""only COLLATE "C" is the same in every database""")
     if value.kind not in STRINGS:
-        raise Refusal(f"a {value.type} has no collation")
+        raise Refusal(f"{value.type} has no collation")
     return replace(value, ordered=True)
 
 

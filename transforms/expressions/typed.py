@@ -25,6 +25,10 @@ Fix = Callable[[int, int], str]
 """(precision, scale) → SQL of the value rounded to it, half away from zero, failing on overflow."""
 
 
+SQL_CHARS_MAX = 200_000
+"""Some constructs repeat their operand; nested into each other they would grow without bound."""
+
+
 class Refusal(Exception):
     """An expression we do not accept. `node` is the offending part; None: the innermost one."""
 
@@ -91,7 +95,7 @@ class Typed:
                     "a numeric whose values have different scales is not computed on",
                     fix="give it a scale first: round(x, 2) or x::numeric(12,2)",
                 )
-            raise Refusal(f"a value of type {self.type} is carried, not computed on")
+            raise Refusal(f"values of type {self.type} are carried, not computed on")
         return self.sql
 
     def named(self, blur: str) -> Typed:
@@ -118,7 +122,12 @@ def derived(
     parts: tuple[Part, ...] | None = None,
     blur: str = "",
 ) -> Typed:
-    """A result computed from `inputs`: NULL if one of them is, unless `nullable` says otherwise."""
+    """A result computed from `inputs`: NULL if one of them is, unless `nullable` says otherwise.
+
+    Errors: Refusal where the SQL grows too long.
+    """
+    if sql is not None and len(sql) > SQL_CHARS_MAX:
+        raise Refusal("the expression is too complex", fix="split it into several fields")
     inputs = tuple(inputs)
     first = next((item.blur for item in inputs if item.blur), "")
     return Typed(
@@ -147,7 +156,7 @@ def text(value: Typed) -> str:
         return f"CAST({value.value} AS VARCHAR)"
     if value.printed is not None:
         if not value.type.prints:
-            raise Refusal(f"a {value.type} cast to text is not what the source prints")
+            raise Refusal(f"the text of type {value.type} is not what a cast to text gives")
         return value.printed
     return _computed_text(value)
 
