@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import reduce
 
 import numpy as np
@@ -11,12 +11,13 @@ import pyarrow as pa
 
 import cdc.changes as change
 from cdc.changes import TableChanges
-from cdc.schema import TableName, TableSchema
+from cdc.schema import TableSchema
 from tailrace.errors import TransformError
 from transforms import columns
 from transforms.errors import RowError
 from transforms.model import Replicate
 from transforms.rows import CLEAR, DELETE, UPSERT, RowChanges, TargetColumn, TargetTable
+from transforms.rules import target_name
 
 _MODIFIER = re.compile(r"\([0-9, -]+\)")
 
@@ -29,20 +30,6 @@ for _source, _target in (
     (change.TRUNCATE, CLEAR),
 ):
     _MEANING[_source] = _target
-
-
-def rule_for(table: TableName, rules: Iterable[Replicate]) -> Replicate | None:
-    """The first rule whose patterns match."""
-    return next((rule for rule in rules if rule.patterns.matches(table)), None)
-
-
-def target_name(table: TableName, rule: Replicate) -> TableName:
-    """The table that `table` is copied into. A dot in a name of the source's is part of it."""
-    parts = {"schema": table.schema, "table": table.name}
-    schema, dot, name = rule.into.partition(".")
-    if not dot:
-        schema, name = "public", rule.into
-    return TableName(schema.format(**parts), name.format(**parts))
 
 
 def copy_of(schema: TableSchema, rule: Replicate) -> TargetTable:

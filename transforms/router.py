@@ -25,8 +25,9 @@ from transforms.evaluate import Evaluation
 from transforms.expressions.sql import REASONS
 from transforms.model import Entity, Replicate
 from transforms.model import Mapping as MappingModel
-from transforms.replicate import copy_of, replicate, rule_for
+from transforms.replicate import copy_of, replicate
 from transforms.rows import DELETE, PATCH, UPSERT, RowChanges, TargetTable
+from transforms.rules import rule_for
 
 Counts = dict[tuple[str, str], dict[str, int]]
 """(source table, target table) → outcome → rows."""

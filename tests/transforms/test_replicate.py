@@ -11,9 +11,10 @@ from tailrace.errors import TransformError
 from tests.transforms.batches import Change, batch, shown, table
 from transforms.errors import RowError
 from transforms.model import Replicate
-from transforms.replicate import rule_for, target_type
+from transforms.replicate import target_type
 from transforms.router import Router
 from transforms.rows import RowChanges
+from transforms.rules import rule_for
 
 ORDERS = table(
     "sales.orders", {"id": "integer", "note": "text", "state": "text|sales.state"}, ["id"]
