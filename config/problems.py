@@ -1,39 +1,14 @@
-"""Everything wrong with a project, gathered, and validation errors in plain words."""
+"""Everything wrong with a project, gathered, so that an operator sees all of it at once."""
 
 from __future__ import annotations
 
 import difflib
-import typing
-from typing import Any
+from collections.abc import Iterable
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
-
-from config.yaml import Document, Loc
+from config.places import Places
 from tailrace.errors import ConfigError
 
 SHOWN_MAX = 20
-
-
-class Problems:
-    """Gathers errors, so that an operator sees all of them at once."""
-
-    def __init__(self) -> None:
-        self._found: list[ConfigError] = []
-
-    def add(self, what: str, where: dict[str, object], fix: str | None = None) -> None:
-        self._found.append(ConfigError(what, where=where, fix=fix))
-
-    def append(self, error: ConfigError) -> None:
-        self._found.append(error)
-
-    def raise_if_any(self) -> None:
-        """Errors: ConfigError: the only one, or one whose text lists all."""
-        if not self._found:
-            return
-        if len(self._found) == 1:
-            raise self._found[0]
-        raise ConfigErrors(self._found)
 
 
 class ConfigErrors(ConfigError):
@@ -41,7 +16,7 @@ class ConfigErrors(ConfigError):
 
     def __init__(self, errors: list[ConfigError]) -> None:
         self.errors = errors
-        super().__init__(f"{len(errors)} errors")
+        super().__init__(f"{len(errors)} errors", where=errors[0].where)
 
     def __str__(self) -> str:
         lines = [str(error) for error in self.errors[:SHOWN_MAX]]
@@ -50,81 +25,48 @@ class ConfigErrors(ConfigError):
         return "\n".join(lines)
 
 
-def from_validation(
-    error: ValidationError, document: Document, model: type[BaseModel], problems: Problems
-) -> None:
-    """A pydantic error, one problem for each of its findings."""
-    for found in error.errors(include_url=False, include_input=False):
-        what, fix = _plain(found, model)
-        problems.add(what, document.where(tuple(found["loc"])), fix)
+class Problems:
+    """Gathers errors, in the order of files and lines."""
+
+    def __init__(self) -> None:
+        self.found: list[ConfigError] = []
+
+    def add(self, what: str, where: dict[str, object], fix: str | None = None) -> None:
+        self.append(ConfigError(what, where=where, fix=fix))
+
+    def append(self, error: ConfigError) -> None:
+        if all(str(error) != str(other) for other in self.found):
+            self.found.append(error)
+
+    def place(self, errors: Iterable[ConfigError], places: Places) -> None:
+        """Errors of transforms, whose `loc` is a path in the document of `places`."""
+        for error in errors:
+            error.where.update(places.where(getattr(error, "loc", ())))
+            self.append(error)
+
+    def raise_if_any(self) -> None:
+        """Errors: ConfigError: the only one, or one whose text lists all."""
+        if len(self.found) == 1:
+            raise self.found[0]
+        if self.found:
+            raise ConfigErrors(sorted(self.found, key=_order))
 
 
-def _plain(found: ErrorDetails, model: type[BaseModel]) -> tuple[str, str | None]:
-    loc: Loc = tuple(found["loc"])
-    place = ".".join(str(part) for part in loc if part != "[key]")
-    kind = found["type"]
-    if kind == "extra_forbidden":
-        known = _known_keys(model, loc[:-1])
-        close = difflib.get_close_matches(str(loc[-1]), known, 1)
-        fix = f"did you mean {close[0]!r}?" if close else None
-        if fix is None and known:
-            fix = f"known are: {', '.join(known)}"
-        return f"{place}: this key is not known", fix
-    if kind == "missing":
-        return f"{place} is missing", None
-    if kind in ("model_type", "dict_type", "model_attributes_type"):
-        return f"{place or 'the file'}: expected keys with values", None
-    if kind in ("tuple_type", "list_type"):
-        return f"{place}: expected a list", "write [a, b], or one `- item` a line"
-    if kind == "string_type":
-        return f"{place}: expected text", None
-    text = found["msg"].removeprefix("Value error, ")
-    return f"{place}: {text[0].lower()}{text[1:]}" if place else text, None
+def each(error: ConfigError) -> list[ConfigError]:
+    """The errors that one raised by `load_project` stands for."""
+    return error.errors if isinstance(error, ConfigErrors) else [error]
 
 
-def _known_keys(model: type[BaseModel], loc: Loc) -> list[str]:
-    """The keys allowed at `loc`, following the models' annotations."""
-    current: Any = model
-    for part in loc:
-        current = _step(current, part)
-        if current is None:
-            return []
-    if isinstance(current, type) and issubclass(current, BaseModel):
-        return [field.alias or name for name, field in current.model_fields.items()]
-    return []
+def suggest(name: str, known: Iterable[str], kind: str) -> str:
+    """What may have been meant, or what there is."""
+    names = list(known)
+    close = difflib.get_close_matches(name, names, 1)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"{kind}: {', '.join(names)}" if names else f"{kind}: none"
 
 
-class _Inside:
-    """What stands one path step deeper, below any key or index."""
-
-    def __init__(self, annotation: Any) -> None:
-        self.annotation = annotation
-
-
-def _step(current: Any, part: str | int) -> Any:
-    if isinstance(current, _Inside):
-        return _model_in(current.annotation)
-    if isinstance(current, type) and issubclass(current, BaseModel):
-        for name, field in current.model_fields.items():
-            if part in (name, field.alias):
-                return _model_in(field.annotation)
-    return None
-
-
-def _model_in(annotation: Any) -> Any:
-    """The model inside ``X | None``, ``tuple[X, ...]`` or ``dict[K, X]``; one level a call."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    arguments = [argument for argument in typing.get_args(annotation) if argument is not Ellipsis]
-    origin = typing.get_origin(annotation)
-    if origin is typing.Annotated:
-        return _model_in(arguments[0])
-    if origin in (dict,):
-        return _Inside(arguments[1])
-    if origin in (tuple, list):
-        return _Inside(arguments[0])
-    for argument in arguments:
-        found = _model_in(argument)
-        if found is not None:
-            return found
-    return None
+def _order(error: ConfigError) -> tuple[bool, str, int]:
+    """tailrace.yml first."""
+    file, line = str(error.where.get("file", "")), error.where.get("line")
+    return "/" in file, file, line if isinstance(line, int) else 0

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping as MappingABC
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from cdc.postgres.settings import PostgresSource
+from config.places import Loc, Places
 from sinks.postgres.settings import PostgresTarget
 from transforms.model import Entity, Mapping, Replicate
 
@@ -17,18 +19,23 @@ TARGETS = {"postgres": PostgresTarget}
 """What is built, by `type`. A new adapter is one line here; with a second one the annotations
 below become unions discriminated by `type`."""
 
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
+FILE = "tailrace.yml"
+NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
 
 
 def _name(text: str) -> str:
-    if not _NAME.fullmatch(text):
+    if not NAME.fullmatch(text):
         raise ValueError(
             "a name begins with a letter and has at most 41 of the characters a-z, 0-9 and _"
         )
     return text
 
 
-Name = Annotated[str, AfterValidator(_name)]
+Name = Annotated[
+    str,
+    AfterValidator(_name),
+    WithJsonSchema({"type": "string", "pattern": f"^{NAME.pattern}$"}),
+]
 
 
 class Strict(BaseModel):
@@ -54,8 +61,12 @@ class ProjectFile(Strict):
     pipelines: Annotated[dict[Name, Pipeline], Field(min_length=1)]
 
 
-class Project(Strict):
-    """A whole project: tailrace.yml with its entities and mappings, by name."""
+@dataclass(frozen=True)
+class Project:
+    """A whole project: tailrace.yml with its entities and mappings, by name.
+
+    `places`: of tailrace.yml; `entity_places` and `mapping_places`: of their files, by name.
+    """
 
     project: str
     sources: MappingABC[str, PostgresSource]
@@ -63,9 +74,19 @@ class Project(Strict):
     pipelines: MappingABC[str, Pipeline]
     entities: MappingABC[str, Entity]
     mappings: MappingABC[str, Mapping]
+    places: Places = field(repr=False, compare=False, default=Places(FILE))
+    entity_places: MappingABC[str, Places] = field(repr=False, compare=False, default_factory=dict)
+    mapping_places: MappingABC[str, Places] = field(repr=False, compare=False, default_factory=dict)
 
     def pipeline_mappings(self, name: str) -> list[Mapping]:
         return [self.mappings[mapping] for mapping in self.pipelines[name].mappings]
 
     def pipelines_of(self, source: str) -> list[str]:
         return [name for name, pipeline in self.pipelines.items() if pipeline.source == source]
+
+    def where(self, *loc: str | int) -> dict[str, object]:
+        """File, line and column of a path in tailrace.yml: ``where("sources", "erp", "url")``."""
+        return self.places.where(loc)
+
+    def where_in_mapping(self, name: str, loc: Loc = ()) -> dict[str, object]:
+        return self.mapping_places[name].where(loc)

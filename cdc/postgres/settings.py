@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from cdc.patterns import Patterns
 from cdc.sizes import Size
+from cdc.urls import PostgresUrl
 
 Identifier = Annotated[str, Field(min_length=1)]
 _SLOT = re.compile(r"[a-z0-9_]{1,63}")
@@ -37,7 +38,7 @@ class PostgresSource(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     type: Literal["postgres"]
-    url: Annotated[str, Field(min_length=1, repr=False)]
+    url: PostgresUrl
     tables: Annotated[tuple[str, ...], Field(min_length=1)]
     publication: Identifier | None = None
     slot: str | None = None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
+
+from cdc.urls import PostgresUrl
 
 
 class PostgresTarget(BaseModel):
@@ -13,4 +15,4 @@ class PostgresTarget(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     type: Literal["postgres"]
-    url: Annotated[str, Field(min_length=1, repr=False)]
+    url: PostgresUrl

@@ -8,11 +8,13 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import traceback
 from pathlib import Path
 
 import click
 
 from tailrace.errors import TailraceError
+from tailrace.service.output import shown
 
 COMMANDS = {
     "init": "Write a commented project into the directory.",
@@ -90,16 +92,29 @@ def cli(context: click.Context, directory: Path) -> None:
 def main() -> None:
     """Entry point: errors become one message on stderr and an exit code."""
     try:
-        cli.main(standalone_mode=False)
-    except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
+        code = cli.main(standalone_mode=False)
     except click.ClickException as error:
         error.show()
-        sys.exit(2)
+        sys.exit(error.exit_code)
     except click.Abort:
         sys.exit(1)
-    except TailraceError as error:
-        if os.environ.get("TAILRACE_DEBUG"):
-            raise
-        click.echo(f"tailrace: {error}", err=True)
-        sys.exit(error.exit_code)
+    except Exception as error:
+        sys.exit(_failed(error))
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _failed(error: Exception) -> int:
+    """Say what went wrong. The text of an error that we did not raise may hold row values, and is
+    shown only to those who ask for it."""
+    if os.environ.get("TAILRACE_DEBUG"):
+        traceback.print_exception(error)
+    if isinstance(error, TailraceError):
+        click.echo(shown(error), err=True)
+        return error.exit_code
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    click.echo(
+        f"tailrace: unexpected {type(error).__name__} at {Path(place.filename).name}:"
+        f"{place.lineno}; TAILRACE_DEBUG=1 shows where it came from",
+        err=True,
+    )
+    return 1

@@ -18,9 +18,22 @@ FILES = {
 
 
 @click.command()
+@click.option("--schema", is_flag=True, help="Only write the editors' schemas, also anew.")
 @click.pass_obj
-def command(directory: Path) -> None:
+def command(directory: Path, schema: bool) -> None:
     """Write a commented project into the directory. Nothing that is there is overwritten."""
+    if not schema:
+        _write_project(directory)
+    # Only now: the models take longer to import than all the rest.
+    from config.jsonschema import write_schemas
+
+    for path in write_schemas(directory):
+        click.echo(f"wrote {path}")
+    if not schema:
+        click.echo("next: edit tailrace.yml, then tailrace check --sql")
+
+
+def _write_project(directory: Path) -> None:
     for written in FILES.values():
         if (directory / written).exists():
             raise ConfigError(
@@ -34,4 +47,3 @@ def command(directory: Path) -> None:
     for name, written in FILES.items():
         (directory / written).write_text(template.joinpath(name).read_text())
         click.echo(f"wrote {directory / written}")
-    click.echo("next: edit tailrace.yml, then tailrace check --sql")

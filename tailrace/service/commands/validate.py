@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from config.load import load_project
-from config.problems import ConfigErrors
+from config.problems import each
 from tailrace.errors import ConfigError
 from tailrace.state.processes import describe_error
 
@@ -25,8 +25,8 @@ def command(directory: Path, output: str) -> None:
         project = load_project(directory, resolve_secrets=False)
     except ConfigError as error:
         if output == "json":
-            errors = error.errors if isinstance(error, ConfigErrors) else [error]
-            click.echo(json.dumps({"errors": [describe_error(one) for one in errors]}, indent=2))
+            errors = [describe_error(one) for one in each(error)]
+            click.echo(json.dumps({"errors": errors}, indent=2))
             raise SystemExit(2) from None
         raise
     if output == "json":

@@ -1,0 +1,186 @@
+"""What the files say of each other: names, tables, and who writes where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from cdc.patterns import Pattern
+from cdc.postgres.settings import IDENTIFIER_BYTES_MAX, PostgresSource
+from cdc.schema import TableName
+from config.places import Loc
+from config.problems import Problems, suggest
+from config.project import Pipeline, Project
+from config.secrets import is_unresolved
+from config.writers import check_writers
+from transforms.model import Replicate
+from transforms.rules import target_name
+
+OURS = "tailrace"
+"""The schema of a target that holds our checkpoints."""
+
+
+def check(project: Project, problems: Problems) -> None:
+    """Everything below, in this order."""
+    for rule in _RULES:
+        rule(project, problems)
+
+
+def _names(project: Project, problems: Problems) -> None:
+    def check_name(name: str, known: Iterable[str], kind: str, loc: Loc) -> None:
+        if name not in known:
+            what = f"{_dotted(loc)}: there is no {kind} {name!r}"
+            problems.add(what, project.where(*loc), suggest(name, known, f"{kind}s are"))
+
+    for name, pipeline in project.pipelines.items():
+        loc: Loc = ("pipelines", name)
+        check_name(pipeline.source, project.sources, "source", (*loc, "source"))
+        check_name(pipeline.target, project.targets, "target", (*loc, "target"))
+        for at, mapping in enumerate(pipeline.mappings):
+            check_name(mapping, project.mappings, "mapping", (*loc, "mappings", at))
+            if mapping in pipeline.mappings[:at]:
+                what = f"pipelines.{name}.mappings names {mapping!r} twice"
+                problems.add(what, project.where(*loc, "mappings", at), "remove one of them")
+        if not pipeline.replicate and not pipeline.mappings:
+            problems.add(
+                f"pipelines.{name} moves nothing",
+                project.where(*loc),
+                "give it `replicate` rules or `mappings`",
+            )
+
+
+def _slots(project: Project, problems: Problems) -> None:
+    """Each source has a slot of its own, whose name is not cut off."""
+    seen: dict[tuple[str, str], str] = {}
+    for name, source in project.sources.items():
+        long = len(f"tailrace_{project.project}_{name}") > IDENTIFIER_BYTES_MAX
+        if long and not (source.slot and source.publication):
+            problems.add(
+                f"sources.{name}: a slot named after project and source has more than"
+                f" {IDENTIFIER_BYTES_MAX} characters",
+                project.where("sources", name),
+                "shorten a name, or set `slot` and `publication`",
+            )
+        if source.slot is None:
+            continue
+        other = seen.setdefault((source.url, source.slot), name)
+        if other != name:
+            problems.add(
+                f"sources.{name}.slot is that of sources.{other}, too",
+                project.where("sources", name, "slot"),
+                "a slot serves one source: name another",
+            )
+
+
+def _mappings(project: Project, problems: Problems) -> None:
+    if not project.mappings:
+        return
+    # Only now, since the parser takes as long to import as all the rest together.
+    from transforms.checks import check_syntax
+
+    for name, mapping in project.mappings.items():
+        problems.place(check_syntax(mapping, project.entities), project.mapping_places[name])
+        for loc, rows in mapping.parts:
+            where = project.where_in_mapping(name, (*loc, "into" if rows.into else "entity"))
+            _check_target(rows.target, where, f"mapping {name}", problems)
+
+
+def _together(project: Project, problems: Problems) -> None:
+    if not project.mappings:
+        return
+    from transforms.disjoint import check_together
+
+    for pipeline in project.pipelines.values():
+        known = [project.mappings[name] for name in pipeline.mappings if name in project.mappings]
+        for error in check_together(known, project.entities, {}):
+            problems.place([error], project.mapping_places[error.mapping])
+
+
+def _captured(project: Project, problems: Problems) -> None:
+    """What a pipeline reads is among what its source captures."""
+    for name, pipeline in project.pipelines.items():
+        source = project.sources.get(pipeline.source)
+        if source is None or any(is_unresolved(pattern) for pattern in source.tables):
+            continue
+        fix = f"add it to sources.{pipeline.source}.tables"
+        for mapping in pipeline.mappings:
+            declared = project.mappings.get(mapping)
+            if declared is not None and not source.patterns.matches(declared.source):
+                problems.add(
+                    f"mapping {mapping} reads {declared.table}, which source"
+                    f" {pipeline.source} does not capture",
+                    project.where_in_mapping(mapping, ("table",)),
+                    fix,
+                )
+        for at, pattern_at, pattern in _patterns(pipeline):
+            if not _can_capture(source, pattern):
+                loc: Loc = ("pipelines", name, "replicate", at, "tables", pattern_at)
+                problems.add(
+                    f"{_dotted(loc)}: source {pipeline.source} captures no table that matches"
+                    f" {pattern.text}",
+                    project.where(*loc),
+                    fix,
+                )
+
+
+def _patterns(pipeline: Pipeline) -> Iterable[tuple[int, int, Pattern]]:
+    """Those that include tables, with the index of their rule and their own."""
+    for at, rule in enumerate(pipeline.replicate):
+        for pattern_at, text in enumerate(rule.tables):
+            pattern = Pattern.parse(text)
+            if not pattern.excludes:
+                yield at, pattern_at, pattern
+
+
+def _can_capture(source: PostgresSource, pattern: Pattern) -> bool:
+    if pattern.exact is not None:
+        return source.patterns.matches(pattern.exact)
+    return any(pattern.meets(other) for other in source.patterns.included)
+
+
+def _replicate(project: Project, problems: Problems) -> None:
+    for name, pipeline in project.pipelines.items():
+        for at, rule in enumerate(pipeline.replicate):
+            where = project.where("pipelines", name, "replicate", at, "into")
+            place = f"pipelines.{name}.replicate.{at}"
+            _check_target(_example_target(rule), where, place, problems)
+            if "{table}" in rule.into:
+                continue
+            if any(pattern.exact is None for pattern in rule.patterns.included):
+                problems.add(
+                    f"{place} writes all tables that match into {rule.into}",
+                    where,
+                    "put {table} into the name, or name one table",
+                )
+
+
+def _example_target(rule: Replicate) -> TableName:
+    """The target of some table; its schema is the rule's own unless it says ``{schema}``."""
+    return target_name(TableName("any", "any"), rule)
+
+
+def _check_target(
+    target: TableName, where: dict[str, object], place: str, problems: Problems
+) -> None:
+    system = target.schema.startswith("pg_") or target.schema == "information_schema"
+    if target.schema == OURS or system:
+        owner = "the database's own" if system else "where Tailrace keeps its checkpoints"
+        problems.add(
+            f"{place} writes into schema {target.schema}, which is {owner}",
+            where,
+            "name another schema with `into`",
+        )
+
+
+def _dotted(loc: Loc) -> str:
+    return ".".join(map(str, loc))
+
+
+_RULES: tuple[Callable[[Project, Problems], None], ...] = (
+    _names,
+    _slots,
+    _mappings,
+    _together,
+    _captured,
+    _replicate,
+    check_writers,
+)

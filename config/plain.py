@@ -1,0 +1,137 @@
+"""pydantic's findings in plain words, at the file and line they are about."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Collection
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from config.places import Loc, Places
+from config.problems import Problems, suggest
+
+_PLAIN: dict[str, tuple[str, str | None]] = {
+    "model_type": ("{place} is not made of `key: value` entries", None),
+    "dict_type": ("{place} is not made of `key: value` entries", None),
+    "model_attributes_type": ("{place} is not made of `key: value` entries", None),
+    "tuple_type": ("{place} is not a list", "write [a, b], or one `- item` a line"),
+    "list_type": ("{place} is not a list", "write [a, b], or one `- item` a line"),
+    "string_type": ("{place} is not text", None),
+    "string_too_short": ("{place} is empty", None),
+    "too_short": ("{place} holds nothing", None),
+    "float_parsing": ("{place} is not a number", None),
+    "float_type": ("{place} is not a number", None),
+    "literal_error": ("{place} is not one of the values it may have", "write {expected}"),
+    "missing": ("{place} is missing", None),
+    "greater_than_equal": ("{place} is too small", "at least {ge}"),
+    "less_than_equal": ("{place} is too large", "at most {le}"),
+}
+
+
+def report(
+    error: ValidationError,
+    places: Places,
+    model: type[BaseModel],
+    problems: Problems,
+    written: dict[Loc, str],
+    untold: Collection[Loc] = (),
+) -> None:
+    """One problem for each of pydantic's findings.
+
+    `written`: by path the values that hold references, as they are written: what they resolve to
+    is in no message. `untold`: settings that were left out because their reference has no value.
+    """
+    findings = error.errors(include_url=False, include_input=False)
+    misspelt = _misspelt(findings, model)
+    for found in findings:
+        loc: Loc = tuple(found["loc"])
+        if found["type"] == "missing" and loc in misspelt:
+            continue
+        references = [text for at, text in written.items() if _related(at, loc)]
+        if found["type"] == "missing" and loc in untold:
+            what = f"{_place(loc)} cannot be checked while {', '.join(references)} has no value"
+            fix: str | None = "set the variable, or give it a default: ${VAR:-default}"
+        elif found["type"] == "value_error" and references:
+            what, fix = f"{_place(loc)}: what {', '.join(references)} gives is not accepted", None
+        else:
+            what, fix = _plain(found, loc, model)
+        problems.add(what, places.where(loc), fix)
+
+
+def _misspelt(findings: list[ErrorDetails], model: type[BaseModel]) -> set[Loc]:
+    """Keys that stand there under a name so close that one error is enough."""
+    unknown = [tuple(found["loc"]) for found in findings if found["type"] == "extra_forbidden"]
+    return {
+        (*loc[:-1], name)
+        for loc in unknown
+        for name in get_close_matches(str(loc[-1]), _known_keys(model, loc[:-1]), 1)
+    }
+
+
+def _plain(found: ErrorDetails, loc: Loc, model: type[BaseModel]) -> tuple[str, str | None]:
+    place = _place(loc)
+    kind = found["type"]
+    if kind == "extra_forbidden":
+        known = _known_keys(model, loc[:-1])
+        return f"{place}: this key is not known", suggest(str(loc[-1]), known, "known are")
+    if kind in _PLAIN:
+        what, fix = _PLAIN[kind]
+        values = {"place": place or "the file", **found.get("ctx", {})}
+        return what.format(**values), None if fix is None else fix.format(**values)
+    text = found["msg"].removeprefix("Value error, ")
+    return f"{place}: {text}" if place else text, None
+
+
+def _place(loc: Loc) -> str:
+    return ".".join(str(part) for part in loc if part != "[key]")
+
+
+def _related(one: Loc, two: Loc) -> bool:
+    shorter = min(len(one), len(two))
+    return one[:shorter] == two[:shorter]
+
+
+def _known_keys(model: type[BaseModel], loc: Loc) -> list[str]:
+    """The keys allowed at `loc`, following the models' annotations."""
+    current: Any = model
+    for part in loc:
+        if isinstance(current, _Inside):
+            current = _model_in(current.annotation)
+        elif _is_model(current):
+            fields = current.model_fields.items()
+            found = [field for name, field in fields if part in (name, field.alias)]
+            current = _model_in(found[0].annotation) if found else None
+        else:
+            return []
+    if not _is_model(current):
+        return []
+    return [field.alias or name for name, field in current.model_fields.items()]
+
+
+class _Inside:
+    """What stands one path step deeper, below any key or index."""
+
+    def __init__(self, annotation: Any) -> None:
+        self.annotation = annotation
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _model_in(annotation: Any) -> Any:
+    """The model inside ``X | None``, ``tuple[X, ...]`` or ``dict[K, X]``; one level a call."""
+    if _is_model(annotation):
+        return annotation
+    arguments = [argument for argument in typing.get_args(annotation) if argument is not Ellipsis]
+    origin = typing.get_origin(annotation)
+    if origin is typing.Annotated:
+        return _model_in(arguments[0])
+    if origin is dict:
+        return _Inside(arguments[1])
+    if origin is tuple:
+        return _Inside(arguments[0])
+    return next((found for inner in arguments if (found := _model_in(inner)) is not None), None)

@@ -1,0 +1,61 @@
+"""Fills the references (`config.secrets`) in the settings of sources and targets.
+
+Only these may hold any: what is read and where it goes stands in the files, so that they can be
+reviewed and checked without the environment.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from config.places import Loc
+from config.problems import Problems
+from config.secrets import ReferenceProblem, has_reference, resolve
+from config.yaml import Document
+
+_SECTIONS = ("sources", "targets")
+
+
+def fill_in(document: Document, problems: Problems, *, resolve_secrets: bool) -> dict[Loc, str]:
+    """Returns by path the values that held a reference, as they are written."""
+    filler = _Filler(document, problems, resolve_secrets)
+    document.value = filler.walk(document.value, ())
+    return filler.written
+
+
+class _Filler:
+    def __init__(self, document: Document, problems: Problems, resolve_secrets: bool) -> None:
+        self._places = document.places
+        self._problems = problems
+        self._resolve_secrets = resolve_secrets
+        self.written: dict[Loc, str] = {}
+
+    def walk(self, value: Any, loc: Loc) -> Any:
+        if isinstance(value, dict):
+            return {key: self.walk(inner, (*loc, key)) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [self.walk(inner, (*loc, at)) for at, inner in enumerate(value)]
+        settings = loc[0] in _SECTIONS and len(loc) > 2 and loc[2] != "type"
+        return self._filled(value, loc) if settings else self._plain(value, loc)
+
+    def _filled(self, text: str, loc: Loc) -> str:
+        if has_reference(text):
+            self.written[loc] = text
+        try:
+            return resolve(text, resolve_secrets=self._resolve_secrets)
+        except ReferenceProblem as problem:
+            self._problems.add(f"{_shown(loc)}: {problem}", self._places.where(loc), problem.fix)
+            return text
+
+    def _plain(self, text: str, loc: Loc) -> str:
+        if has_reference(text):
+            self._problems.add(
+                f"{_shown(loc)}: only the settings of sources and targets hold ${{references}}",
+                self._places.where(loc),
+                "write the value out",
+            )
+        return text
+
+
+def _shown(loc: Loc) -> str:
+    return ".".join(map(str, loc))
