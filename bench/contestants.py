@@ -7,6 +7,7 @@ work ends with a row in `bench.done`, which is looked for at the target.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -111,11 +112,16 @@ class Usage:
 
 
 class Tailrace:
-    """The whole line: supervisor, capture and delivery, started anew for each drain."""
+    """The whole line: supervisor, capture and delivery, running like the servers around it.
+
+    While the work is done its capture process stands still and has no connection, as when the
+    network was away; a drain begins with its waking up, and so counts the reconnect.
+    """
 
     name = "tailrace"
 
     def __init__(self, source: LocalPostgres, target: LocalPostgres, directory: Path) -> None:
+        self._source = source
         self._target = target
         self._directory = directory
         target.execute("create database bench_tailrace")
@@ -144,44 +150,67 @@ pipelines:
         return self._target.url("bench_tailrace")
 
     def start(self) -> None:
-        log = (self._directory / "log").open("ab")
         self._process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "tailrace.service", "--project", str(self._directory)),
                 *("run", "--listen", "127.0.0.1:0"),
             ],
-            stderr=log,
+            stderr=(self._directory / "log").open("ab"),
         )
 
     def stop(self) -> None:
-        """End all our processes; `usage` then says what they took."""
         process = self._process
         assert process is not None
-        rss = sum(_peak_rss_bytes(pid) for pid in (process.pid, *_children(process.pid)))
         process.send_signal(signal.SIGTERM)
-        _, status, rusage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        self.usage = Usage(rusage.ru_utime + rusage.ru_stime, rss)
-        if process.returncode:
-            raise RuntimeError(
-                f"tailrace ended with {process.returncode}: see {self._directory}/log"
-            )
+        if process.wait(60):
+            raise RuntimeError(f"tailrace ended with {process.returncode}: {self._last_words()}")
+        self._process = None
+
+    def hold(self) -> None:
+        """Stop capture in its tracks and cut its connection."""
+        os.kill(self._capture_pid(), signal.SIGSTOP)
+        self._source.execute(
+            "select pg_terminate_backend(active_pid, 10000) from pg_replication_slots"
+            " where slot_name like 'tailrace%' and active"
+        )
+
+    def resume(self) -> None:
+        os.kill(self._capture_pid(), signal.SIGCONT)
 
     def done(self) -> int:
         assert self._process is not None
         if self._process.poll() is not None:
-            raise RuntimeError(f"tailrace has stopped: see {self._directory}/log")
+            raise RuntimeError(f"tailrace has stopped: {self._last_words()}")
         with suppress(psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
             return _done(self._connection)
         return 0
 
-    def drain(self, work_done: Done) -> float:
-        began = time.monotonic()
-        self.start()
+    def wait(self, work_done: Done) -> None:
         _wait_until(self.done, work_done.number)
+
+    def drain(self, work_done: Done) -> float:
+        before = self._cpu_s()
+        began = time.monotonic()
+        self.resume()
+        self.wait(work_done)
         elapsed = time.monotonic() - began
-        self.stop()
+        rss = sum(_peak_rss_bytes(pid) for pid in self._pids())
+        self.usage = Usage(self._cpu_s() - before, rss)
         return elapsed
+
+    def _pids(self) -> list[int]:
+        assert self._process is not None
+        return [self._process.pid, *_children(self._process.pid)]
+
+    def _capture_pid(self) -> int:
+        report = self._directory / ".tailrace" / "run" / "capture-erp.json"
+        return int(json.loads(report.read_text())["pid"])
+
+    def _cpu_s(self) -> float:
+        return sum(_cpu_s(pid) for pid in self._pids())
+
+    def _last_words(self) -> str:
+        return (self._directory / "log").read_text(errors="replace")[-2000:]
 
 
 def _done(connection: psycopg.Connection) -> int:
@@ -203,6 +232,11 @@ def _children(pid: int) -> list[int]:
     for path in Path(f"/proc/{pid}/task").glob("*/children"):
         found += [int(child) for child in path.read_text().split()]
     return found
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _peak_rss_bytes(pid: int) -> int:

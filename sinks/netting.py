@@ -175,8 +175,8 @@ def _joined_old_keys(changes: Sequence[RowChanges]) -> tuple[pa.Array, ...] | No
 def net(change: RowChanges) -> Net:
     """The net effect of one table's changes (no clears among them).
 
-    Errors: NeedsOrder where a row changed its key and a value that was not sent would have to
-    come from the row it was.
+    Errors: NeedsOrder where a row changed its key, or came back after its delete, and a value
+    that was not sent would have to come from the row it was.
     """
     op = change.op.to_numpy()
     key = tuple(change.values[i] for i in change.table.key_indexes)
@@ -264,6 +264,9 @@ def _merged(
     grouped = codes[by_key]
     begins = np.concatenate([[True], grouped[1:] != grouped[:-1]])
     ops = op[by_key]
+    # A patch of a row that is gone does nothing, so it is one more delete.
+    settled = np.maximum.accumulate(np.where(begins | (ops != PATCH), at, 0))
+    ops = np.where((ops == PATCH) & (ops[settled] == DELETE), DELETE, ops)
     # Where a key's story last began: its first event here, or its last delete.
     floor = np.maximum.accumulate(np.where(begins | (ops == DELETE), at, 0))
     ends = np.flatnonzero(np.concatenate([begins[1:], [True]]))
@@ -305,6 +308,8 @@ def _merged_rows(
         sent = (ops != DELETE) & ~missing[np.maximum(rows, 0)]
         source = np.maximum.accumulate(np.where(sent, at, -1))[ends]
         lost = source < floor[ends]
+        if (lost & (ops[floor[ends]] == DELETE)).any():
+            raise NeedsOrder
         rows_taken = rows[np.where(lost, ends, source)]
         columns.append(column.take(pa.array(rows_taken)))
         if lost.any():

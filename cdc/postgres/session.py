@@ -58,12 +58,16 @@ def connect(url: str) -> Connection:
     return _connect(url, {**PINS, **_SQL_PINS})
 
 
-def connect_replication(url: str) -> Connection:
+def connect_replication(url: str, *, decoding_bytes: int | None = None) -> Connection:
     """A session that takes replication commands, and SQL by the simple protocol.
 
-    Errors: SourceUnavailable, ConfigError.
+    `decoding_bytes`: memory in which the server gathers transactions before it spills them to
+    disk; None: as the server is set. Errors: SourceUnavailable, ConfigError.
     """
-    return _connect(url, PINS, replication="database")
+    pins = PINS
+    if decoding_bytes is not None:
+        pins = {**PINS, "logical_decoding_work_mem": f"{decoding_bytes >> 10}kB"}
+    return _connect(url, pins, replication="database")
 
 
 def _connect(url: str, pins: dict[str, str], **more: str) -> Connection:

@@ -32,6 +32,9 @@ class PostgresSource(BaseModel):
                  of the present when only other databases of the server are busy
     retain_max   how much log the server may hold for us before readiness turns false (at half)
                  and `on_limit` acts
+    decoding_memory  in which the server gathers transactions before it spills them to its disk
+                 (logical_decoding_work_mem of our connection). Four times the server's default:
+                 a transaction of half a million rows then costs the source no disk writes
     on_limit     hold: go on holding it; drop_slot: save the source's disk, which ends capture
     """
 
@@ -44,6 +47,7 @@ class PostgresSource(BaseModel):
     slot: str | None = None
     heartbeat_s: Annotated[float, Field(ge=1, le=3600)] = 10.0
     retain_max: Annotated[Size, Field(ge=64 << 20)] = 20 << 30
+    decoding_memory: Annotated[Size, Field(ge=1 << 20, le=8 << 30)] = 256 << 20
     on_limit: Literal["hold", "drop_slot"] = "hold"
 
     @field_validator("tables")

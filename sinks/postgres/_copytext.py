@@ -2,7 +2,8 @@
 """Columns into COPY text: the hot part of delivery.
 
 https://www.postgresql.org/docs/current/sql-copy.html, section Text Format: values end with a tab,
-the last with a newline; NULL is ``\\N``; backslash and control characters are escaped. Written in Cython's pure-Python mode; uncompiled, a pointer is a memoryview.
+the last with a newline; NULL is ``\\N``; backslash and control characters are escaped.
+Written in Cython's pure-Python mode; uncompiled, a pointer is a memoryview.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from sinks.postgres.ordered import apply_in_order
 from sinks.postgres.session import Connection, connect, translate, translated
 from sinks.postgres.tables import parents_first, prepare
 from sinks.protocol import Checkpoint, Durable, Written
-from tailrace.errors import TargetRefused, TargetUnavailable
+from tailrace.errors import Fenced, TargetRefused, TargetUnavailable
 from tailrace.failpoints import failpoint
 from transforms.rows import RowChanges, TargetTable
 
@@ -137,7 +137,11 @@ class PostgresSink:
         assert self._checkpoint is not None
         self._connected.execute("begin")
         self._in_transaction = True
-        self._checkpoint.lock()
+        try:
+            self._checkpoint.lock()
+        except Fenced:
+            self.close()  # or the lock just taken would keep the newer process waiting
+            raise
         if self._marks:
             self._connected.execute(
                 "select pg_logical_emit_message(true, %s, %s)", (ORIGIN_PREFIX, self._origin)

@@ -127,7 +127,7 @@ class Statements:
         """Parameters: the sent columns, then the key the row has now."""
         assigned = [name for name in self.columns if name in sent]
         return (
-            f"update {self.name} set "
+            f"update {_escaped(self.name)} set "
             + ", ".join(f"{_escaped(quoted(name))} = %s" for name in assigned)
             + " where "
             + " and ".join(f"{_escaped(quoted(name))} = %s" for name in self.table.key)

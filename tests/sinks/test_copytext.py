@@ -1,0 +1,67 @@
+"""COPY text against what PostgreSQL reads from it, in both variants."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import psycopg
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sinks.postgres.copytext import encode
+
+values = st.none() | st.text(
+    st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=30
+) | st.sampled_from(["", "\\N", "\\.", "\t", "\n", "\r\n", "\\"])  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(values, values), min_size=1, max_size=300), st.integers(0, 3))
+def test_postgres_reads_back_the_same(
+    pg18_copy: psycopg.Connection, rows: list[tuple[str | None, str | None]], skip: int
+) -> None:
+    skip = min(skip, len(rows) - 1)
+    columns = [pa.array(column, pa.string()).slice(skip) for column in zip(*rows, strict=True)]
+    pg18_copy.execute("truncate copied")
+    with pg18_copy.cursor().copy("copied".join(("copy ", " (a, b) from stdin"))) as copy:
+        for piece in encode(columns):
+            copy.write(piece)
+    found = pg18_copy.execute("select a, b from copied order by n").fetchall()
+    assert found == rows[skip:]
+
+
+@pytest.fixture(scope="session")
+def pg18_copy(pg18):
+    with psycopg.connect(pg18.url(), autocommit=True) as connection:
+        connection.execute("create temporary table copied (a text, b text, n serial)")
+        yield connection
+
+
+def test_other_types_are_cast_to_text() -> None:
+    columns = [pa.array([1, None, 3]), pa.array([True, False, None])]
+    assert b"".join(encode(columns)) == b"1\ttrue\n\\N\tfalse\n3\t\\N\n"
+
+
+def test_many_rows_come_in_pieces() -> None:
+    rows = 10_000
+    pieces = list(encode([pa.array([str(n) for n in range(rows)])]))
+    assert len(pieces) > 1
+    assert b"".join(pieces) == "".join(f"{n}\n" for n in range(rows)).encode()
+
+
+@pytest.mark.skipif("TAILRACE_VARIANT_RUN" in os.environ, reason="already inside")
+@pytest.mark.parametrize("pure", ["0", "1"])
+def test_each_variant_passes_the_same(pure: str) -> None:
+    environment = {**os.environ, "TAILRACE_PURE": pure, "TAILRACE_VARIANT_RUN": "1"}
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", __file__],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout[-3000:]

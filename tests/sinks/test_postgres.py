@@ -1,0 +1,322 @@
+"""The conformance suite on PostgreSQL, and what only PostgreSQL has."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+
+import psycopg
+import pytest
+
+import sinks.postgres.sink as module
+from cdc.schema import TableName
+from sinks.conformance import (
+    CASES,
+    JOURNAL,
+    TABLE,
+    Harness,
+    Row,
+    apply,
+    changes,
+    delete,
+    opened,
+    upsert,
+)
+from sinks.postgres.names import quoted_list, quoted_table
+from sinks.postgres.sink import PostgresSink
+from sinks.protocol import Checkpoint
+from tailrace.errors import TargetRefused, TargetUnavailable
+from transforms.rows import UPSERT, TargetColumn, TargetTable
+
+
+class PostgresHarness:
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._sinks: list[PostgresSink] = []
+
+    def sink(self, **options: str) -> PostgresSink:
+        self._sinks.append(PostgresSink(self.url, "line", **options))
+        return self._sinks[-1]
+
+    def execute(self, sql: str) -> list[tuple[object, ...]]:
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            cursor = connection.execute(sql.encode())
+            return cursor.fetchall() if cursor.description else []
+
+    def rows(self, table: TargetTable) -> set[Row]:
+        columns = ", ".join(f'"{column.name}"::text' for column in table.columns)
+        return set(self.execute(f"select {columns} from {quoted_table(table.table)}"))  # type: ignore[arg-type]
+
+    def insert(self, table: TargetTable, rows: Sequence[Row]) -> None:
+        columns = ", ".join(f'"{column.name}" {column.type}' for column in table.columns)
+        name = quoted_table(table.table)
+        self.execute(f"create table {name} ({columns}, primary key ({quoted_list(table.key)}))")
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            places = ", ".join(["%s"] * len(table.columns))
+            for row in rows:
+                connection.execute(f"insert into {name} values ({places})".encode(), row)
+
+    def close(self) -> None:
+        for sink in self._sinks:
+            sink.close()
+
+
+@pytest.fixture
+def harness(database) -> Iterator[PostgresHarness]:
+    made = PostgresHarness(database.url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def harness18(database18) -> Iterator[PostgresHarness]:
+    made = PostgresHarness(database18.url)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test_conformance(case: Callable[[Harness], None], harness: PostgresHarness) -> None:
+    case(harness)
+
+
+def test_unique_values_change_hands(harness18: PostgresHarness) -> None:
+    """As sets this would break the unique index; in the source's order it cannot."""
+    sink = opened(harness18)
+    apply(sink, 1, changes(TABLE, upsert("1", "a", "1"), upsert("2", "b", "2")))
+    harness18.execute("create unique index on shop.item (code)")
+    apply(
+        sink,
+        2,
+        changes(TABLE, upsert("1", "tmp", "1"), upsert("2", "a", "2"), upsert("1", "b", "1")),
+    )
+    assert harness18.rows(TABLE) == {("1", "b", "1.00"), ("2", "a", "2.00")}
+
+
+CHILD = TargetTable(
+    TableName("shop", "child"),
+    (TargetColumn("id", "integer", nullable=False), TargetColumn("item_id", "integer")),
+    ("id",),
+)
+
+
+@pytest.fixture
+def family(harness18: PostgresHarness) -> tuple[PostgresHarness, PostgresSink]:
+    sink = opened(harness18, CHILD, TABLE)
+    harness18.execute("alter table shop.child add foreign key (item_id) references shop.item")
+    sink.close()
+    sink.open(JOURNAL)
+    sink.prepare([CHILD, TABLE])
+    apply(sink, 1, changes(CHILD, upsert("1", "1"), first=5), changes(TABLE, upsert("1", "a", "1")))
+    return harness18, sink
+
+
+def test_parents_come_before_children_and_go_after_them(family) -> None:
+    harness, sink = family
+    apply(
+        sink,
+        2,
+        changes(TABLE, delete("1", None, None), upsert("2", "b", "1"), first=10),
+        changes(CHILD, delete("1", None), upsert("2", "2"), first=0),
+    )
+    assert harness.rows(CHILD) == {("2", "2")}
+    assert harness.rows(TABLE) == {("2", "b", "1.00")}
+
+
+def test_a_parents_key_changes_under_its_children(family) -> None:
+    """The source did it with a new parent, then the children, then the old parent's end."""
+    harness, sink = family
+    apply(
+        sink,
+        2,
+        changes(TABLE, upsert("7", "a", "1"), first=0),
+        changes(CHILD, upsert("1", "7"), first=1),
+        changes(TABLE, delete("1", None, None), first=2),
+    )
+    assert harness.rows(CHILD) == {("1", "7")}
+    assert harness.rows(TABLE) == {("7", "a", "1.00")}
+
+
+def test_a_refused_row_among_foreign_keys_is_found(family) -> None:
+    _, sink = family
+    with pytest.raises(TargetRefused) as raised:
+        sink.write([changes(CHILD, upsert("4", "1"), upsert("5", "99"), first=40)])
+    assert raised.value.seq == 41  # type: ignore[attr-defined]
+    assert raised.value.where["constraint"] == "child_item_id_fkey"
+
+
+VALUES = TargetTable(
+    TableName("we ird", 'q"uote%s'),
+    (
+        TargetColumn("Sp ace%", "bigint", nullable=False),
+        TargetColumn("n", "numeric"),
+        TargetColumn("f", "double precision"),
+        TargetColumn("t", "time"),
+        TargetColumn("d", "date"),
+        TargetColumn("tz", "timestamp with time zone"),
+        TargetColumn("a", "text[]"),
+        TargetColumn("r", "int4range"),
+        TargetColumn("j", "jsonb"),
+        TargetColumn("b", "bytea"),
+        TargetColumn("c", "character(5)"),
+        TargetColumn("i", "interval"),
+        TargetColumn("m", "money"),
+        TargetColumn("bits", "bit(4)"),
+    ),
+    ("Sp ace%",),
+)
+DIFFICULT = [
+    (
+        "1", "NaN", "-0", "24:00:00", "0044-03-15 BC", "infinity", '{"a,b",NULL,"NULL",""}',
+        "[1,6)", '{"a": 1.50}', "\\x00ff", "ab   ", "1 year -2 days +03:04:05.6", "$12.50", "0101",
+    ),
+    (
+        "2", "1e-20", "1e+308", "00:00:00", "infinity", "294276-12-31 23:59:59+00", "{}", "empty",
+        "null", "\\x", "     ", "-1 mons", "-$0.01", "1111",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("fresh", [True, False], ids=["copied", "staged"])
+def test_difficult_values_and_names_arrive_as_they_were(
+    fresh: bool, harness18: PostgresHarness
+) -> None:
+    sink = opened(harness18, VALUES)
+    apply(sink, 1, changes(VALUES, *[upsert(*row) for row in DIFFICULT], fresh=fresh))
+    compared = " and ".join(
+        f'"{column.name}" is not distinct from %s::{column.type}'
+        for column in VALUES.columns[1:]
+        if column.name != "c"
+    ).replace('"Sp ace%"', '"Sp ace%%"')
+    with psycopg.connect(harness18.url, options="-c TimeZone=UTC") as connection:
+        for row in DIFFICULT:
+            wanted = [
+                value
+                for value, column in zip(row, VALUES.columns, strict=True)
+                if column.name not in ("c", "Sp ace%")
+            ]
+            name = quoted_table(VALUES.table).replace("%", "%%")
+            found = connection.execute(
+                f'select count(*) from {name} where "Sp ace%%" = {row[0]} and {compared}'.encode(),
+                wanted,
+            ).fetchone()
+            assert found == (1,), row
+
+
+def test_difficult_names_in_the_source_order(harness18: PostgresHarness) -> None:
+    sink = opened(harness18, VALUES)
+    apply(sink, 1, changes(VALUES, upsert(*DIFFICULT[0])))
+    moved = ("3", "\0not sent", *DIFFICULT[0][2:])
+    apply(sink, 2, changes(VALUES, (UPSERT, moved, ("1",)), delete("2", *[None] * 13)))
+    assert [row[0:2] for row in harness18.rows(VALUES)] == [("3", "NaN")]
+
+
+def test_an_unknown_type_is_named(harness18: PostgresHarness) -> None:
+    odd = TargetTable(
+        TableName("shop", "odd"),
+        (TargetColumn("id", "shop.status", nullable=False),),
+        ("id",),
+    )
+    sink = harness18.sink()
+    sink.open(JOURNAL)
+    with pytest.raises(TargetRefused, match=r"shop\.odd cannot be created"):
+        sink.prepare([odd])
+
+
+@pytest.mark.parametrize(
+    ("ddl", "told"),
+    [
+        ("alter table shop.item add extra int not null", "extra"),
+        ("alter table shop.item drop constraint item_pkey", "no unique index"),
+        ("drop table shop.item; create view shop.item as select 1 as id", "is not a table"),
+        (
+            "alter table shop.item drop code, add code text generated always as ('x') stored",
+            "computes code",
+        ),
+    ],
+)
+def test_a_table_that_cannot_be_written_is_refused_before(
+    ddl: str, told: str, harness18: PostgresHarness
+) -> None:
+    sink = opened(harness18)
+    sink.close()
+    for statement in ddl.split(";"):
+        harness18.execute(statement)
+    sink.open(JOURNAL)
+    with pytest.raises(TargetRefused, match=told) as raised:
+        sink.prepare([TABLE])
+    assert raised.value.fix
+
+
+def test_a_lost_answer_is_resolved_by_reading_the_checkpoint(
+    harness18: PostgresHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection dies after COMMIT was sent: whether it happened, the target says."""
+    sink = opened(harness18)
+    sink.write([changes(TABLE, upsert("1", "a", "1"))])
+    pid = harness18.execute("select backend_pid from tailrace.checkpoint")[0][0]
+
+    def cut(name: str) -> None:
+        if name == "deliver.commit_sent":
+            harness18.execute(f"select pg_terminate_backend({pid}, 5000)")
+
+    monkeypatch.setattr(module, "failpoint", cut)
+    outcome = None
+    try:
+        sink.commit(Checkpoint(JOURNAL, 3, "0/3"))
+        outcome = 3
+    except TargetUnavailable:
+        outcome = sink.open(JOURNAL).offset
+    committed = bool(harness18.rows(TABLE))
+    assert (outcome == 3) == committed
+
+
+def test_a_take_over_ends_a_long_transaction_of_the_older(harness18: PostgresHarness) -> None:
+    older = opened(harness18)
+    older.write([changes(TABLE, upsert("1", "a", "1"))])  # holds the checkpoint row
+    newer = harness18.sink()
+    opening = threading.Thread(target=newer.open, args=(JOURNAL,))
+    opening.start()
+    opening.join(60)
+    assert not opening.is_alive()
+    with pytest.raises(TargetUnavailable):
+        older.commit(Checkpoint(JOURNAL, 1, "0/1"))
+    assert harness18.rows(TABLE) == set()
+
+
+def test_our_transactions_say_where_they_come_from(harness18: PostgresHarness) -> None:
+    harness18.execute("select pg_create_logical_replication_slot('marks', 'pgoutput')")
+    harness18.execute("create publication marks for all tables")
+    sink = harness18.sink(origin="the-source/erp")
+    sink.open(JOURNAL)
+    sink.prepare([TABLE])
+    apply(sink, 1, changes(TABLE, upsert("1", "a", "1")))
+    sink.close()
+    messages = harness18.execute(
+        "select count(*) from pg_logical_slot_get_binary_changes('marks', null, null,"
+        " 'proto_version', '1', 'publication_names', 'marks', 'messages', 'true')"
+        " where position('tailrace.origin'::bytea in data) > 0"
+        " and position('the-source/erp'::bytea in data) > 0"
+    )
+    assert messages == [(1,)]
+
+
+def test_without_rights_delivery_waits_instead_of_refusing_rows(
+    harness18: PostgresHarness,
+) -> None:
+    """Revoked grants are nothing a row can be blamed for."""
+    opened(harness18)
+    role = "weak_" + harness18.url.rpartition("/")[2]
+    harness18.execute(f"create role {role} login")
+    harness18.execute(f"grant usage on schema tailrace, shop to {role}")
+    harness18.execute(f"grant all on all tables in schema tailrace to {role}")
+    weak = PostgresSink(harness18.url.replace("postgres@", f"{role}@"), "line")
+    harness18.execute(f"grant select, insert, update, delete on shop.item to {role}")
+    weak.open(JOURNAL)
+    weak.prepare([TABLE])
+    harness18.execute(f"revoke insert on shop.item from {role}")
+    with pytest.raises(TargetUnavailable):
+        weak.write([changes(TABLE, upsert("1", "a", "1"))])
+    weak.close()
+    harness18.execute(f"drop owned by {role}")
+    harness18.execute(f"drop role {role}")
