@@ -135,19 +135,15 @@ def _columns(
 ) -> tuple[list[pa.Array], dict[int, Flags]]:
     """One array a target column, and which values are left as they are.
 
-    Columns that only other mappings deliver are never sent. A PATCH sends the mapping's own
-    fields (set_null), or the column that marks it (soft).
+    A PATCH sends the mapping's own fields (set_null), or the column that marks it (soft).
     """
-    nothing, never = columns.nulls(shape.total), np.ones(shape.total, dtype=np.bool_)
-    values = [nothing] * len(program.target.columns)
-    unsent = dict.fromkeys(range(len(values)), never)
+    values: list[pa.Array] = [None] * len(program.target.columns)
+    unsent: dict[int, Flags] = {}
     for at, output in enumerate(program.keys):
         removed = removals.keys[at] if shape.removals else None
         values[output.index] = shape.followed(upserts.keys[at], removed)
-        del unsent[output.index]
     for at, output in enumerate(program.fields):
         values[output.index] = shape.followed(upserts.fields[at])
-        del unsent[output.index]
         if at in upserts.unsent or program.soft is not None:
             left = np.zeros(shape.total, dtype=np.bool_)
             left[: shape.upserts] = upserts.unsent.get(at, False)
@@ -156,5 +152,4 @@ def _columns(
     if program.soft is not None:
         marks = [columns.repeated("f", shape.upserts), columns.repeated("t", shape.removals)]
         values[program.soft] = shape.followed(*marks)
-        del unsent[program.soft]
     return values, unsent

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -29,12 +29,15 @@ from transforms.rows import TargetColumn, TargetTable
 from transforms.types import FieldType
 
 
-def target_table(rows: Rows, entity: Entity, existing: Existing) -> TargetTable:
-    """The whole entity, also fields that other mappings deliver; only its key is NOT NULL, since
-    whichever source comes first makes the row."""
+def target_table(
+    rows: Rows, entity: Entity, existing: Existing, fields: Collection[str]
+) -> TargetTable:
+    """The entity's table, as far as `fields` go. Only its key is NOT NULL, since whichever source
+    comes first makes the row."""
     columns = tuple(
         TargetColumn(name, field.type.postgres, nullable=name not in entity.key)
         for name, field in entity.fields.items()
+        if name in fields
     )
     return TargetTable(rows.target, columns, entity.key, existing)
 
@@ -94,13 +97,14 @@ class _Compiler(Checks):
     def _program(
         self, entity: Entity, where: _Where, keys: list[Output], fields: list[Output]
     ) -> Program:
-        names = list(entity.fields)
+        names = self._delivered(entity)
         soft = self.rows.on_delete.column
         alone = self.mapping.rows is None
         return Program(
             name=self.mapping.mapping if alone else f"{self.mapping.mapping}/{self.rows.name}",
             schema=self.schema,
-            target=target_table(self.rows, entity, self.mapping.existing),
+            target=target_table(self.rows, entity, self.mapping.existing, names),
+            entity=target_table(self.rows, entity, self.mapping.existing, entity.fields),
             keys=tuple(keys),
             fields=tuple(fields),
             where=where.sql,
@@ -111,6 +115,11 @@ class _Compiler(Checks):
             soft=None if soft is None else names.index(soft),
             identity=self.schema.key_indexes,
         )
+
+    def _delivered(self, entity: Entity) -> list[str]:
+        """The fields this mapping writes, in the entity's order."""
+        written = {*self.rows.key, *self.rows.fields, self.rows.on_delete.column}
+        return [name for name in entity.fields if name in written]
 
     def _at(self, names: frozenset[str]) -> tuple[int, ...]:
         return tuple(sorted(self.positions[name] for name in names))
@@ -169,7 +178,7 @@ class _Compiler(Checks):
             sql = assigned.sql
             if found.conditions:
                 sql = checked(" OR ".join(found.conditions), "separator", sql)
-            at = list(entity.fields).index(name)
+            at = self._delivered(entity).index(name)
             outputs.append(self._output(at, name, ("key", name), sql, assigned, field))
         if not self.errors:
             self._one_to_one(recovered, where)
@@ -222,7 +231,7 @@ class _Compiler(Checks):
 
     def _field(self, name: str, rule: FieldRule, entity: Entity) -> Output | None:
         field = entity.fields[name]
-        at = list(entity.fields).index(name)
+        at = self._delivered(entity).index(name)
         if rule.expr is not None:
             return self._computed(at, name, rule, field)
         if rule.source is not None:

@@ -4,10 +4,8 @@ Two of them may write one target table only where no row can come from both, pro
 
 - a field of the key is a constant, or begins with one, in each, and these contradict each other
   (``'E-' || id`` and ``'K-' || id``); or
-- both read one source table with the same key, which alone tells its rows apart, and their `where`
-  demand different constants of one column;
-
-or where they write different fields, and at most one of them also removes rows.
+- both read one source table with the same key, which alone tells its rows apart, write the same
+  fields, and their `where` demand different constants of one column.
 """
 
 from __future__ import annotations
@@ -75,7 +73,7 @@ def _collisions(parts: Sequence[Part]) -> Iterator[MappingError]:
         elif first.mapping.existing != second.mapping.existing:
             yield second.error(f"existing differs from that of {first.name}", ("existing",))
         elif not disjoint(first, second) and not _undecided(first, second):
-            yield from _overlap(first, second)
+            yield _overlap(first, second)
 
 
 def _undecided(first: Part, second: Part) -> bool:
@@ -83,25 +81,15 @@ def _undecided(first: Part, second: Part) -> bool:
     return first.schema is None and first.mapping.source == second.mapping.source
 
 
-def _overlap(first: Part, second: Part) -> Iterator[MappingError]:
-    target = second.rows.target
-    fix = (
-        f"begin the keys with different constants, such as '{second.rows.name}-' || …, or let"
-        " each write a target of its own (into: …)"
-    )
+def _overlap(first: Part, second: Part) -> MappingError:
     shared = sorted(set(first.rows.fields) & set(second.rows.fields))
-    if shared:
-        what = f"{first.name} writes {shared[0]} of {target}, too, perhaps for the same rows"
-        yield second.error(what, ("fields", shared[0]), fix)
-        return
-    removing = [part for part in (first, second) if _removes(part)]
-    if len(removing) == 2:
-        what = f"{first.name} also removes rows of {target}; only one mapping can"
-        yield second.error(what, ("on_delete",), "on_delete: set_null or ignore")
-
-
-def _removes(part: Part) -> bool:
-    return part.rows.on_delete.action in ("delete", "soft")
+    return second.error(
+        f"{first.name} writes {shared[0] if shared else 'rows'} of {second.rows.target}, too,"
+        " perhaps for the same entities",
+        ("fields", shared[0]) if shared else ("key",),
+        f"begin the keys with different constants, such as '{second.rows.name}-' || …, or let"
+        " each write a target of its own (into: …)",
+    )
 
 
 def disjoint(first: Part, second: Part) -> bool:
@@ -110,7 +98,8 @@ def disjoint(first: Part, second: Part) -> bool:
         one, other = _opening(first, name), _opening(second, name)
         if one is not None and other is not None and _contradict(one, other):
             return True
-    return same_key(first, second) and _demand_different(first, second)
+    alike = set(first.rows.fields) == set(second.rows.fields)
+    return alike and same_key(first, second) and _demand_different(first, second)
 
 
 def same_key(first: Part, second: Part) -> bool:

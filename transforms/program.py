@@ -52,6 +52,8 @@ class Program:
     """One of a mapping's rows, compiled for one version of its source table.
 
     name      of the mapping; with `rows`, followed by theirs: ``orders/items``
+    target    what it writes: the columns it delivers, and no others
+    entity    the whole table, as it is made where it is absent
     keys      the entity's key, in key order
     fields    the other fields this mapping delivers
     where     a condition that only the rows of this mapping meet; None: all do
@@ -65,6 +67,7 @@ class Program:
     name: str
     schema: TableSchema
     target: TargetTable
+    entity: TargetTable
     keys: tuple[Output, ...]
     fields: tuple[Output, ...]
     where: str | None

@@ -44,8 +44,11 @@ class _Route:
 
     @property
     def targets(self) -> list[TargetTable]:
+        """In the order in which they are made: an entity before the part of it that is written."""
         found = [] if self.copy is None else [self.copy]
-        return found + [evaluation.program.target for evaluation in self.evaluations]
+        for evaluation in self.evaluations:
+            found += [evaluation.program.entity, evaluation.program.target]
+        return list(dict.fromkeys(found))
 
 
 class Router:
@@ -89,9 +92,12 @@ class Router:
         )
 
     def target_tables(self, schema: TableSchema) -> list[TargetTable]:
-        """The tables that changes of this table write, each once. Errors: TransformError."""
-        found = {target.table: target for target in self._route(schema).targets}
-        return list(found.values())
+        """The tables that changes of this table write, in the order in which to make them.
+
+        Of an entity first the whole, then, where a mapping delivers only some of its fields, the
+        table as its row changes name it. Errors: TransformError.
+        """
+        return self._route(schema).targets
 
     def route(self, changes: TableChanges, seq_base: int) -> list[RowChanges]:
         """The changes of target tables that these make. Errors: TransformError (RowError)."""

@@ -1,0 +1,98 @@
+"""docs/mappings.md says what the code does: the functions, the types, and its examples work."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.transforms.batches import table
+from transforms.compile import compile_mapping
+from transforms.expressions.functions import FUNCTIONS, SYNONYMS
+from transforms.model import Entity, Mapping
+from transforms.types import FIELD_TYPES
+
+MANUAL = (Path(__file__).parents[2] / "docs" / "mappings.md").read_text()
+
+
+def section(title: str) -> str:
+    found = re.search(rf"^#+ {title}$(.*?)(?=^#|\Z)", MANUAL, re.S | re.M)
+    assert found is not None, title
+    return found[1]
+
+
+def yaml_blocks() -> list[Any]:
+    return [
+        yaml.load(text, yaml.BaseLoader) for text in re.findall(r"```yaml\n(.*?)```", MANUAL, re.S)
+    ]
+
+
+def test_the_functions_are_those_of_the_allow_list() -> None:
+    documented = re.findall(r"^\| `([a-z_]+\(.*?\))` +\|", section("Expressions"), re.M)
+    assert documented == sorted(function.signature for function in FUNCTIONS.values())
+
+
+def test_the_synonyms_are_named() -> None:
+    for synonym in SYNONYMS:
+        assert f"`{synonym}`" in MANUAL
+
+
+def test_the_types_are_those_there_are() -> None:
+    documented = dict(
+        re.findall(r"^\| `([a-z]+(?:\(p,s\))?)` +\| `(.*?)` ", section("Entities"), re.M)
+    )
+    assert documented.pop("decimal(p,s)") == "numeric(p,s)"
+    assert documented == {name: type_.postgres for name, type_ in FIELD_TYPES.items()}
+
+
+def test_the_examples_pass_the_checks() -> None:
+    entity_file, mapping_file, rows_file = yaml_blocks()
+    entity = Entity.model_validate(entity_file)
+    kunden = table(
+        "sales.kunden",
+        {
+            "id": "integer",
+            "name1": "text",
+            "name2": "text",
+            "kz_status": "character(1)",
+            "kreditlimit": "character varying(20)",
+            "angelegt": "integer",
+            "mandant": "smallint",
+        },
+        ["id"],
+    )
+    mapping = Mapping.model_validate(mapping_file)
+    programs, errors = compile_mapping(mapping, {"customer": entity}, kunden)
+    assert errors == []
+    assert [output.name for output in programs[0].fields] == [
+        "name", "status", "credit_limit", "currency", "since"
+    ]  # fmt: skip
+    simple = {"name": {"type": "text"}, "gone": {"type": "boolean"}}
+    entities = {
+        kind: Entity.model_validate(
+            {
+                "entity": kind,
+                "key": [f"{kind}_no"],
+                "fields": {f"{kind}_no": {"type": "text"}} | simple,
+            }
+        )
+        for kind in ("customer", "supplier")
+    }
+    partner = table(
+        "sales.partner",
+        {"id": "integer", "name1": "text", "ist_kunde": "boolean", "ist_lieferant": "boolean"},
+        ["id"],
+    )
+    programs, errors = compile_mapping(Mapping.model_validate(rows_file), entities, partner)
+    assert errors == []
+    assert [program.name for program in programs] == [
+        "erp_partner/customer",
+        "erp_partner/supplier",
+    ]
+
+
+def test_the_keys_of_a_mapping_are_all_named() -> None:
+    documented = set(re.findall(r"^\| `([a-z_]+)` +\|", section("The keys of a mapping"), re.M))
+    assert documented == set(Mapping.model_fields)
