@@ -18,7 +18,6 @@ _SETTINGS = [
     "max_wal_senders",
     "max_slot_wal_keep_size",
     "wal_sender_timeout",
-    "logical_decoding_work_mem",
     "idle_replication_slot_timeout",
 ]
 

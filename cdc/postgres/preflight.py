@@ -24,7 +24,6 @@ from tailrace.errors import PreflightError, SourceUnavailable
 OLDEST = 140000
 """PostgreSQL 14 is the oldest version that still gets fixes, and the oldest we test."""
 
-_WORK_MEM_KB = 64 << 10
 _RESTART = "  -- then restart the server"
 _RELOAD = " SELECT pg_reload_conf();"
 
@@ -192,13 +191,6 @@ def _server_settings(seen: Look) -> Iterator[Finding]:
             "wal_sender_timeout is off: a broken connection keeps the slot in use",
             "setting wal_sender_timeout",
             "ALTER SYSTEM SET wal_sender_timeout = '60s';" + _RELOAD,
-        )
-    if int(seen.settings["logical_decoding_work_mem"]) < _WORK_MEM_KB:
-        yield Finding(
-            "warning",
-            "logical_decoding_work_mem is below 64 MB: middling transactions are spilled to disk",
-            "setting logical_decoding_work_mem",
-            "ALTER SYSTEM SET logical_decoding_work_mem = '64MB';" + _RELOAD,
         )
 
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cdc.postgres.catalog import CatalogTable
 from cdc.postgres.session import Connection, quoted, translated
-from cdc.postgres.settings import IDENTIFIER_BYTES_MAX
 from cdc.schema import TableName
 
 PUBLISHED = "insert, update, delete, truncate"
@@ -31,15 +28,6 @@ class Publication:
     via_root: bool
     lacking: tuple[str, ...]
     members: dict[TableName, int]
-
-
-def default_name(project: str, source: str) -> str:
-    """Of slot and publication: ``tailrace_<project>_<source>`` in the characters a slot allows."""
-    name = re.sub(r"[^a-z0-9_]", "_", f"tailrace_{project}_{source}".lower())
-    if len(name) <= IDENTIFIER_BYTES_MAX:
-        return name
-    digest = hashlib.sha256(f"{project}/{source}".encode()).hexdigest()[:8]
-    return f"{name[: IDENTIFIER_BYTES_MAX - 9]}_{digest}"
 
 
 _READ = """

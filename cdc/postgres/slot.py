@@ -80,8 +80,8 @@ def keep_slot(connection: Connection, new: NewSlot, name: str) -> None:
 
 
 def _refused(name: str, result: pq.abc.PGresult | None) -> SourceError | PreflightError:
-    sqlstate = (result and result.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode()
-    message = (result and result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or b"").decode()
+    sqlstate = ((result and result.error_field(pq.DiagnosticField.SQLSTATE)) or b"").decode()
+    message = ((result and result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY)) or b"").decode()
     where: dict[str, object] = {"slot": name, "sqlstate": sqlstate or None}
     if sqlstate in ("42501", "55000"):  # no privilege; wal_level
         return PreflightError(
@@ -93,14 +93,16 @@ def _refused(name: str, result: pq.abc.PGresult | None) -> SourceError | Preflig
 
 
 def blockers(connection: Connection, pid: int) -> list[str]:
-    """Who a waiting backend waits for: process, application and since when, for a log line."""
+    """Whom a waiting backend waits for, for a log line. Of other roles' sessions a role without
+    pg_read_all_stats sees no more than the process id."""
     rows = connection.execute(
         "select pid, application_name, xact_start::text from pg_stat_activity"
         " where pid = any(pg_blocking_pids(%s))",
         (pid,),
     ).fetchall()
     return [
-        f"pid {pid} {application or ''} since {since or '?'}" for pid, application, since in rows
+        f"pid {pid}" + (f" ({application})" if application else "") + (f" since {at}" if at else "")
+        for pid, application, at in rows
     ]
 
 

@@ -7,7 +7,8 @@ same whichever way it came.
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 
 from cdc.postgres.catalog import CatalogTable
 from cdc.postgres.session import Connection, connect, literal, quoted, translated
@@ -48,7 +49,7 @@ class SnapshotReader:
 
     def estimate(self, table: CatalogTable) -> int:
         """How many rows the planner expects; it knows the table's size also without ANALYZE."""
-        with translated("estimating rows", table=table.name):
+        with translated("estimating rows", table=table.name), self._unlocking():
             row = self._connection.execute(
                 f"EXPLAIN (FORMAT JSON) SELECT {_from(table)}".encode()
             ).fetchone()
@@ -64,11 +65,17 @@ class SnapshotReader:
         Errors: SourceUnavailable; PreflightError for a missing privilege; SourceError.
         """
         where = {"table": table.name}
-        with translated("copying a table", **where):
-            self._connection.execute("SAVEPOINT one_table")
+        with translated("copying a table", **where), self._unlocking():
             yield from _copy_out(self._connection, copy_statement(table))
             self._check_not_rewritten(table)
-            self._connection.execute("ROLLBACK TO SAVEPOINT one_table")
+
+    @contextmanager
+    def _unlocking(self) -> Iterator[None]:
+        """Without this the transaction would hold each table's lock until its end, and an ALTER
+        TABLE that waits for it would make the whole application wait behind it."""
+        self._connection.execute("SAVEPOINT one_table")
+        yield
+        self._connection.execute("ROLLBACK TO SAVEPOINT one_table")
 
     def _check_not_rewritten(self, table: CatalogTable) -> None:
         """A rewriting ALTER TABLE empties a table for older snapshots, and is not in the log.

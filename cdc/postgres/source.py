@@ -124,9 +124,7 @@ class Postgres:
     def stream(self, position: str) -> ReplicationStream:
         start = parse_lsn(position)
         return ReplicationStream(
-            connect_replication(
-                self._settings.url, decoding_bytes=self._settings.decoding_memory
-            ),
+            connect_replication(self._settings.url, decoding_bytes=self._settings.decoding_memory),
             PgoutputDecoder(self._describe, resume=start),
             slot=self._slot,
             publication=self._publication,

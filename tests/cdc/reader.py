@@ -42,9 +42,7 @@ class Reader:
         return self.database.server.url(self.database.name, self.role)
 
     def settings(self, *tables: str, **more: Any) -> PostgresSource:
-        return PostgresSource(
-            type="postgres", url=self.url, tables=tables or ("sales.*",), **more
-        )
+        return PostgresSource(type="postgres", url=self.url, tables=tables or ("sales.*",), **more)
 
     def open(self, *tables: str, **more: Any) -> closing[Postgres]:
         more.setdefault("publication", "dba")
@@ -63,6 +61,14 @@ def reading(database: Database, *, schemas: tuple[str, ...] = ("sales",)) -> Ite
     try:
         yield Reader(database, role)
     finally:
+        database.execute(
+            "select pg_terminate_backend(active_pid, 10000) from pg_replication_slots"
+            f" where slot_name = '{NAME}' and active"
+        )
+        database.execute(
+            "select pg_drop_replication_slot(slot_name) from pg_replication_slots"
+            f" where slot_name = '{NAME}'"
+        )
         database.execute(f"drop owned by {role}; drop role {role}")
 
 
@@ -86,7 +92,9 @@ def until(done: Callable[[], bool], deadline_s: float = 20) -> None:
         time.sleep(0.02)
 
 
-def read_through(source: Postgres, position: str, database: Database) -> tuple[list[ChangeSet], str]:
+def read_through(
+    source: Postgres, position: str, database: Database
+) -> tuple[list[ChangeSet], str]:
     """Stream everything that is committed now, acknowledge it, and give the new position."""
     ((end,),) = database.execute("select pg_current_wal_flush_lsn()::text")
     sets: list[ChangeSet] = []
