@@ -147,7 +147,7 @@ def _converted(value: Typed, field: FieldType) -> tuple[str, tuple[Part, ...] | 
                 f"what its digits are is not known for a field of type {field}",
                 fix="declare decimal(p,s), or round it: round(x, 2)",
             )
-        return f"CAST({value.value} AS VARCHAR)", value.parts
+        return text(value), value.parts
     if to.kind in INTEGERS and kind in NUMBERS:
         converted = cast(value, to)
         return f"CAST({converted.value} AS VARCHAR)", converted.parts

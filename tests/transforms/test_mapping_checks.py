@@ -26,6 +26,7 @@ ENTITY = Entity.model_validate(
             "at": {"type": "timestamptz"},
             "day": {"type": "date"},
             "data": {"type": "json"},
+            "exact": {"type": "decimal"},
         },
     }
 )
@@ -196,6 +197,11 @@ def test_hostile_expressions_are_refused_quickly(written: str) -> None:
 
 ASSIGNMENTS = [
     ("count", "num", True),
+    ("exact", "num * 2", True),
+    ("exact", "loose", True),
+    ("exact", "coalesce(num, 0)", False),
+    ("exact", "num / 3", False),
+    ("exact", "dbl", False),
     ("count", "name1", False),
     ("count", "name1::integer", True),
     ("count", "dbl", True),
