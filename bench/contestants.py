@@ -68,6 +68,7 @@ class Native:
     name = "subscription"
 
     def __init__(self, source: LocalPostgres, target: LocalPostgres) -> None:
+        self._source = source
         self._target = target
         target.execute("create database bench_native")
         self._connection = psycopg.connect(target.url("bench_native"), autocommit=True)
@@ -85,7 +86,12 @@ class Native:
         self._connection.execute("alter subscription bench_native enable")
 
     def stop(self) -> None:
+        """Disable it, and wait until its worker has let go of the slot."""
         self._connection.execute("alter subscription bench_native disable")
+        while self._source.execute(
+            "select 1 from pg_replication_slots where slot_name = 'bench_native' and active"
+        ):
+            time.sleep(POLL_S)
 
     def done(self) -> int:
         return _done(self._connection)

@@ -20,7 +20,8 @@ def load(name: str) -> ModuleType:
     package, _, stem = name.rpartition(".")
     folder = importlib.import_module(package).__path__[0]
     spec = importlib.util.spec_from_file_location(name, os.path.join(folder, f"{stem}.py"))
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)
