@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from typing import Annotated
+from urllib.parse import unquote_to_bytes
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
@@ -27,8 +28,16 @@ _CONNINFO = re.compile(rf"\s*\w+\s*=\s*{_VALUE}(?:\s+\w+\s*=\s*{_VALUE})*\s*", r
 def is_connection(text: str) -> bool:
     """Whether libpq would read it, or read it after complaining of the name of an option."""
     if text.startswith(("postgresql:", "postgres:")):
-        return bool(_URL.fullmatch(text)) and not _BAD_ESCAPE.search(text)
+        return bool(_URL.fullmatch(text)) and not _BAD_ESCAPE.search(text) and _is_utf8(text)
     return bool(_CONNINFO.fullmatch(text))
+
+
+def _is_utf8(url: str) -> bool:
+    try:
+        unquote_to_bytes(url).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _checked(text: str) -> str:

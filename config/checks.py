@@ -85,8 +85,8 @@ def _mappings(project: Project, problems: Problems) -> None:
 
 
 def _together(project: Project, problems: Problems) -> None:
-    if not project.mappings:
-        return
+    if not project.mappings or problems.found:
+        return  # a mapping that is wrong by itself would be found wrong here once more
     from transforms.disjoint import check_together
 
     for pipeline in project.pipelines.values():
