@@ -22,6 +22,7 @@ from transforms.errors import ExpressionError, Loc, MappingError
 from transforms.expressions.translate import Place, syntax
 from transforms.model import Entity, Rows
 from transforms.model import Mapping as MappingModel
+from transforms.types import Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +58,10 @@ def check_together(
         for mapping in mappings
         for loc, rows in mapping.parts
     ]
-    return [*_collisions(parts), *_undelivered(parts, entities)]
+    return [*_collisions(parts, entities), *_undelivered(parts, entities)]
 
 
-def _collisions(parts: Sequence[Part]) -> Iterator[MappingError]:
+def _collisions(parts: Sequence[Part], entities: Mapping[str, Entity]) -> Iterator[MappingError]:
     for first, second in combinations(parts, 2):
         if first.rows.target != second.rows.target:
             continue
@@ -72,7 +73,7 @@ def _collisions(parts: Sequence[Part]) -> Iterator[MappingError]:
             )
         elif first.mapping.existing != second.mapping.existing:
             yield second.error(f"existing differs from that of {first.name}", ("existing",))
-        elif not disjoint(first, second) and not _undecided(first, second):
+        elif not disjoint(first, second, entities) and not _undecided(first, second):
             yield _overlap(first, second)
 
 
@@ -92,14 +93,21 @@ def _overlap(first: Part, second: Part) -> MappingError:
     )
 
 
-def disjoint(first: Part, second: Part) -> bool:
+def disjoint(first: Part, second: Part, entities: Mapping[str, Entity]) -> bool:
     """Whether no entity can come from both."""
-    for name in set(first.rows.key) & set(second.rows.key):
+    for name in _texts(first, entities) & set(first.rows.key) & set(second.rows.key):
         one, other = _opening(first, name), _opening(second, name)
         if one is not None and other is not None and _contradict(one, other):
             return True
     alike = set(first.rows.fields) == set(second.rows.fields)
     return alike and same_key(first, second) and _demand_different(first, second)
+
+
+def _texts(part: Part, entities: Mapping[str, Entity]) -> set[str]:
+    """Fields in which different texts are different values: '1' and '1.0' are one decimal."""
+    entity = entities.get(part.rows.entity)
+    fields = {} if entity is None else entity.fields
+    return {name for name, field in fields.items() if field.type.type.kind is Kind.TEXT}
 
 
 def same_key(first: Part, second: Part) -> bool:
@@ -143,7 +151,7 @@ def _opening(part: Part, field: str) -> _Opening | None:
     whole = True
     while isinstance(node, exp.DPipe):
         node, whole = node.this, False
-    if isinstance(node, exp.Literal) and (node.is_string or whole):
+    if isinstance(node, exp.Literal) and node.is_string:
         return _Opening(node.name, whole)
     return None
 

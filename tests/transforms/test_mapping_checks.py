@@ -444,6 +444,18 @@ def test_mappings_of_different_fields_still_meet_in_their_rows() -> None:
     assert together(*parts) != []
 
 
+def test_constants_are_told_apart_in_texts_only() -> None:
+    def pair(key: dict[str, str], name: str) -> Mapping:
+        return Mapping.model_validate(
+            {"mapping": name, "entity": "pair", "table": f"s.{name}", "key": key}
+        )
+
+    texts = [pair({"a": "'x'", "b": "id"}, "t"), pair({"a": "'y'", "b": "id"}, "u")]
+    numbers = [pair({"a": "id::text", "b": "'1'"}, "t"), pair({"a": "id::text", "b": "'01'"}, "u")]
+    assert check_together(texts, ENTITIES, {}) == []
+    assert check_together(numbers, ENTITIES, {}) != []
+
+
 def test_a_required_field_must_be_delivered_by_some_mapping() -> None:
     strict = Entity.model_validate(
         {
