@@ -246,7 +246,7 @@ def test_our_own_publication_is_made_where_our_role_owns_the_tables(database: Da
             pytest.raises(PreflightError, match="cannot make the publication"),
         ):
             source.snapshot({})
-        assert database.execute("select from pg_publication") == []
+        assert database.execute("select 1 from pg_publication") == []
         database.execute(
             f"alter table sales.customer owner to {reader.role};"
             f"alter table sales.item owner to {reader.role};"
