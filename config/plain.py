@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from cdc.sizes import format_bytes
 from config.places import Loc, Places
 from config.problems import Problems, suggest
 
@@ -79,10 +80,16 @@ def _plain(found: ErrorDetails, loc: Loc, model: type[BaseModel]) -> tuple[str, 
         return f"{place}: this key is not known", suggest(str(loc[-1]), known, "known are")
     if kind in _PLAIN:
         what, fix = _PLAIN[kind]
-        values = {"place": place or "the file", **found.get("ctx", {})}
+        values = {"place": place or "the file"}
+        values |= {name: _readable(value) for name, value in found.get("ctx", {}).items()}
         return what.format(**values), None if fix is None else fix.format(**values)
     text = found["msg"].removeprefix("Value error, ")
     return f"{place}: {text}" if place else text, None
+
+
+def _readable(value: object) -> str:
+    """A bound of a size in its unit."""
+    return format_bytes(value) if isinstance(value, int) and value >= 1 << 20 else str(value)
 
 
 def _place(loc: Loc) -> str:

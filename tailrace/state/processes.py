@@ -69,7 +69,10 @@ def describe_error(error: BaseException) -> dict[str, object]:
         return {
             "kind": type(error).__name__,
             "what": error.what,
-            "where": {key: str(value) for key, value in error.where.items()},
+            "where": {
+                key: value if isinstance(value, int) else str(value)
+                for key, value in error.where.items()
+            },
             "fix": error.fix,
         }
     return {"kind": type(error).__name__, "what": "unexpected: see the log", "where": {}}

@@ -205,6 +205,11 @@ CASES: list[tuple[str, tuple[Change, ...], str, int, str, str | None]] = [
         *(MAIN, 8, "'lots' is not a size", None),
     ),
     (
+        "size too small",
+        ((MAIN, "[sales.*]\ntargets", "[sales.*]\n    retain_max: 1MB\ntargets"),),
+        *(MAIN, 8, "retain_max is too small", "at least 64 MB"),
+    ),
+    (
         "choice",
         ((MAIN, "[sales.*]\ntargets", "[sales.*]\n    on_limit: no\ntargets"),),
         *(MAIN, 8, "on_limit is not one of", "'hold' or 'drop_slot'"),

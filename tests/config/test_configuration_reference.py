@@ -1,0 +1,64 @@
+"""docs/configuration.md lists every key there is, with its default, and no other."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from cdc.postgres.settings import PostgresSource
+from cdc.sizes import parse_bytes
+from config.jsonschema import MODELS, schema_comment
+from config.project import Pipeline, ProjectFile
+from sinks.postgres.settings import PostgresTarget
+from transforms.model import Entity, EntityField, FieldRule, Mapping, Replicate, Rows
+
+TEXT = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
+SECTIONS: dict[str, type[BaseModel]] = {
+    "tailrace.yml": ProjectFile,
+    "A source of type postgres": PostgresSource,
+    "A target of type postgres": PostgresTarget,
+    "A pipeline": Pipeline,
+    "A rule of `replicate`": Replicate,
+    "entities/*.yml": Entity,
+    "A field of an entity": EntityField,
+    "mappings/*.yml": Mapping,
+    "One of the `rows`": Rows,
+    "A field of a mapping": FieldRule,
+}
+
+
+def rows(section: str) -> dict[str, str]:
+    """The keys of the section's table, and its second column."""
+    body = re.split(r"^##+ ", TEXT.split(f"# {section}\n", 1)[1], flags=re.MULTILINE)[0]
+    return dict(re.findall(r"^\| `(\w+)` *\| *(.*?) *\|", body, flags=re.MULTILINE))
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_key_is_described_and_no_other(section: str) -> None:
+    fields = SECTIONS[section].model_fields
+    assert set(rows(section)) == {field.alias or name for name, field in fields.items()}
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_defaults_are_those_of_the_models(section: str) -> None:
+    described = rows(section)
+    for name, field in SECTIONS[section].model_fields.items():
+        match = re.fullmatch(r"`(.*)`", described[field.alias or name])
+        if match is None or field.is_required():
+            continue
+        if isinstance(field.default, bool):
+            assert match[1] == str(field.default).lower()
+        elif isinstance(field.default, int):
+            assert parse_bytes(match[1]) == field.default
+        elif isinstance(field.default, float):
+            assert float(match[1]) == field.default
+        elif isinstance(field.default, str):
+            assert match[1] == field.default
+
+
+def test_the_comments_for_editors_are_right() -> None:
+    for kind in MODELS:
+        assert schema_comment(kind, depth=0 if kind == "tailrace" else 1) in TEXT
