@@ -8,6 +8,7 @@ import click
 
 from cdc.postgres.catalog import read_tables
 from cdc.postgres.session import connect, translated
+from config.jsonschema import schema_comment
 from config.load import load_project
 from tailrace.errors import ConfigError
 from transforms.stub import entity_name, entity_stub, mapping_stub
@@ -34,9 +35,13 @@ def command(directory: Path, source: str) -> None:
             continue
         name = f"{source}_{entity_name(table.schema)}"
         written += _write(
-            directory / "entities" / f"{entity_name(table.schema)}.yml", entity_stub(table.schema)
+            directory / "entities" / f"{entity_name(table.schema)}.yml",
+            schema_comment("entity", depth=1) + entity_stub(table.schema),
         )
-        written += _write(directory / "mappings" / f"{name}.yml", mapping_stub(table.schema, name))
+        written += _write(
+            directory / "mappings" / f"{name}.yml",
+            schema_comment("mapping", depth=1) + mapping_stub(table.schema, name),
+        )
     click.echo(f"wrote {written} file(s); name the mappings in a pipeline of tailrace.yml")
 
 
