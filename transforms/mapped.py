@@ -1,0 +1,165 @@
+"""The mappings of a pipeline at work: which apply to a source table, and what they make of it.
+
+Apart from `router`, since DuckDB and sqlglot cost memory that a pipeline of mere copies does not
+need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+
+from cdc.changes import TableChanges
+from cdc.schema import TableName, TableSchema
+from tailrace.errors import TransformError
+from transforms.compile import compile_mapping
+from transforms.disjoint import Part, same_key
+from transforms.engine import Engine, EvaluationError
+from transforms.evaluate import Evaluation
+from transforms.expressions.sql import REASONS
+from transforms.model import Entity
+from transforms.model import Mapping as MappingModel
+from transforms.rows import DELETE, PATCH, UPSERT, RowChanges, TargetTable
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """The mappings of one version of a source table. `settled`: targets of several of them with one
+    key, between which a row may move."""
+
+    evaluations: tuple[Evaluation, ...]
+    settled: frozenset[TableName]
+
+
+class Mapped:
+    """Evaluates a pipeline's mappings. Not thread-safe."""
+
+    def __init__(self, mappings: Sequence[MappingModel], entities: Mapping[str, Entity]) -> None:
+        self._mappings = tuple(mappings)
+        self._entities = entities
+        self._engine = Engine()
+        self._plans: dict[str, _Plan] = {}
+
+    def targets(self, schema: TableSchema) -> list[TargetTable]:
+        """In the order in which they are made: an entity before the part of it that is written.
+
+        Errors: TransformError where a mapping does not fit the table.
+        """
+        return [
+            target
+            for evaluation in self._plan(schema).evaluations
+            for target in (evaluation.program.entity, evaluation.program.target)
+        ]
+
+    def run(self, changes: TableChanges, base: int) -> list[tuple[TargetTable, list[RowChanges]]]:
+        """What each mapping makes of the changes. Errors: TransformError (RowError)."""
+        plan = self._plan(changes.schema)
+        found = [
+            (evaluation.program.target, evaluation.run(changes, base))
+            for evaluation in plan.evaluations
+        ]
+        return _settle(found, plan.settled) if plan.settled else found
+
+    def close(self) -> None:
+        self._plans.clear()
+        self._engine.close()
+
+    def _plan(self, schema: TableSchema) -> _Plan:
+        plan = self._plans.get(schema.version)
+        if plan is None:
+            plan = self._plans[schema.version] = self._planned(schema)
+        return plan
+
+    def _planned(self, schema: TableSchema) -> _Plan:
+        parts = [
+            Part(mapping, loc, rows, schema)
+            for mapping in self._mappings
+            for loc, rows in mapping.parts
+        ]
+        writers = [part.rows.target for part in parts]
+        evaluations: list[Evaluation] = []
+        for mapping in self._mappings:
+            if mapping.source == schema.table:
+                evaluations += self._compiled(mapping, schema, writers)
+        here = [part for part in parts if part.mapping.source == schema.table]
+        settled = frozenset(
+            first.rows.target
+            for at, first in enumerate(here)
+            for second in here[at + 1 :]
+            if first.rows.target == second.rows.target and same_key(first, second)
+        )
+        return _Plan(tuple(evaluations), settled)
+
+    def _compiled(
+        self, mapping: MappingModel, schema: TableSchema, writers: Sequence[TableName]
+    ) -> list[Evaluation]:
+        programs, errors = compile_mapping(mapping, self._entities, schema)
+        if errors:
+            raise TransformError(
+                f"mapping {mapping.mapping} does not fit {schema.table}: {errors[0].what}",
+                where={"table": str(schema.table)},
+                fix=errors[0].fix or "mend the mapping: tailrace check shows all of it",
+            )
+        try:
+            return [
+                Evaluation(program, self._engine, sole=writers.count(program.target.table) == 1)
+                for program in programs
+            ]
+        except EvaluationError as error:
+            raise TransformError(
+                f"mapping {mapping.mapping} has a constant that does not convert:"
+                f" {REASONS[error.reason]}",
+                where={"table": str(schema.table)},
+                fix="mend the mapping: tailrace check shows where",
+            ) from None
+
+
+def _settle(
+    mapped: list[tuple[TargetTable, list[RowChanges]]], settled: frozenset[TableName]
+) -> list[tuple[TargetTable, list[RowChanges]]]:
+    """A row that moves from one mapping to another of the same target and key is not removed.
+
+    Both see one change: the one removes the entity, the other puts it there. Where the key stays,
+    only the latter is meant.
+    """
+    result: list[tuple[TargetTable, list[RowChanges]]] = []
+    for at, (target, changes) in enumerate(mapped):
+        taken_over = [
+            _put_in_place(rows)
+            for other, (table, others) in enumerate(mapped)
+            if other != at and table.table == target.table and target.table in settled
+            for rows in others
+        ]
+        if taken_over:
+            seq = np.concatenate(taken_over)
+            changes = [kept for rows in changes if (kept := _without(rows, seq)).rows]
+        result.append((target, changes))
+    return result
+
+
+def _put_in_place(rows: RowChanges) -> np.ndarray:
+    """The seq of upserts whose key did not change."""
+    puts = rows.op.to_numpy() == UPSERT
+    if rows.old_key is not None:
+        puts &= rows.old_key[0].is_null().to_numpy(zero_copy_only=False)
+    found: np.ndarray = rows.seq.to_numpy()[puts]
+    return found
+
+
+def _without(rows: RowChanges, taken_over: np.ndarray) -> RowChanges:
+    removes = np.isin(rows.op.to_numpy(), (DELETE, PATCH))
+    keep = ~(removes & np.isin(rows.seq.to_numpy(), taken_over))
+    if keep.all():
+        return rows
+    mask = pa.array(keep)
+    return replace(
+        rows,
+        op=rows.op.filter(mask),
+        seq=rows.seq.filter(mask),
+        values=tuple(value.filter(mask) for value in rows.values),
+        unsent={at: flags.filter(mask) for at, flags in rows.unsent.items()},
+        old_key=None if rows.old_key is None else tuple(key.filter(mask) for key in rows.old_key),
+    )
