@@ -15,6 +15,9 @@ from fnmatch import translate
 
 from cdc.schema import TableName
 
+OWN_SCHEMA = "tailrace"
+"""Where a target keeps our checkpoint; a catalog's reader takes no pattern with a star for it."""
+
 _PART = r'(?:"(?:[^"]|"")+"|[^".]+)'
 _SHAPE = re.compile(rf"(!?)({_PART})\.({_PART})")
 
@@ -43,6 +46,27 @@ class Pattern:
 
     def matches(self, table: TableName) -> bool:
         return bool(self._schema.match(table.schema) and self._name.match(table.name))
+
+    @property
+    def written(self) -> TableName:
+        """Both parts as they are written, stars and all, without quotes."""
+        return TableName(*map(_unquoted, self._parts))
+
+    @property
+    def schema(self) -> str | None:
+        """The one schema it names, if it does."""
+        part = self._parts[0]
+        if part[0] == '"':
+            return _unquoted(part)
+        return None if set(part) & set("*?") else part
+
+    def posix(self) -> tuple[str, str]:
+        """Regular expressions, as PostgreSQL takes them, for a whole schema's and table's name."""
+        schema, name = (
+            "".join({"**": ".*", "??": "."}.get(token, re.escape(token)) for token in _tokens(part))
+            for part in self._parts
+        )
+        return f"^{schema}$", f"^{name}$"
 
     def meets(self, other: Pattern) -> bool:
         """Whether there can be a table that both match."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import shutil
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,23 +33,41 @@ class Database:
         return self.server.execute(sql, self.name)
 
 
-def _server(tmp_path_factory: pytest.TempPathFactory, version: Any) -> Iterator[LocalPostgres]:
-    directory: Path = tmp_path_factory.mktemp(f"pg{version}")
-    for parent in (directory, *directory.parents):
-        if parent.owner() == Path.home().owner() and parent.stat().st_mode & 0o077 == 0:
-            parent.chmod(0o711)
-    with LocalPostgres.start(directory / "server", version=version) as server:
+@contextmanager
+def _open_directory() -> Iterator[Path]:
+    """A directory that servers may live in: as root they run as somebody else, whom pytest's own
+    directories keep out."""
+    directory = Path(tempfile.mkdtemp(prefix="tailrace-test-"))
+    directory.chmod(0o755)
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def server_path() -> Iterator[Path]:
+    """Where a test may start servers of its own."""
+    with _open_directory() as directory:
+        yield directory
+
+
+def _server(version: Any) -> Iterator[LocalPostgres]:
+    with (
+        _open_directory() as directory,
+        LocalPostgres.start(directory / "server", version=version) as server,
+    ):
         yield server
 
 
 @pytest.fixture(scope="session")
-def pg18(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPostgres]:
-    yield from _server(tmp_path_factory, "18")
+def pg18() -> Iterator[LocalPostgres]:
+    yield from _server("18")
 
 
 @pytest.fixture(scope="session")
-def pg15(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPostgres]:
-    yield from _server(tmp_path_factory, "15")
+def pg15() -> Iterator[LocalPostgres]:
+    yield from _server("15")
 
 
 @pytest.fixture(params=["18", "15"], ids=["pg18", "pg15"])

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from cdc.patterns import Patterns
+from cdc.patterns import OWN_SCHEMA, Patterns
 from cdc.postgres.session import Connection
 from cdc.postgres.typenames import TypeName, name_types
 from cdc.schema import Column, Identity, TableName, TableSchema
@@ -23,8 +23,6 @@ _KINDS: dict[str, Kind] = {
     "r": "table", "p": "partitioned", "f": "foreign", "v": "view", "m": "view",
 }  # fmt: skip
 _IDENTITIES: dict[str, Identity] = {"d": "default", "i": "index", "f": "full", "n": "nothing"}
-OWN_SCHEMA = "tailrace"
-"""Where a target keeps our checkpoint; never captured by a pattern with a star."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +86,11 @@ class CatalogTable:
     @property
     def name(self) -> TableName:
         return self.schema.table
+
+    @property
+    def is_capturable(self) -> bool:
+        """Whether it is a table of this server, with rows of its own or in partitions."""
+        return self.kind in ("table", "partitioned")
 
 
 _RELATIONS = """

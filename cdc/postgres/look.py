@@ -72,7 +72,7 @@ class Look:
 
     @property
     def capturable(self) -> list[CatalogTable]:
-        return [table for table in self.relations if table.kind in ("table", "partitioned")]
+        return [table for table in self.relations if table.is_capturable]
 
     @property
     def publishable(self) -> list[CatalogTable]:

@@ -76,7 +76,7 @@ class Postgres:
         new = [
             str(table.name)
             for table in named
-            if table.kind in ("table", "partitioned") and str(table.name) not in self._tables
+            if table.is_capturable and str(table.name) not in self._tables
         ]
         if new:
             log.warning(
@@ -235,4 +235,4 @@ class PostgresSnapshot:
 
 
 def _capturable(tables: list[CatalogTable]) -> list[CatalogTable]:
-    return [table for table in tables if table.kind in ("table", "partitioned")]
+    return [table for table in tables if table.is_capturable]

@@ -9,7 +9,6 @@ from cdc.postgres.continuity import IDENTITY
 from config.project import Project
 from sinks.postgres.sink import PostgresSink
 from sinks.protocol import Sink
-from tailrace.errors import JournalError
 from tailrace.journal.paths import JournalPaths
 from tailrace.journal.protocol import JournalReader
 from tailrace.journal.sqlite import SqliteReader
@@ -21,11 +20,8 @@ from transforms.router import Router
 OPEN_AGAIN_S = 0.05
 
 
-def journal_reader(layout: Layout, source: str, pipeline: str, stop: Stop) -> JournalReader:
-    """Wait until capture has made the journal and knows its source.
-
-    Errors: JournalError when asked to stop before.
-    """
+def journal_reader(layout: Layout, source: str, pipeline: str, stop: Stop) -> JournalReader | None:
+    """Wait until capture has made the journal and knows its source; None when stopped before."""
     file = JournalPaths.of(layout.project, source).file
     while not stop:
         if file.exists():
@@ -34,7 +30,7 @@ def journal_reader(layout: Layout, source: str, pipeline: str, stop: Stop) -> Jo
                 return reader
             reader.close()
         stop.wait(OPEN_AGAIN_S)
-    raise JournalError("asked to stop before there was a journal", where={"source": source})
+    return None
 
 
 def delivery_settings(

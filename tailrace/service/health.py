@@ -36,10 +36,12 @@ class Health:
 
     def problems(self, reports: Sequence[Report]) -> list[str]:
         """One sentence for each reason why the line is not ready; empty when it is."""
-        by_key = {(report.role, report.name): report for report in reports}
+        by_key: dict[tuple[str, str], Report] = {
+            (report.role, report.name): report for report in reports
+        }
         found = []
         for expected in self._expected:
-            report = by_key.get((expected.role, expected.name))  # type: ignore[call-overload]
+            report = by_key.get((expected.role, expected.name))
             who = f"{expected.role} {expected.name}"
             if report is None or not is_alive(report):
                 found.append(f"{who}: not running")

@@ -46,7 +46,8 @@ def _table_lines(table: TableChanges) -> Iterator[tuple[int, str]]:
 
 
 def _old(table: TableChanges, names: list[str], row: int) -> str:
-    assert table.old is not None and table.old_kind is not None
+    assert table.old is not None
+    assert table.old_kind is not None
     key_only = table.old_kind[row].as_py() == OLD_KEY
     values = [
         f"{name}={_value(column[row])}"

@@ -223,13 +223,12 @@ def test_the_identity_reads_back(first: Taken) -> None:
 
 
 @pytest.fixture(params=["18", "15"], ids=["pg18", "pg15"])
-def spare(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LocalPostgres]:
+def spare(request: pytest.FixtureRequest, server_path: Path) -> Iterator[LocalPostgres]:
     """A server of its own, for what a test does to a whole server."""
-    tmp_path.chmod(0o755)
-    for parent in tmp_path.parents[:2]:
-        parent.chmod(0o711)
     settings = {"max_slot_wal_keep_size": "16MB", "fsync": "off"}
-    with LocalPostgres.start(tmp_path / "pg", version=request.param, settings=settings) as server:
+    with LocalPostgres.start(
+        server_path / "pg", version=request.param, settings=settings
+    ) as server:
         server.execute(TABLES + PUBLICATION)
         yield server
 

@@ -312,11 +312,8 @@ def test_a_server_that_does_not_answer_is_no_finding(reader: Reader) -> None:
 
 
 @pytest.fixture(params=["18", "15"], ids=["pg18", "pg15"])
-def unready(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+def unready(request: pytest.FixtureRequest, server_path: Path) -> Iterator[Database]:
     """A server whose settings stand against us."""
-    tmp_path.chmod(0o755)
-    for parent in tmp_path.parents[:2]:
-        parent.chmod(0o711)
     settings = {
         "wal_level": "replica",
         "max_replication_slots": "1",
@@ -328,7 +325,9 @@ def unready(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database
     }
     if request.param == "18":
         settings["idle_replication_slot_timeout"] = "1h"
-    with LocalPostgres.start(tmp_path / "pg", version=request.param, settings=settings) as server:
+    with LocalPostgres.start(
+        server_path / "pg", version=request.param, settings=settings
+    ) as server:
         server.execute("create database erp encoding 'SQL_ASCII' template template0 locale 'C'")
         yield Database(server, "erp")
 

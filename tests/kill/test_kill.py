@@ -11,8 +11,8 @@ from tests.kill.harness import torture
 
 
 @pytest.mark.timeout(900)
-def test_fifty_kills_lose_and_double_nothing(tmp_path: Path) -> None:
-    outcome = torture(50, tmp_path)
+def test_fifty_kills_lose_and_double_nothing(server_path: Path) -> None:
+    outcome = torture(50, server_path)
     print(outcome.line(), outcome.kills)
     assert sum(outcome.kills.values()) >= 50
     assert set(outcome.kills) >= set(NAMES), "every failpoint must have been reached"

@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import click
 
 from cdc.findings import Finding
-from cdc.postgres.catalog import read_tables
-from cdc.postgres.preflight import inspect as inspect_source
-from cdc.postgres.script import source_script
-from cdc.postgres.session import connect, translated
 from cdc.schema import TableSchema
-from config.fit import validate_mappings
 from config.load import load_project
+from config.problems import each
 from config.project import Project
-from sinks.postgres.preflight import inspect as inspect_target
-from sinks.postgres.preflight import target_script
-from tailrace.errors import ConfigError, SourceUnavailable, TailraceError
-from tailrace.service.assemble_capture import object_name
+from tailrace.errors import ConfigError, TailraceError
+from tailrace.service.output import shown
 from tailrace.state.processes import describe_error
+
+
+@dataclass(slots=True)
+class _Found:
+    """`findings` by database: ``source erp``."""
+
+    findings: dict[str, list[Finding]] = field(default_factory=dict)
+    errors: list[TailraceError] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        if any(isinstance(error, ConfigError) for error in self.errors):
+            return 2
+        return 1 if self.errors or self.count("error") else 0
+
+    def count(self, severity: str) -> int:
+        return sum(one.severity == severity for some in self.findings.values() for one in some)
 
 
 @click.command()
@@ -34,68 +45,87 @@ def command(directory: Path, offline: bool, sql: bool, output: str) -> None:
 
     Exit code 1 where a database is not ready, 2 where a file is wrong.
     """
-    project = load_project(directory, resolve_secrets=not offline)
-    if sql:
-        click.echo(_script(project))
-        return
-    findings: dict[str, list[Finding]] = {}
-    errors: list[TailraceError] = []
-    if not offline:
-        schemas = _look(project, findings, errors)
-        errors += validate_mappings(project, schemas)
-    _show(findings, errors, output)
-    if any(isinstance(error, ConfigError) for error in errors):
-        raise SystemExit(2)
-    found = [finding for some in findings.values() for finding in some]
-    if errors or any(finding.severity == "error" for finding in found):
-        raise SystemExit(1)
+    found = _Found()
+    try:
+        project = load_project(directory, resolve_secrets=not offline)
+    except ConfigError as error:
+        if output == "text":
+            raise
+        found.errors += each(error)
+    else:
+        if sql:
+            from tailrace.service.script import script
+
+            click.echo(script(project), nl=False)
+            return
+        if not offline:
+            _look(project, found)
+    _show(found, output)
+    raise SystemExit(found.exit_code)
 
 
-def _script(project: Project) -> str:
-    parts = [
-        source_script(source, object_name(project, name))
-        for name, source in project.sources.items()
-    ]
-    return "\n".join(parts + [target_script(target) for target in project.targets.values()])
+def _look(project: Project, found: _Found) -> None:
+    from config.fit import validate_mappings
 
-
-def _look(
-    project: Project, findings: dict[str, list[Finding]], errors: list[TailraceError]
-) -> dict[str, list[TableSchema]]:
-    """Look at every database. Gives each reachable source's tables."""
     schemas: dict[str, list[TableSchema]] = {}
-    for name, source in project.sources.items():
+    for name in project.sources:
         try:
-            findings[f"source {name}"] = inspect_source(source, object_name(project, name))
-            connection = connect(source.url)
-            with connection, translated("reading the catalog"):
-                tables = read_tables(connection, source.patterns)
-            schemas[name] = [table.schema for table in tables]
-        except SourceUnavailable as error:
-            errors.append(error)
-    for name, target in project.targets.items():
-        try:
-            findings[f"target {name}"] = inspect_target(target)
+            schemas[name] = _look_at_source(project, name, found)
         except TailraceError as error:
-            errors.append(error)
-    return schemas
+            found.errors.append(error)
+    misfits = validate_mappings(project, schemas)
+    found.errors += misfits
+    for name in project.targets:
+        try:
+            _look_at_target(project, name, {} if misfits else schemas, found)
+        except TailraceError as error:
+            found.errors.append(error)
 
 
-def _show(findings: dict[str, list[Finding]], errors: list[TailraceError], output: str) -> None:
+def _look_at_source(project: Project, name: str, found: _Found) -> list[TableSchema]:
+    """The tables that can be captured."""
+    from cdc.postgres.catalog import read_tables
+    from cdc.postgres.preflight import inspect
+    from cdc.postgres.session import connect, translated
+    from tailrace.service.assemble_capture import object_name
+
+    source, default = project.sources[name], object_name(project, name)
+    found.findings[f"source {name}"] = inspect(source, default)
+    with connect(source.url) as connection, translated("reading the catalog"):
+        tables = read_tables(connection, source.patterns, source.publication or default)
+    return [table.schema for table in tables if table.is_capturable]
+
+
+def _look_at_target(
+    project: Project, name: str, schemas: dict[str, list[TableSchema]], found: _Found
+) -> None:
+    """Only the server, where the tables to be written are not known."""
+    from sinks.postgres.preflight import inspect
+    from tailrace.service.assemble_delivery import router
+
+    used = [key for key, pipeline in project.pipelines.items() if pipeline.target == name]
+    tables = []
+    for pipeline in used:
+        routes = router(project, pipeline)
+        for schema in schemas.get(project.pipelines[pipeline].source, ()):
+            if schema.key:
+                tables += routes.target_tables(schema)
+    found.findings[f"target {name}"] = inspect(project.targets[name], tables, used)
+
+
+def _show(found: _Found, output: str) -> None:
     if output == "json":
-        shown = {where: [asdict(one) for one in some] for where, some in findings.items()}
-        click.echo(
-            json.dumps(
-                {"findings": shown, "errors": [describe_error(error) for error in errors]}, indent=2
-            )
-        )
+        findings = {where: [asdict(one) for one in some] for where, some in found.findings.items()}
+        errors = [describe_error(error) for error in found.errors]
+        click.echo(json.dumps({"findings": findings, "errors": errors}, indent=2))
         return
-    for where, some in findings.items():
-        click.echo(f"{where}: " + ("ok" if not some else f"{len(some)} finding(s)"))
+    for where, some in found.findings.items():
+        click.echo(f"{where}: " + ("ok" if not some else ""))
         for finding in some:
-            click.echo(f"  {finding.severity}: {finding.what} [{finding.where}]")
-            click.echo("".join(f"    {line}\n" for line in finding.fix.splitlines()), nl=False)
-    for error in errors:
-        click.echo(f"error: {error}")
-    if not findings and not errors:
-        click.echo("files: ok")
+            click.echo(f"  {finding.severity}: {finding.where}: {finding.what}")
+            for line in finding.fix.splitlines():
+                click.echo(f"      {line}")
+    for error in found.errors:
+        click.echo(shown(error))
+    bad = len(found.errors) + found.count("error")
+    click.echo(f"{bad} error(s), {found.count('warning')} warning(s)" if bad else "ready")

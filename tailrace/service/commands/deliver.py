@@ -35,10 +35,10 @@ def command(directory: Path, pipeline: str, once: bool) -> None:
     source = project.pipelines[pipeline].source
 
     def body(reporter: Reporter, stop: Stop) -> None:
-        with (
-            closing(journal_reader(layout, source, pipeline, stop)) as journal,
-            closing(router(project, pipeline)) as routes,
-        ):
+        journal = journal_reader(layout, source, pipeline, stop)
+        if journal is None:
+            return
+        with closing(journal), closing(router(project, pipeline)) as routes:
             Delivery(
                 delivery_settings(project, layout, pipeline, routes),
                 journal,

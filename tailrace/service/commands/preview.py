@@ -1,4 +1,4 @@
-"""`tailrace preview MAPPING`: source rows beside what the mapping makes of them; nothing written."""
+"""`tailrace preview MAPPING`: source rows beside what the mapping makes of them."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import shutil
 from pathlib import Path
 from typing import TextIO
@@ -56,6 +57,8 @@ def command(directory: Path, listen: str) -> None:
         layout.metrics,
         lambda: health.problems(read_reports(layout.run)),
     )
+    address = ":".join(map(str, web.server_address[:2]))
+    logging.getLogger("tailrace.run").info("serving", extra={"address": address})
     children = [Child(process.role, process.name) for process in expected]
     try:
         code = Supervisor(layout.project, children, layout.run, layout.metrics, stop).run()

@@ -25,7 +25,9 @@ def command(directory: Path, output: str) -> None:
     """
     project = load_project(directory, resolve_secrets=False)
     layout = Layout(directory.resolve())
-    reports = {(report.role, report.name): report for report in read_reports(layout.run)}
+    reports: dict[tuple[str, str], Report] = {
+        (report.role, report.name): report for report in read_reports(layout.run)
+    }
     used = sorted({pipeline.source for pipeline in project.pipelines.values()})
     expected = [Expected("capture", name, project.sources[name].retain_max) for name in used]
     expected += [Expected("deliver", name) for name in project.pipelines]

@@ -1,0 +1,55 @@
+"""The whole script for the DBAs of a project: every source, every target, and the way back."""
+
+from __future__ import annotations
+
+from cdc.patterns import Pattern, Patterns
+from cdc.postgres.script import source_script
+from config.project import Project
+from sinks.postgres.script import target_script
+from tailrace.service.assemble_capture import object_name
+from transforms.model import Replicate
+from transforms.rules import target_name
+
+_HEAD = """\
+-- Run with: psql -U <administrator> -d postgres -f <this file>
+-- It connects to each database in turn and makes what Tailrace needs there; nothing it makes is
+-- used before `tailrace run`. It can be run again. How to take all back stands after each part.
+"""
+
+
+def script(project: Project) -> str:
+    """For psql; needs the projects' URLs and connects to nothing."""
+    parts = [_HEAD]
+    for name, source in project.sources.items():
+        parts.append(source_script(f"Source {name}", source, object_name(project, name)))
+    for name, target in project.targets.items():
+        parts.append(target_script(f"Target {name}", target, _writes(project, name)))
+    return "\n".join(parts)
+
+
+def _writes(project: Project, target: str) -> Patterns:
+    """The tables of a target that the project's pipelines write, as far as its files tell."""
+    texts: dict[str, None] = {}
+    for name, pipeline in project.pipelines.items():
+        if pipeline.target != target:
+            continue
+        for mapping in project.pipeline_mappings(name):
+            for _, rows in mapping.parts:
+                texts[_exactly(rows.target.schema, rows.target.name)] = None
+        for rule in pipeline.replicate:
+            for pattern in rule.patterns.included:
+                texts[_copied(pattern, rule)] = None
+    return Patterns.parse(texts)
+
+
+def _copied(pattern: Pattern, rule: Replicate) -> str:
+    """What the target's tables are called that a pattern is copied into."""
+    table = target_name(pattern.exact or pattern.written, rule)
+    if pattern.exact is not None:
+        return _exactly(table.schema, table.name)
+    text = f"{table.schema}.{table.name}"
+    return text if '"' not in text and text.count(".") == 1 else "*.*"
+
+
+def _exactly(schema: str, name: str) -> str:
+    return ".".join('"' + part.replace('"', '""') + '"' for part in (schema, name))

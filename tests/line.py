@@ -1,0 +1,177 @@
+"""A whole project in a directory, run as an operator runs it: by the command, in processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import psycopg
+
+DEADLINE_S = 30
+
+
+def wait_until(condition: Callable[[], object], what: str, deadline_s: float = DEADLINE_S) -> None:
+    deadline = time.monotonic() + deadline_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {deadline_s} s for {what}")
+        time.sleep(0.05)
+
+
+class Line:
+    """`tailrace run` of a project with one source, one target and one pipeline."""
+
+    def __init__(
+        self,
+        directory: Path,
+        source: str,
+        target: str,
+        *,
+        tables: str = "shop.*",
+        rules: str = '- {tables: [shop.*], into: "{schema}.{table}"}',
+        more: str = "",
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        self.directory = directory
+        self.source = source
+        self.target = target
+        self._environment = environment or {}
+        self._process: subprocess.Popen[bytes] | None = None
+        directory.mkdir(exist_ok=True)
+        (directory / "tailrace.yml").write_text(
+            f"""version: 1
+project: test{os.getpid()}
+sources:
+  erp:
+    type: postgres
+    url: "{source}"
+    tables: [{tables}]
+    slot: {self.slot}
+    {more}
+targets:
+  hub: {{type: postgres, url: "{target}"}}
+pipelines:
+  line:
+    source: erp
+    target: hub
+    replicate:
+      {rules}
+"""
+        )
+
+    @property
+    def slot(self) -> str:
+        return re.sub(
+            r"[^a-z0-9_]", "_", f"slot_{self.source.rpartition('/')[2].partition('?')[0]}"
+        )
+
+    def command(self, *arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "tailrace.service", "--project", self.directory, *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+            env={**os.environ, **self._environment},
+            **more,
+        )
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        with (self.directory / "log").open("ab") as log:
+            return subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "tailrace.service", "--project", str(self.directory)),
+                    *arguments,
+                ],
+                stderr=log,
+                env={**os.environ, **self._environment},
+            )
+
+    def __enter__(self) -> Self:
+        self._process = self.start("run", "--listen", "127.0.0.1:0")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+        if error is not None:
+            print(self.log[-4000:])
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None
+        return self._process
+
+    def stop(self) -> int:
+        process = self.process
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        return process.wait(60)
+
+    @property
+    def log(self) -> str:
+        return (self.directory / "log").read_text(errors="replace")
+
+    def report(self, role: str) -> dict[str, Any]:
+        name = {"capture": "erp", "deliver": "line"}[role]
+        with suppress(FileNotFoundError, ValueError):
+            path = self.directory / ".tailrace" / "run" / f"{role}-{name}.json"
+            found: dict[str, Any] = json.loads(path.read_text())
+            return found
+        return {"state": "none", "facts": {}, "pid": 0, "error": None}
+
+    def state(self, role: str) -> str:
+        return str(self.report(role)["state"])
+
+    def get(self, path: str) -> tuple[int, str]:
+        """What `run` serves there: (status, body)."""
+        port = re.search(r"serving.*?\"address\": \"127\.0\.0\.1:(\d+)\"", self.log)
+        assert port is not None
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port[1]}{path}") as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def streams(self) -> None:
+        wait_until(lambda: self.state("capture") == "streaming", "streaming")
+
+    def arrives(self, table: str = "shop.mark") -> None:
+        """Write a mark at the source and wait until it is at the target."""
+        mark = str(time.monotonic_ns())
+        with psycopg.connect(self.source, autocommit=True) as connection:
+            connection.execute(f"insert into {table} values (%s)".encode(), (mark,))
+        with psycopg.connect(self.target, autocommit=True) as connection:
+
+            def there() -> bool:
+                with suppress(psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+                    query = f"select 1 from {table} where mark = %s"
+                    return connection.execute(query.encode(), (mark,)).fetchone() is not None
+                return False
+
+            wait_until(there, f"the mark to arrive; log: {self.log[-1500:]}")
+
+
+def content(url: str, table: str) -> list[str]:
+    """Every row of a table as text, sorted."""
+    options = "-c TimeZone=UTC -c DateStyle=ISO -c extra_float_digits=1"
+    with psycopg.connect(url, options=options) as connection:
+        query = f'select t::text as row from {table} t order by t::text collate "C"'
+        rows = connection.execute(query.encode())
+        return [row[0] for row in rows]
