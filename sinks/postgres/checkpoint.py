@@ -12,8 +12,12 @@ from sinks.postgres.session import Connection
 from sinks.protocol import Checkpoint
 from tailrace.errors import CheckpointMismatch, Fenced, TargetUnavailable
 
-_CREATE = """
+_CREATE_SCHEMA = """
 create schema if not exists tailrace;
+comment on schema tailrace is 'How far each pipeline of Tailrace has written this database'
+"""
+
+_CREATE_TABLES = """
 create table if not exists tailrace.checkpoint (
     pipeline text primary key,
     epoch bigint not null,
@@ -29,8 +33,7 @@ create table if not exists tailrace.tables (
     table_name text not null,
     prepared_at timestamptz not null default now(),
     primary key (pipeline, table_schema, table_name)
-);
-comment on schema tailrace is 'How far each pipeline of Tailrace has written this database'
+)
 """
 
 _TAKE_OVER_WAIT = "2s"
@@ -48,17 +51,25 @@ class CheckpointTable:
         self._epoch = epoch
 
     def ensure(self) -> None:
-        """Create the two tables where they are absent; a role that may only use them does."""
+        """Create the two tables where they are absent; a role that may only use them does.
+
+        A schema that the DBA has made is used: making one takes a right on the database, also
+        where it is there already.
+        """
         found = self._connection.execute(
             "select to_regclass('tailrace.checkpoint') is not null"
-            " and to_regclass('tailrace.tables') is not null"
+            " and to_regclass('tailrace.tables') is not null,"
+            " exists (select from pg_namespace where nspname = 'tailrace')"
         ).fetchone()
-        if found == (True,):
+        assert found is not None
+        has_tables, has_schema = found
+        if has_tables:
             return
+        statements = _CREATE_TABLES if has_schema else f"{_CREATE_SCHEMA};\n{_CREATE_TABLES}"
         try:
             with self._connection.transaction():
                 self._connection.execute("select pg_advisory_xact_lock(hashtext('tailrace'))")
-                for statement in _CREATE.split(";\n"):
+                for statement in statements.split(";\n"):
                     self._connection.execute(statement.encode())
         except pg.InsufficientPrivilege as error:
             raise TargetUnavailable(

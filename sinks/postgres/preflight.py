@@ -1,91 +1,181 @@
-"""Whether a target can be written, before anything is; and the script that makes it so."""
+"""Whether a target can be written, before anything is; creates nothing."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from contextlib import closing
-
-from psycopg.conninfo import conninfo_to_dict
+from dataclasses import dataclass
 
 from cdc.findings import Finding
-from sinks.postgres.names import quoted
-from sinks.postgres.session import connect, translated
+from cdc.schema import TableName
+from sinks.postgres.names import quoted, quoted_table
+from sinks.postgres.session import Connection, connect, translated
 from sinks.postgres.settings import PostgresTarget
+from sinks.postgres.tables import verify
+from tailrace.errors import TargetRefused
+from transforms.rows import TargetTable
 
 OLDEST = 140000
 
+_SERVER = """
+select current_user::text, current_database()::text,
+       has_database_privilege(current_database(), 'CREATE'),
+       has_database_privilege(current_database(), 'TEMPORARY'),
+       current_setting('server_encoding'),
+       coalesce((select has_schema_privilege(oid, 'USAGE') and has_schema_privilege(oid, 'CREATE')
+                 from pg_namespace where nspname = 'tailrace'),
+                has_database_privilege(current_database(), 'CREATE'))
+"""
+_TABLE = """
+select c.relkind::text, row_security_active(c.oid),
+       array(select p from unnest(array['SELECT', 'INSERT', 'UPDATE', 'DELETE']) p
+             where not has_table_privilege(c.oid, p)),
+       has_schema_privilege(n.oid, 'USAGE')
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where n.nspname = %s and c.relname = %s
+"""
+_SCHEMA = "select has_schema_privilege(oid, 'CREATE') from pg_namespace where nspname = %s"
+_PREPARED = """
+select table_schema, table_name from tailrace.tables where pipeline = any(%s)
+"""
 
-def inspect(target: PostgresTarget) -> list[Finding]:
-    """Everything found wrong. Errors: TargetUnavailable when nothing can be looked at."""
-    findings = []
+
+@dataclass(frozen=True, slots=True)
+class _Server:
+    role: str
+    database: str
+    creates: bool
+    stages: bool
+    encoding: str
+    keeps_checkpoints: bool
+
+
+def inspect(
+    target: PostgresTarget, tables: Sequence[TargetTable], pipelines: Sequence[str]
+) -> list[Finding]:
+    """Everything that stands against `pipelines` writing `tables`.
+
+    Errors: TargetUnavailable when nothing can be looked at.
+    """
     with closing(connect(target.url, "check")) as connection, translated("looking at the target"):
         version = connection.info.server_version
         if version < OLDEST:
-            findings.append(
-                Finding(
-                    "error",
-                    f"the target is PostgreSQL {version // 10000}; 14 is the oldest supported",
-                    "server",
-                    "-- upgrade the server",
-                )
-            )
-        row = connection.execute(
-            "select pg_is_in_recovery(), current_user::text, current_database()::text,"
-            " has_database_privilege(current_database(), 'create'),"
-            " has_database_privilege(current_database(), 'temporary'),"
-            " to_regclass('tailrace.checkpoint') is not null,"
-            " current_setting('server_encoding')"
-        ).fetchone()
+            what = f"PostgreSQL {version // 10000} is not supported; 14 is the oldest"
+            return [Finding("error", what, "server", "-- upgrade the server")]
+        if connection.execute("select pg_is_in_recovery()").fetchone() == (True,):
+            what = "the server is a standby, which cannot be written"
+            fix = "-- write the primary's address into the target's url"
+            return [Finding("error", what, "server", fix)]
+        row = connection.execute(_SERVER).fetchone()
         assert row is not None
-        standby, role, database, creates, stages, known, encoding = row
-        grant = f"GRANT %s ON DATABASE {quoted(str(database))} TO {quoted(str(role))};"
-        if standby:
-            findings.append(
-                Finding("error", "the target is a standby", "server", "-- name the primary")
-            )
-        if not creates and not known:
-            findings.append(
-                Finding(
-                    "error",
-                    "the role may not create schema tailrace, which holds the checkpoint",
-                    f"database {database}",
-                    grant % "CREATE",
-                )
-            )
-        if not stages:
-            findings.append(
-                Finding(
-                    "error",
-                    "the role may not create temporary tables, in which rows are staged",
-                    f"database {database}",
-                    grant % "TEMPORARY",
-                )
-            )
-        if encoding != "UTF8":
-            findings.append(
-                Finding(
-                    "warning",
-                    f"the target's encoding is {encoding}: a character it lacks stops delivery",
-                    f"database {database}",
-                    "-- create the database with ENCODING 'UTF8'",
-                )
-            )
-    return findings
+        server = _Server(*row)  # type: ignore[arg-type]
+        found = list(_server(server))
+        prepared = _prepared(connection, pipelines)
+        seen = set()
+        for table in tables:
+            if table.table not in seen:
+                seen.add(table.table)
+                found += _table(connection, server, table, table.table in prepared)
+        return found
 
 
-def target_script(target: PostgresTarget) -> str:
-    """SQL for the target, for psql."""
-    given = conninfo_to_dict(target.url)
-    role = quoted(str(given.get("user") or "tailrace"))
-    database = quoted(str(given.get("dbname") or "hub"))
-    return f"""\
--- At the target, as a superuser, in database {given.get("dbname") or "(the one of the url)"}.
-CREATE ROLE {role} LOGIN PASSWORD NULL;  -- then: \\password {role}
-GRANT CREATE, TEMPORARY ON DATABASE {database} TO {role};
--- Tables that exist already and are to be written:
---   GRANT USAGE ON SCHEMA … TO {role};
---   GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON TABLE … TO {role};
+def _server(server: _Server) -> Iterator[Finding]:
+    where = f"database {server.database}"
+    grant = f"GRANT %s ON DATABASE {quoted(server.database)} TO {quoted(server.role)};"
+    if not server.keeps_checkpoints:
+        yield Finding(
+            "error",
+            "the role cannot keep checkpoints in a schema of its own",
+            "schema tailrace",
+            f"CREATE SCHEMA IF NOT EXISTS tailrace;\n"
+            f"GRANT USAGE, CREATE ON SCHEMA tailrace TO {quoted(server.role)};",
+        )
+    if not server.stages:
+        yield Finding(
+            "error",
+            "the role may not make temporary tables, in which rows are staged",
+            where,
+            grant % "TEMPORARY",
+        )
+    if server.encoding != "UTF8":
+        yield Finding(
+            "warning",
+            f"the encoding is {server.encoding}: a character that it lacks stops delivery",
+            where,
+            "-- make the database anew with ENCODING 'UTF8'",
+        )
 
--- To take it all back (this also drops the tables the role has made):
---   DROP OWNED BY {role};
---   DROP ROLE {role};
-"""
+
+def _prepared(connection: Connection, pipelines: Sequence[str]) -> set[TableName]:
+    """The tables whose rows are known as ours."""
+    known = connection.execute("select to_regclass('tailrace.tables') is not null").fetchone()
+    if known != (True,):
+        return set()
+    rows = connection.execute(_PREPARED, (list(pipelines),)).fetchall()
+    return {TableName(str(schema), str(name)) for schema, name in rows}
+
+
+def _table(
+    connection: Connection, server: _Server, table: TargetTable, is_ours: bool
+) -> Iterator[Finding]:
+    row = connection.execute(_TABLE, (table.table.schema, table.table.name)).fetchone()
+    if row is None:
+        yield from _absent(connection, server, table.table)
+        return
+    kind, hidden, lacking, uses = row
+    assert isinstance(lacking, list)
+    where, role = str(table.table), quoted(server.role)
+    if kind not in ("r", "p"):
+        yield Finding("error", "is not a table", where, "-- name another with `into`")
+        return
+    if not uses:
+        schema = quoted(table.table.schema)
+        what = f"the role {server.role} may not use its schema"
+        yield Finding("error", what, where, f"GRANT USAGE ON SCHEMA {schema} TO {role};")
+        return
+    if lacking:
+        names = ", ".join(lacking)
+        what = f"the role {server.role} lacks {names}"
+        yield Finding(
+            "error", what, where, f"GRANT {names} ON {quoted_table(table.table)} TO {role};"
+        )
+    if hidden:
+        what = f"row security stands between the role {server.role} and its rows"
+        yield Finding("error", what, where, f"ALTER ROLE {role} BYPASSRLS;")
+    try:
+        verify(connection, table)
+    except TargetRefused as refused:
+        yield Finding("error", refused.what, where, _sql(refused.fix))
+    if table.existing == "refuse" and not is_ours and "SELECT" not in lacking and not hidden:
+        yield from _foreign_rows(connection, table)
+
+
+def _foreign_rows(connection: Connection, table: TargetTable) -> Iterator[Finding]:
+    name = quoted_table(table.table)
+    if connection.execute(f"select 1 from {name} limit 1".encode()).fetchone() is not None:
+        yield Finding(
+            "error",
+            "holds rows that Tailrace did not write",
+            str(table.table),
+            "-- empty the table, or declare `existing: keep` to write among its rows",
+        )
+
+
+def _absent(connection: Connection, server: _Server, table: TableName) -> Iterator[Finding]:
+    found = connection.execute(_SCHEMA, (table.schema,)).fetchone()
+    if found == (True,) or (found is None and server.creates):
+        return
+    schema, role = quoted(table.schema), quoted(server.role)
+    made = f"CREATE SCHEMA {schema};\n" if found is None else ""
+    yield Finding(
+        "error",
+        f"is not there, and the role {server.role} may not make it",
+        str(table),
+        f"{made}GRANT USAGE, CREATE ON SCHEMA {schema} TO {role};",
+    )
+
+
+def _sql(fix: str | None) -> str:
+    """Advice that is not SQL becomes a comment."""
+    text = fix or "see the table's definition"
+    return text + ";" if text.startswith("alter ") else f"-- {text}"

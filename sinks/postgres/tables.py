@@ -52,8 +52,7 @@ def prepare(connection: Connection, pipeline: str, table: TargetTable) -> None:
         elif found[0] not in ("r", "p"):
             raise _refused(table, "is not a table", "choose another name with `into`")
         else:
-            _verify_columns(connection, table, name)
-            _verify_key(connection, table, name)
+            verify(connection, table)
             _verify_rows(connection, pipeline, table, name)
         connection.execute(
             "insert into tailrace.tables (pipeline, table_schema, table_name)"
@@ -84,6 +83,13 @@ def _create(connection: Connection, table: TargetTable) -> None:
             f"cannot be created: {error.diag.message_primary}",
             "create the type at the target first, or create the table yourself",
         ) from None
+
+
+def verify(connection: Connection, table: TargetTable) -> None:
+    """Whether a table that is there has what we write. Errors: TargetRefused, with what to do."""
+    name = quoted_table(table.table)
+    _verify_columns(connection, table, name)
+    _verify_key(connection, table, name)
 
 
 def _verify_columns(connection: Connection, table: TargetTable, name: str) -> None:
@@ -185,4 +191,4 @@ def _refused(table: TargetTable, what: str, fix: str) -> TailraceError:
     )
 
 
-__all__: Sequence[str] = ["parents_first", "prepare"]
+__all__: Sequence[str] = ["parents_first", "prepare", "verify"]

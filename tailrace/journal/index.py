@@ -148,6 +148,15 @@ def open_existing(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def is_made(path: Path) -> bool:
+    """Whether a writer has made the journal there, so that it can be read."""
+    with storage_errors(path):
+        connection = _existing(path)
+        if connection is not None:
+            connection.close()
+        return connection is not None
+
+
 def _existing(path: Path) -> sqlite3.Connection | None:
     """None where the file is absent or its writer has not yet made its tables."""
     try:

@@ -9,6 +9,7 @@ from cdc.postgres.continuity import IDENTITY
 from config.project import Project
 from sinks.postgres.sink import PostgresSink
 from sinks.protocol import Sink
+from tailrace.journal.index import is_made
 from tailrace.journal.paths import JournalPaths
 from tailrace.journal.protocol import JournalReader
 from tailrace.journal.sqlite import SqliteReader
@@ -24,7 +25,7 @@ def journal_reader(layout: Layout, source: str, pipeline: str, stop: Stop) -> Jo
     """Wait until capture has made the journal and knows its source; None when stopped before."""
     file = JournalPaths.of(layout.project, source).file
     while not stop:
-        if file.exists():
+        if is_made(file):
             reader = SqliteReader(file, pipeline)
             if reader.get(IDENTITY) is not None:
                 return reader

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -192,21 +191,15 @@ def test_the_script_is_enough_can_run_again_and_can_be_taken_back(place: Place) 
 
 def run_until_there(place: Place) -> None:
     """Snapshot and stream as these roles: nothing more was needed than the script gives."""
-    with subprocess.Popen(
-        [
-            *(sys.executable, "-m", "tailrace.service", "--project", str(place.directory)),
-            *("run", "--listen", "127.0.0.1:0"),
-        ],
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    ) as process:
+    command = [sys.executable, "-m", "tailrace.service", "--project", str(place.directory)]
+    log = place.directory / "log"
+    with (
+        log.open("w") as into,
+        subprocess.Popen([*command, "run", "--listen", "127.0.0.1:0"], stderr=into) as process,
+    ):
         try:
-            arrives(
-                place.target,
-                "select id, name from copy.customer order by id",
-                [(1, "one"), (2, "two")],
-            )
+            customers = "select id, name from copy.customer order by id"
+            arrives(place, customers, [(1, "one"), (2, "two")])
             place.source.execute(
                 "update sales.customer set name = 'uno' where id = 1;"
                 "delete from sales.customer where id = 2;"
@@ -214,25 +207,26 @@ def run_until_there(place: Place) -> None:
                 "update sales.parted set id = 3;"
                 'update "odd.Schema"."It\'s" set id = 6'
             )
-            arrives(place.target, "select customer_no, name from customer", [("E-1", "uno")])
-            arrives(place.target, "select id from odd", [(6,)])
-            arrives(place.target, "select id from copy.parted", [(3,)])
-            arrives(place.target, "select id from copy.child", [(8,)])
-            arrives(place.target, "select id from copy.hidden", [])
+            arrives(place, "select customer_no, name from customer", [("E-1", "uno")])
+            arrives(place, "select id from odd", [(6,)])
+            arrives(place, "select id from copy.parted", [(3,)])
+            arrives(place, "select id from copy.child", [(8,)])
+            arrives(place, "select id from copy.hidden", [])
         finally:
             process.send_signal(signal.SIGTERM)
-            log = process.communicate(timeout=60)[1]
-        assert process.returncode == 0, log
+            process.wait(60)
+    assert process.returncode == 0, log.read_text()
 
 
-def arrives(database: Database, query: str, wanted: list[tuple[object, ...]]) -> None:
+def arrives(place: Place, query: str, wanted: list[tuple[object, ...]]) -> None:
     deadline = time.monotonic() + 60
     rows: object = None
     while rows != wanted:
-        assert time.monotonic() < deadline, f"{query}: {rows}"
+        log = (place.directory / "log").read_text()
+        assert time.monotonic() < deadline, f"{query}: {rows}; {log[-3000:]}"
         time.sleep(0.1)
         try:
-            rows = database.execute(query)
+            rows = place.target.execute(query)
         except psycopg.errors.UndefinedTable:
             rows = None
 
