@@ -2,58 +2,111 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from cdc.postgres.removal import remove
+from cdc.postgres.removal import Removal, remove
 from cdc.postgres.session import connect
 from config.load import load_project
+from config.project import Project
 from tailrace.errors import ConfigError, TailraceError
 from tailrace.journal.lock import WriterLock
 from tailrace.journal.paths import JournalPaths
 from tailrace.service.assemble_capture import object_name
+from tailrace.service.health import STALE_S
+from tailrace.service.layout import Layout
+from tailrace.state.processes import is_alive, read_reports
 
 
 @click.command()
 @click.argument("source")
 @click.option("--journal", is_flag=True, help="Also delete the source's journal on this machine.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text")
 @click.pass_obj
-def command(directory: Path, source: str, journal: bool, yes: bool) -> None:
+def command(directory: Path, source: str, journal: bool, yes: bool, output: str) -> None:
     """Drop our slot and our publication at SOURCE, and show the query that proves it.
 
-    Capture then needs a new snapshot. Refused while capture runs.
+    Refused while capture runs. Targets stay as they are.
     """
     project = load_project(directory)
     if source not in project.sources:
         raise ConfigError(f"no source is named {source!r}", where={"file": "tailrace.yml"})
-    settings = project.sources[source]
-    name = object_name(project, source)
     paths = JournalPaths.of(directory.resolve(), source)
-    paths.directory.mkdir(parents=True, exist_ok=True)
-    lock = WriterLock(paths.lock)  # refuses while capture holds it
-    try:
+    with _nobody_at_work(project, Layout(directory.resolve()), source, paths):
         if not yes:
-            click.confirm(f"Drop slot {settings.slot or name} at {source}?", abort=True)
-        with connect(settings.url) as connection:
-            removal = remove(
-                connection,
-                settings.slot or name,
-                settings.publication or name,
-                is_ours=settings.publication is None,
-            )
-        for text in removal.dropped:
-            click.echo(f"dropped {text}")
-        for text in removal.kept:
-            click.echo(f"kept {text}")
-        click.echo(f"proof: {removal.proof}")
-        click.echo("nothing of ours is left" if not removal.left else f"left: {removal.left}")
+            click.confirm(_question(project, source, journal), abort=True, err=True)
+        removal = _removal(project, source)
+        deleted = journal and paths.file.exists()
         if journal:
-            shutil.rmtree(paths.directory)
-            click.echo(f"deleted {paths.directory}")
+            shutil.rmtree(paths.directory, ignore_errors=True)
+    _show(removal, paths.directory if deleted else None, output)
+    if removal.left:
+        raise TailraceError("something of ours is left", fix="run the query and see")
+
+
+@contextmanager
+def _nobody_at_work(
+    project: Project, layout: Layout, source: str, paths: JournalPaths
+) -> Iterator[None]:
+    """Errors: TailraceError while a process of ours captures or delivers this source."""
+    at_work = {("capture", source), *(("deliver", name) for name in project.pipelines_of(source))}
+    for report in read_reports(layout.run):
+        is_fresh = time.time() - report.updated_s < STALE_S  # or another process has its number
+        if (report.role, report.name) in at_work and is_fresh and is_alive(report):
+            raise TailraceError(
+                f"{report.role} {report.name} is at work",
+                where={"pid": report.pid},
+                fix="stop tailrace run first",
+            )
+    if not paths.directory.exists():
+        yield
+        return
+    lock = WriterLock(paths.lock)
+    try:
+        yield
     finally:
         lock.close()
-    if removal.left:
-        raise TailraceError("something of ours is left", fix="run the proof and see")
+
+
+def _question(project: Project, source: str, journal: bool) -> str:
+    slot = project.sources[source].slot or object_name(project, source)
+    deleting = " and delete its journal here" if journal else ""
+    return f"Drop slot {slot} at {source}{deleting}? Capture then begins with a new snapshot."
+
+
+def _removal(project: Project, source: str) -> Removal:
+    settings = project.sources[source]
+    name = object_name(project, source)
+    with connect(settings.url) as connection:
+        return remove(
+            connection,
+            settings.slot or name,
+            settings.publication or name,
+            is_ours=settings.publication is None,
+        )
+
+
+def _show(removal: Removal, deleted: Path | None, output: str) -> None:
+    if output == "json":
+        shown = {**asdict(removal), "deleted": None if deleted is None else str(deleted)}
+        click.echo(json.dumps(shown, indent=2))
+        return
+    for text in removal.dropped:
+        click.echo(f"dropped {text}")
+    for text in removal.kept:
+        click.echo(f"kept {text}")
+    if deleted is not None:
+        click.echo(f"deleted {deleted}")
+    click.echo(removal.proof)
+    for text in removal.left:
+        click.echo(f"left: {text}")
+    if not removal.left:
+        click.echo("(0 rows): nothing of ours is left")
