@@ -59,6 +59,8 @@ PAIR = TargetTable(
     ("a", "b"),
 )
 
+WIDER = TargetTable(TABLE.table, (*TABLE.columns, TargetColumn("later", "date")), TABLE.key)
+
 Change = tuple[int, Row] | tuple[int, Row, Row]
 """(operation, values), or with the key before as a third."""
 
@@ -159,8 +161,11 @@ def several_writes_make_one_transaction(harness: Harness) -> None:
 
 
 def another_journal_is_refused(harness: Harness) -> None:
-    apply(opened(harness), 1, changes(TABLE, upsert("1", "a", "1")))
+    """And does not disturb the process whose journal it is."""
+    sink = opened(harness)
+    apply(sink, 1, changes(TABLE, upsert("1", "a", "1")))
     _raises(CheckpointMismatch, lambda: harness.sink().open("journal-2"))
+    apply(sink, 2, changes(TABLE, upsert("2", "b", "2")))
 
 
 def the_older_process_is_fenced(harness: Harness) -> None:
@@ -180,10 +185,30 @@ def a_fenced_process_stays_out(harness: Harness) -> None:
     _raises(Fenced, lambda: older.open(JOURNAL))
 
 
+def a_process_may_come_back(harness: Harness) -> None:
+    sink = opened(harness)
+    apply(sink, 1, changes(TABLE, upsert("1", "a", "1")))
+    sink.close()
+    assert sink.open(JOURNAL).offset == 1
+    sink.prepare([TABLE])
+    apply(sink, 2, changes(TABLE, upsert("1", "b", "1")))
+    assert harness.rows(TABLE) == {("1", "b", "1.00")}
+
+
+def a_checkpoint_moves_without_rows(harness: Harness) -> None:
+    sink = opened(harness)
+    assert sink.write([]) == {}
+    sink.commit(Checkpoint(JOURNAL, 3, "0/3"))
+    assert harness.sink().open(JOURNAL) == Checkpoint(JOURNAL, 3, "0/3")
+
+
 def the_checkpoint_never_goes_back(harness: Harness) -> None:
     sink = opened(harness)
     apply(sink, 5, changes(TABLE, upsert("1", "a", "1")))
-    _raises(Fenced, lambda: apply(sink, 4, changes(TABLE, upsert("1", "b", "1"))))
+    _raises(CheckpointMismatch, lambda: apply(sink, 4, changes(TABLE, upsert("1", "b", "1"))))
+    sink.close()
+    assert harness.sink().open(JOURNAL).offset == 5
+    assert harness.rows(TABLE) == {("1", "a", "1.00")}
 
 
 def the_last_change_of_a_key_wins(harness: Harness) -> None:
@@ -303,6 +328,48 @@ def a_clear_is_a_barrier(harness: Harness) -> None:
     assert harness.rows(PAIR) == {("3", "z", "n")}
 
 
+def every_clear_is_counted(harness: Harness) -> None:
+    sink = opened(harness)
+    written = sink.write([changes(TABLE, upsert("1", "a", "1"), clear(), clear())])
+    assert written[str(TABLE.table)].cleared == 2
+    assert written[str(TABLE.table)].upserted == 1
+
+
+def a_table_changes_its_shape(harness: Harness) -> None:
+    """Rows of both shapes stand in one batch; what happened last to a key still wins."""
+    sink = opened(harness, WIDER)
+    sink.prepare([TABLE])
+    apply(
+        sink,
+        1,
+        changes(TABLE, *(upsert(str(n), "old", "1") for n in range(40)), first=0),
+        changes(
+            WIDER,
+            delete("7", None, None, None),
+            *(upsert(str(n), "new", "2", "2026-01-01") for n in range(30, 50)),
+            first=40,
+        ),
+    )
+    assert harness.rows(WIDER) == {
+        *((str(n), "old", "1.00", None) for n in range(30) if n != 7),
+        *((str(n), "new", "2.00", "2026-01-01") for n in range(30, 50)),
+    }
+
+
+def many_rows_are_partly_sent(harness: Harness) -> None:
+    """Each of the four patterns of what was sent."""
+    sink = opened(harness)
+    apply(sink, 1, changes(TABLE, *(upsert(str(n), "old", "1") for n in range(80))))
+    given = [
+        upsert(str(n), "new" if n % 2 else NOT_SENT, "2" if n % 4 < 2 else NOT_SENT)
+        for n in range(80)
+    ]
+    apply(sink, 2, changes(TABLE, *given))
+    assert harness.rows(TABLE) == {
+        (str(n), "new" if n % 2 else "old", "2.00" if n % 4 < 2 else "1.00") for n in range(80)
+    }
+
+
 def composite_keys(harness: Harness) -> None:
     sink = opened(harness, PAIR)
     apply(sink, 1, changes(PAIR, upsert("1", "23", "p"), upsert("12", "3", "q")))
@@ -360,8 +427,7 @@ def rows_of_others_are_not_touched(harness: Harness) -> None:
 
 def a_missing_column_is_named(harness: Harness) -> None:
     sink = opened(harness)
-    wider = TargetTable(TABLE.table, (*TABLE.columns, TargetColumn("later", "date")), TABLE.key)
-    error = _raises(TargetRefused, lambda: sink.prepare([wider]))
+    error = _raises(TargetRefused, lambda: sink.prepare([WIDER]))
     assert "later" in str(error)
 
 
@@ -408,6 +474,8 @@ CASES: tuple[Callable[[Harness], None], ...] = (
     another_journal_is_refused,
     the_older_process_is_fenced,
     a_fenced_process_stays_out,
+    a_process_may_come_back,
+    a_checkpoint_moves_without_rows,
     the_checkpoint_never_goes_back,
     the_last_change_of_a_key_wins,
     a_new_row_may_be_there_already,
@@ -419,6 +487,9 @@ CASES: tuple[Callable[[Harness], None], ...] = (
     a_row_partly_sent_must_be_there,
     a_patch_changes_what_is_there,
     a_clear_is_a_barrier,
+    every_clear_is_counted,
+    a_table_changes_its_shape,
+    many_rows_are_partly_sent,
     composite_keys,
     difficult_texts,
     a_value_that_does_not_convert_is_refused,

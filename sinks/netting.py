@@ -7,15 +7,15 @@ other only by a key change, the first is then deleted before the second is writt
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from cdc.schema import TableName
-from transforms.rows import CLEAR, DELETE, PATCH, UPSERT, RowChanges, TargetTable
+from sinks.batches import concat
+from transforms.rows import DELETE, PATCH, UPSERT, RowChanges, TargetTable
 
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -49,127 +49,8 @@ class Net:
     fresh: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A stretch between two clears: clear `cleared` first, then apply `changes`."""
-
-    cleared: tuple[TableName, ...]
-    changes: tuple[RowChanges, ...]
-
-
 class NeedsOrder(Exception):
     """The net effect cannot be told from the batch alone: apply the changes one after another."""
-
-
-def segments(changes: Sequence[RowChanges]) -> Iterator[Segment]:
-    """Cut a batch at its clears. Clears that follow one another become one."""
-    clears = sorted(
-        (int(seq), change.table.table)
-        for change in changes
-        for seq in change.seq.to_numpy()[change.op.to_numpy() == CLEAR]
-    )
-    group: list[TableName] = []
-    after = -1
-    for seq, table in [*clears, (np.iinfo(np.int64).max, None)]:
-        between = _between(changes, after, seq)
-        if between or (table is None and group):
-            yield Segment(tuple(dict.fromkeys(group)), between)
-            group = []
-        if table is not None:
-            group.append(table)
-        after = seq
-
-
-def _between(changes: Sequence[RowChanges], after: int, before: int) -> tuple[RowChanges, ...]:
-    found = []
-    for change in changes:
-        seq = change.seq.to_numpy()
-        first = int(np.searchsorted(seq, after, side="right"))
-        last = int(np.searchsorted(seq, before, side="left"))
-        if last > first:
-            part = sliced(change, first, last - first)
-            keep = part.op.to_numpy() != CLEAR
-            if keep.all():
-                found.append(part)
-            elif keep.any():
-                found.append(taken_rows(part, np.flatnonzero(keep)))
-    return tuple(found)
-
-
-def sliced(change: RowChanges, first: int, count: int) -> RowChanges:
-    """Rows first … first + count of `change`, without a copy."""
-    return _mapped(change, lambda array: array.slice(first, count))
-
-
-def taken_rows(change: RowChanges, rows: Ints) -> RowChanges:
-    """The rows with these indexes."""
-    indexes = pa.array(rows)
-    return _mapped(change, lambda array: array.take(indexes))
-
-
-def _mapped(change: RowChanges, pick: object) -> RowChanges:
-    assert callable(pick)
-    return RowChanges(
-        table=change.table,
-        op=pick(change.op),
-        seq=pick(change.seq),
-        values=tuple(pick(column) for column in change.values),
-        unsent={index: pick(flags) for index, flags in change.unsent.items()},
-        old_key=None
-        if change.old_key is None
-        else tuple(pick(column) for column in change.old_key),
-        fresh=change.fresh,
-        source=change.source,
-    )
-
-
-def joined(changes: Sequence[RowChanges]) -> RowChanges:
-    """Several changes of one table as one, in order of `seq`."""
-    if len(changes) == 1:
-        return changes[0]
-    first = changes[0]
-    together = RowChanges(
-        table=first.table,
-        op=_concat([change.op for change in changes]),
-        seq=_concat([change.seq for change in changes]),
-        values=tuple(
-            _concat([change.values[i] for change in changes]) for i in range(len(first.values))
-        ),
-        unsent={
-            index: _concat(
-                [
-                    change.unsent.get(index, pa.array(np.zeros(change.rows, bool)))
-                    for change in changes
-                ]
-            )
-            for index in sorted({index for change in changes for index in change.unsent})
-        },
-        old_key=_joined_old_keys(changes),
-        fresh=all(change.fresh for change in changes),
-        source=first.source,
-    )
-    seq = together.seq.to_numpy()
-    if (np.diff(seq) > 0).all():
-        return together
-    return taken_rows(together, np.argsort(seq, kind="stable"))
-
-
-def _concat(arrays: Sequence[pa.Array]) -> pa.Array:
-    return pa.concat_arrays(arrays)
-
-
-def _joined_old_keys(changes: Sequence[RowChanges]) -> tuple[pa.Array, ...] | None:
-    if all(change.old_key is None for change in changes):
-        return None
-    parts: list[list[pa.Array]] = [[] for _ in changes[0].table.key]
-    for change in changes:
-        for i, part in enumerate(parts):
-            if change.old_key is None:
-                kind = change.values[change.table.key_indexes[i]].type
-                part.append(pa.nulls(change.rows, kind))
-            else:
-                part.append(change.old_key[i])
-    return tuple(_concat(part) for part in parts)
 
 
 def net(change: RowChanges) -> Net:
@@ -202,10 +83,11 @@ def net(change: RowChanges) -> Net:
 
 
 def _moved(change: RowChanges) -> Ints | None:
-    """Indexes of rows whose key changed; None where none did."""
+    """Indexes of upserts whose key changed; None where none did."""
     if change.old_key is None:
         return None
-    rows = np.flatnonzero(change.old_key[0].is_valid().to_numpy(zero_copy_only=False))
+    changed = change.old_key[0].is_valid().to_numpy(zero_copy_only=False)
+    rows = np.flatnonzero(changed & (change.op.to_numpy() == UPSERT))
     return rows if len(rows) else None
 
 
@@ -220,7 +102,7 @@ def _net_of_moves(
     assert change.old_key is not None
     rows = np.arange(len(op))
     old = tuple(column.take(pa.array(moved)) for column in change.old_key)
-    every = tuple(_concat([a, b]) for a, b in zip(key, old, strict=True))
+    every = tuple(concat([a, b]) for a, b in zip(key, old, strict=True))
     order = np.concatenate([2 * rows + 1, 2 * moved])
     codes = key_codes(every)
     by_time = np.argsort(order, kind="stable")
@@ -317,8 +199,30 @@ def _merged_rows(
     return Rows(tuple(columns), unsent)
 
 
+def meet(changes: Sequence[RowChanges]) -> bool:
+    """Whether two of `changes`, of tables with one key, touch the same row."""
+    keys = [key for change in changes for key in _keys_touched(change)]
+    owner = np.concatenate(
+        [
+            np.full(len(key[0]), number)
+            for number, change in enumerate(changes)
+            for key in _keys_touched(change)
+        ]
+    )
+    codes = key_codes([concat(parts) for parts in zip(*keys, strict=True)])
+    return len(np.unique(codes)) < len(np.unique(codes * len(changes) + owner))
+
+
+def _keys_touched(change: RowChanges) -> list[tuple[pa.Array, ...]]:
+    keys = [tuple(change.values[i] for i in change.table.key_indexes)]
+    moved = _moved(change)
+    if moved is not None and change.old_key is not None:
+        keys.append(_taken(change.old_key, moved))
+    return keys
+
+
 def key_codes(columns: Sequence[pa.Array]) -> Ints:
-    """One integer a row, equal where all key columns are equal."""
+    """One integer from 0 on a row, equal where all key columns are equal."""
     codes = _codes(columns[0])
     for column in columns[1:]:
         more = _codes(column)
@@ -328,8 +232,10 @@ def key_codes(columns: Sequence[pa.Array]) -> Ints:
 
 
 def _codes(column: pa.Array) -> Ints:
-    encoded = column.dictionary_encode()
-    codes: Ints = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    indexes = column.dictionary_encode().indices
+    if indexes.null_count:  # no key may be NULL; the target says so better than we could here
+        indexes = indexes.fill_null(len(column))
+    codes: Ints = indexes.to_numpy(zero_copy_only=False).astype(np.int64)
     return codes
 
 
@@ -347,11 +253,5 @@ def _rows(change: RowChanges, indexes: Ints) -> Rows:
 
 
 def _taken(columns: Sequence[pa.Array], indexes: Ints) -> tuple[pa.Array, ...]:
-    if len(columns[0]) == len(indexes):
-        return (
-            tuple(columns)
-            if (np.diff(indexes) == 1).all()
-            else tuple(column.take(pa.array(indexes)) for column in columns)
-        )
     picked = pa.array(indexes)
     return tuple(column.take(picked) for column in columns)

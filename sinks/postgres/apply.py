@@ -7,7 +7,7 @@ where conflicts keep coming.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -15,9 +15,9 @@ from psycopg import errors as pg
 
 from sinks.netting import Net, Rows
 from sinks.postgres.copytext import encode
+from sinks.postgres.ordered import diverged
 from sinks.postgres.session import Connection
 from sinks.postgres.statements import Statements
-from tailrace.errors import TargetRefused
 from tailrace.failpoints import failpoint
 from transforms.rows import TargetTable
 
@@ -26,107 +26,99 @@ DIRECT_REST_BATCHES = 100
 
 
 class TableWriter:
-    """Writes one target table over one connection."""
+    """Writes one target table over one connection. Its staging table is made at first need."""
 
     def __init__(self, connection: Connection, table: TargetTable, number: int) -> None:
         self._connection = connection
         self.sql = Statements(table, number)
-        self._connection.execute(self.sql.make_stages.encode())
-        self._rows_staged = self._keys_staged = False
+        self._has_stage = self._is_staged = False
         self._failures = 0
         self._rest = 0
 
     def begin(self) -> None:
-        """A new transaction: the server has emptied the staging tables."""
-        self._rows_staged = self._keys_staged = False
+        """A new transaction: the server has emptied the staging table."""
+        self._is_staged = False
 
-    def may_copy_directly(self, net: Net) -> bool:
-        if not net.fresh or net.deletes is not None or net.upserts is None or net.upserts.unsent:
-            return False
-        self._rest = max(0, self._rest - 1)
-        return self._rest == 0
-
-    def copy_directly(self, net: Net) -> bool:
-        """Inside a savepoint of the caller's; False where rows were already there."""
-        assert net.upserts is not None
-        try:
-            self._copy(self.sql.copy_direct, net.upserts.columns)
-        except pg.UniqueViolation:
-            self._failures += 1
-            if self._failures >= DIRECT_FAILURES_MAX:
-                self._rest, self._failures = DIRECT_REST_BATCHES, 0
-            return False
-        self._failures = 0
-        return True
+    def undone(self) -> None:
+        """A rollback, which may have taken the staging table with it."""
+        self._has_stage = False
 
     def delete(self, net: Net) -> int:
         if net.deletes is None:
             return 0
-        if self._keys_staged:
-            self._connection.execute(self.sql.empty_key_stage.encode())
-        self._copy(self.sql.copy_keys, net.deletes)
-        self._keys_staged = True
-        failpoint("deliver.staged")
-        self._connection.execute(self.sql.delete.encode())
+        self._stage(self.sql.copy_keys, net.deletes)
+        self._connection.execute(self.sql.delete)
         return len(net.deletes[0])
 
     def upsert(self, net: Net) -> int:
         """Errors: TargetRefused where a row with values not sent is not there to keep them."""
+        if net.fresh and net.deletes is None and self._copied_directly(net):
+            return net.upserts.count if net.upserts else 0
         written = 0
         for rows, must_exist in ((net.upserts, True), (net.patches, False)):
-            if rows is None:
-                continue
-            for sent, part in _by_sent_columns(rows, self.sql.columns):
-                self._stage(part)
-                if must_exist and len(sent) == len(self.sql.columns):
-                    self._connection.execute(self.sql.upsert.encode())
+            for missing, part in _by_missing(rows) if rows is not None else ():
+                self._stage(self.sql.copy_rows, part.columns)
+                if must_exist and not missing:
+                    self._connection.execute(self.sql.upsert)
                 else:
-                    self._update(sent, part.count, must_exist)
+                    self._update(missing, part.count if must_exist else None)
                 written += part.count
         return written
 
-    def _update(self, sent: Sequence[str], count: int, must_exist: bool) -> None:
-        found = self._connection.execute(self.sql.update(sent).encode()).rowcount
-        if must_exist and found != count:
-            raise diverged(self.sql.table, count - found)
+    def _update(self, missing: Sequence[int], expected: int | None) -> None:
+        sent = [name for i, name in enumerate(self.sql.columns) if i not in missing]
+        found = self._connection.execute(self.sql.update(sent)).rowcount
+        if expected is not None and found != expected:
+            raise diverged(self.sql.table, expected - found)
 
-    def _stage(self, rows: Rows) -> None:
-        if self._rows_staged:
-            self._connection.execute(self.sql.empty_stage.encode())
-        self._copy(self.sql.copy_rows, rows.columns)
-        self._rows_staged = True
+    def _copied_directly(self, net: Net) -> bool:
+        """False where rows were already there, or were so lately too often to try."""
+        if net.upserts is None or net.upserts.unsent or net.patches is not None:
+            return False
+        if self._rest > 0:
+            self._rest -= 1
+            return False
+        self._connection.execute("savepoint tailrace_copy")
+        try:
+            self._copy(self.sql.copy_directly, net.upserts.columns)
+        except pg.UniqueViolation:
+            self._connection.execute("rollback to tailrace_copy")
+            self._failures += 1
+            if self._failures >= DIRECT_FAILURES_MAX:
+                self._rest, self._failures = DIRECT_REST_BATCHES, 0
+            return False
+        self._connection.execute("release tailrace_copy")
+        self._failures = 0
+        failpoint("deliver.staged")
+        return True
+
+    def _stage(self, statement: bytes, columns: Sequence[pa.Array]) -> None:
+        if not self._has_stage:
+            self._connection.execute(self.sql.make_stage)
+            self._has_stage = True
+        if self._is_staged:
+            self._connection.execute(self.sql.empty_stage)
+        self._is_staged = True
+        self._copy(statement, columns)
         failpoint("deliver.staged")
 
-    def _copy(self, statement: str, columns: Sequence[pa.Array]) -> None:
-        with self._connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:
+    def _copy(self, statement: bytes, columns: Sequence[pa.Array]) -> None:
+        with self._connection.cursor() as cursor, cursor.copy(statement) as copy:
             for piece in encode(columns):
                 copy.write(piece)
 
 
-def diverged(table: TargetTable, rows: int) -> TargetRefused:
-    return TargetRefused(
-        f"{rows} row(s) that the source only partly sent are not in the target",
-        where={"table": str(table.table), "key_columns": ", ".join(table.key)},
-        fix="the target has lost rows: copy the table anew. To have the source send whole rows,"
-        " set REPLICA IDENTITY FULL there",
-    )
-
-
-def _by_sent_columns(rows: Rows, names: Sequence[str]) -> list[tuple[Sequence[str], Rows]]:
-    """Rows grouped by which of their columns were sent; most batches are one group."""
+def _by_missing(rows: Rows) -> Iterator[tuple[tuple[int, ...], Rows]]:
+    """Rows grouped by which of their columns were not sent; most batches are one group."""
     if not rows.unsent:
-        return [(names, rows)]
+        yield (), rows
+        return
     indexes = sorted(rows.unsent)
     flags = np.stack([rows.unsent[i].to_numpy(zero_copy_only=False) for i in indexes], axis=1)
     patterns, group = np.unique(flags, axis=0, return_inverse=True)
-    groups: list[tuple[Sequence[str], Rows]] = []
     for number, pattern in enumerate(patterns):
-        missing = {indexes[i] for i in np.flatnonzero(pattern)}
         members = pa.array(np.flatnonzero(group.reshape(-1) == number))
-        groups.append(
-            (
-                [name for i, name in enumerate(names) if i not in missing],
-                Rows(tuple(column.take(members) for column in rows.columns)),
-            )
+        yield (
+            tuple(indexes[i] for i in np.flatnonzero(pattern)),
+            Rows(tuple(column.take(members) for column in rows.columns)),
         )
-    return groups

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from psycopg import errors as pg
 
-from sinks.postgres.session import Connection
+from sinks.postgres.session import Connection, application_name
 from sinks.protocol import Checkpoint
-from tailrace.errors import CheckpointMismatch, Fenced, TargetUnavailable
+from tailrace.errors import CheckpointMismatch, Fenced, TailraceError, TargetUnavailable
+
+ORIGIN_PREFIX = "tailrace.origin"
+"""Prefix of the logical message that marks our transactions in the target's own log."""
 
 _CREATE_SCHEMA = """
 create schema if not exists tailrace;
@@ -24,6 +27,7 @@ create table if not exists tailrace.checkpoint (
     journal text not null,
     journal_offset bigint not null,
     position text not null,
+    holder text not null,
     backend_pid integer not null,
     updated_at timestamptz not null default now()
 );
@@ -39,15 +43,19 @@ create table if not exists tailrace.tables (
 _TAKE_OVER_WAIT = "2s"
 """How long the older process may finish what it holds before its connection is ended."""
 
+_TAKE_OVER_END = "30s"
+"""How long its end may take."""
+
 _GRANTS = "grant create on database … to the target role, or let its owner run `check --sql`"
 
 
 class CheckpointTable:
     """One pipeline's row, as one process sees it."""
 
-    def __init__(self, connection: Connection, pipeline: str, epoch: int = 0) -> None:
+    def __init__(self, connection: Connection, pipeline: str, holder: str, epoch: int = 0) -> None:
         self._connection = connection
         self._pipeline = pipeline
+        self._holder = holder
         self._epoch = epoch
 
     def ensure(self) -> None:
@@ -81,64 +89,78 @@ class CheckpointTable:
 
         The older one may hold the row in a long transaction. It is given a moment, then its
         connection is ended (a role may end its own connections), which rolls it back. A process
-        that comes back after such an end finds the epoch raised and stays out: only one that
+        that comes back after such an end finds another holder and stays out: only one that
         starts anew takes over. Errors: Fenced, CheckpointMismatch.
         """
         row = self._claimed(journal)
-        epoch, known, offset, position = row
+        if row is None:
+            raise self._why_not(journal)
+        epoch, offset, position = row
         assert isinstance(epoch, int)
         assert isinstance(offset, int)
-        if known != journal:
-            raise CheckpointMismatch(
-                "the target's checkpoint belongs to another journal",
-                where={"pipeline": self._pipeline, "target_journal": known, "journal": journal},
-                fix="restore the journal it belongs to; or, to copy everything anew, empty the"
-                " target tables and delete the pipeline's rows in tailrace.checkpoint and"
-                " tailrace.tables",
-            )
         self._epoch = epoch
         return Checkpoint(journal, offset, str(position))
 
-    def _claimed(self, journal: str) -> tuple[object, ...]:
+    def _claimed(self, journal: str) -> tuple[object, ...] | None:
         try:
-            return self._claim(journal)
-        except (pg.LockNotAvailable, pg.QueryCanceled):
+            return self._claim(journal, _TAKE_OVER_WAIT)
+        except pg.LockNotAvailable:
             self._connection.execute(
                 "select pg_terminate_backend(backend_pid) from tailrace.checkpoint"
                 " where pipeline = %s and backend_pid in (select pid from pg_stat_activity"
                 " where application_name = %s and pid <> pg_backend_pid())",
-                (self._pipeline, f"tailrace:{self._pipeline}"[:63]),
+                (self._pipeline, application_name(self._pipeline)),
             )
-            return self._claim(journal, "30s")
+            return self._claim(journal, _TAKE_OVER_END)
 
-    def _claim(self, journal: str, wait: str = _TAKE_OVER_WAIT) -> tuple[object, ...]:
+    def _claim(self, journal: str, wait: str) -> tuple[object, ...] | None:
         with self._connection.transaction():
             self._connection.execute("select set_config('lock_timeout', %s, true)", (wait,))
-            row = self._connection.execute(
+            return self._connection.execute(
                 "insert into tailrace.checkpoint as c"
-                " (pipeline, epoch, journal, journal_offset, position, backend_pid)"
-                " values (%s, 1, %s, 0, '', pg_backend_pid())"
-                " on conflict (pipeline) do update"
-                " set epoch = c.epoch + 1, backend_pid = pg_backend_pid()"
-                " where %s in (0, c.epoch)"
-                " returning epoch, journal, journal_offset, position",
-                (self._pipeline, journal, self._epoch),
+                " (pipeline, epoch, journal, journal_offset, position, holder, backend_pid)"
+                " values (%s, 1, %s, 0, '', %s, pg_backend_pid())"
+                " on conflict (pipeline) do update set"
+                " epoch = c.epoch + 1, holder = excluded.holder, backend_pid = pg_backend_pid()"
+                " where c.journal = excluded.journal and (%s or c.holder = excluded.holder)"
+                " returning epoch, journal_offset, position",
+                (self._pipeline, journal, self._holder, self._epoch == 0),
             ).fetchone()
-        if row is None:
-            raise self._fenced()
-        return row
 
-    def lock(self) -> None:
-        """Hold the row until the transaction ends. Errors: Fenced."""
+    def _why_not(self, journal: str) -> TailraceError:
         row = self._connection.execute(
-            "select epoch from tailrace.checkpoint where pipeline = %s for update",
-            (self._pipeline,),
+            "select journal from tailrace.checkpoint where pipeline = %s", (self._pipeline,)
         ).fetchone()
-        if row != (self._epoch,):
+        if row is None or row[0] == journal:
+            return self._fenced()
+        return CheckpointMismatch(
+            "the target's checkpoint belongs to another journal",
+            where={"pipeline": self._pipeline, "target_journal": row[0], "journal": journal},
+            fix="restore the journal it belongs to; or, to copy everything anew, empty the"
+            " target tables and delete the pipeline's rows in tailrace.checkpoint and"
+            " tailrace.tables",
+        )
+
+    def begin(self, *, origin: str | None) -> None:
+        """Begin a transaction that holds the row to its end, and say where it comes from.
+
+        Errors: Fenced.
+        """
+        with self._connection.pipeline():
+            self._connection.execute("begin")
+            found = self._connection.execute(
+                "select epoch from tailrace.checkpoint where pipeline = %s for update",
+                (self._pipeline,),
+            )
+            if origin is not None:
+                self._connection.execute(
+                    "select pg_logical_emit_message(true, %s, %s)", (ORIGIN_PREFIX, origin)
+                )
+        if found.fetchone() != (self._epoch,):
             raise self._fenced()
 
     def store(self, checkpoint: Checkpoint) -> None:
-        """Move the row forward, in the open transaction. Errors: Fenced."""
+        """Move the row forward, in the open transaction. Errors: Fenced, SinkError."""
         moved = self._connection.execute(
             "update tailrace.checkpoint set journal_offset = %s, position = %s, updated_at = now()"
             " where pipeline = %s and epoch = %s and journal = %s and journal_offset <= %s",
@@ -151,8 +173,12 @@ class CheckpointTable:
                 checkpoint.offset,
             ),
         )
-        if moved.rowcount != 1:
-            raise self._fenced()
+        if moved.rowcount != 1:  # the row is locked and the epoch ours: only the offset is left
+            raise CheckpointMismatch(
+                "the target's checkpoint is already past this one; nothing was written",
+                where={"pipeline": self._pipeline, "offset": checkpoint.offset},
+                fix="restart delivery, which begins at the target's checkpoint",
+            )
 
     @property
     def epoch(self) -> int:

@@ -13,20 +13,36 @@ _copytext: Any = load("sinks.postgres._copytext")
 COMPILED: bool = bool(_copytext.COMPILED)
 
 PIECE_ROWS = 4096
-"""Rows a piece: some hundred kilobytes, which libpq sends without a second copy growing."""
+PIECE_BYTES = 1 << 20
+"""A piece is at most so many rows and, unless it is a single row, so many bytes at the worst."""
 
 
-def encode(columns: Sequence[pa.Array]) -> Iterator[bytes | bytearray]:
+def encode(columns: Sequence[pa.Array]) -> Iterator[bytearray]:
     """Rows of `columns` as COPY text, a piece at a time. NULL is ``\\N``."""
     rows = len(columns[0]) if columns else 0
-    prepared = [_copytext.Column(*_buffers(column)) for column in columns]
-    for start in range(0, rows, PIECE_ROWS):
-        yield _copytext.encode(prepared, start, min(rows, start + PIECE_ROWS))
+    prepared = [_copytext.Column(*_buffers(as_text(column))) for column in columns]
+    start = 0
+    while start < rows:
+        stop = min(rows, start + PIECE_ROWS)
+        while stop - start > 1 and _copytext.room(prepared, start, stop) > PIECE_BYTES:
+            stop -= (stop - start) // 2
+        yield _copytext.encode(prepared, start, stop)
+        start = stop
 
 
-def _buffers(column: pa.Array) -> tuple[pa.Buffer | None, pa.Buffer, pa.Buffer | None, int]:
-    """(validity, offsets, data, first row); types other than text are cast to text."""
-    if column.type != pa.string():
-        column = column.cast(pa.string())
+def as_text(column: pa.Array) -> pa.StringArray:
+    """What PostgreSQL's input functions are to parse; the bytes of a binary column as hex."""
+    if column.type == pa.string():
+        return column
+    if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
+        return pa.array(
+            [None if value is None else "\\x" + value.hex() for value in column.to_pylist()],
+            pa.string(),
+        )
+    return column.cast(pa.string())
+
+
+def _buffers(column: pa.StringArray) -> tuple[pa.Buffer | None, pa.Buffer, pa.Buffer | None, int]:
+    """(validity, offsets, data, first row)."""
     valid, offsets, data = column.buffers()
     return (valid if column.null_count else None), offsets, data, column.offset

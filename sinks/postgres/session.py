@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import psycopg
 from psycopg import errors as pg
+from psycopg.conninfo import conninfo_to_dict
 
 from tailrace.errors import TailraceError, TargetRefused, TargetUnavailable
 
@@ -25,11 +26,16 @@ PINS = {
     "statement_timeout": "0",
     "lock_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
+    "idle_session_timeout": "0",
     "default_transaction_isolation": "read\\ committed",
     "row_security": "off",
 }
 """All that the meaning of text depends on, as at the source; and nothing may cut a batch short.
 With row_security off a policy that would hide rows is an error, not a silent filter."""
+
+PREPARED_FROM = 2
+PREPARED_MAX = 500
+"""Statements are prepared at their third use; a row statement or two for each of many tables."""
 
 _SYSTEMIC = (
     pg.OperationalError,  # connection, shutdown, resources, disk full, lock and deadlock classes
@@ -44,20 +50,24 @@ _SYSTEMIC = (
 
 def connect(url: str, pipeline: str) -> Connection:
     """Errors: TargetUnavailable, without the password."""
-    options = " ".join(f"-c {key}={value}" for key, value in PINS.items())
     try:
-        return psycopg.connect(
+        given = conninfo_to_dict(url).get("options") or ""
+        connection = psycopg.connect(
             url,
             autocommit=True,
-            options=options,
-            application_name=f"tailrace:{pipeline}"[:63],
+            options=" ".join([str(given), *(f"-c {key}={value}" for key, value in PINS.items())]),
+            application_name=application_name(pipeline),
             connect_timeout=10,
             keepalives_idle=30,
             keepalives_interval=10,
             keepalives_count=3,
             tcp_user_timeout=60_000,
-            prepare_threshold=2,
+            prepare_threshold=PREPARED_FROM,
         )
+        connection.prepared_max = PREPARED_MAX
+        if connection.info.server_version >= 170000:
+            connection.execute("set transaction_timeout = 0")
+        return connection
     except psycopg.ProgrammingError as error:
         raise TargetUnavailable("the target's url is not one PostgreSQL understands") from error
     except psycopg.Error as error:
@@ -65,6 +75,10 @@ def connect(url: str, pipeline: str) -> Connection:
             f"cannot connect to the target: {_first_line(error)}",
             fix="see that the server runs and takes this role, database and password",
         ) from None
+
+
+def application_name(pipeline: str) -> str:
+    return f"tailrace:{pipeline}"[:63]
 
 
 @contextmanager
@@ -90,10 +104,18 @@ def translate(error: psycopg.Error, doing: str, where: dict[str, object]) -> Tai
 
 
 def _message(error: psycopg.Error) -> str:
-    """The server's sentence without the values it quotes."""
+    """The server's sentence without the values it may quote.
+
+    Messages of class 22 (data exception) end in the value, or hold it as in ``value "7" is out of
+    range for type smallint``; what a trigger raises may hold anything.
+    """
     text = error.diag.message_primary or _first_line(error)
-    if error.sqlstate and error.sqlstate[:2] in ("22", "23"):
-        text = re.sub(r'(: ")[^"]*"?.*', r": (value not shown)", text, count=1)
+    if error.diag.source_function == "exec_stmt_raise":
+        return "a trigger or function raised an error (the server's log has its text)"
+    if error.sqlstate and error.sqlstate.startswith("22") and '"' in text:
+        head, _, tail = text.partition('"')
+        known = re.search(r'" (is out of range for type [a-z0-9 ]+)$', tail)
+        text = f"{head}(value not shown)" + (f" {known[1]}" if known else "")
     return text
 
 

@@ -1,14 +1,14 @@
 """The SQL of one target table, written once.
 
-A staging table is a temporary table with the target's own column types and no constraints, made
-once per connection: COPY into it parses text with the target's input functions, and sets do the
-rest. It empties itself at the end of each transaction.
+The staging table is a temporary table with the target's own column types and no constraints, made
+once per connection, where many rows are first written: COPY into it parses text with the target's
+input functions, and sets do the rest. It empties itself at the end of each transaction.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from sinks.postgres.names import quoted, quoted_list, quoted_table
@@ -17,10 +17,11 @@ from transforms.rows import TargetTable
 
 @dataclass(frozen=True)
 class Statements:
-    """SQL for `table`, with staging tables numbered `number`."""
+    """SQL for `table`, with a staging table numbered `number`."""
 
     table: TargetTable
     number: int
+    _updates: dict[tuple[int, ...], bytes] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -29,10 +30,6 @@ class Statements:
     @property
     def stage(self) -> str:
         return f"pg_temp.tailrace_rows_{self.number}"
-
-    @property
-    def key_stage(self) -> str:
-        return f"pg_temp.tailrace_keys_{self.number}"
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
@@ -44,35 +41,31 @@ class Statements:
         return tuple(name for name in self.columns if name not in self.table.key)
 
     @cached_property
-    def make_stages(self) -> str:
-        return "; ".join(
-            f"create temporary table {stage.removeprefix('pg_temp.')} on commit delete rows"
-            f" as select {quoted_list(columns)} from {self.name} with no data"
-            for stage, columns in ((self.stage, self.columns), (self.key_stage, self.table.key))
-        )
+    def make_stage(self) -> bytes:
+        return (
+            f"create temporary table if not exists tailrace_rows_{self.number}"
+            f" on commit delete rows as select {quoted_list(self.columns)} from {self.name}"
+            " with no data"
+        ).encode()
 
     @cached_property
-    def copy_rows(self) -> str:
-        return f"copy {self.stage} ({quoted_list(self.columns)}) from stdin"
+    def copy_rows(self) -> bytes:
+        return f"copy {self.stage} ({quoted_list(self.columns)}) from stdin".encode()
 
     @cached_property
-    def copy_keys(self) -> str:
-        return f"copy {self.key_stage} ({quoted_list(self.table.key)}) from stdin"
+    def copy_keys(self) -> bytes:
+        return f"copy {self.stage} ({quoted_list(self.table.key)}) from stdin".encode()
 
     @cached_property
-    def copy_direct(self) -> str:
-        return f"copy {self.name} ({quoted_list(self.columns)}) from stdin"
+    def copy_directly(self) -> bytes:
+        return f"copy {self.name} ({quoted_list(self.columns)}) from stdin".encode()
 
     @cached_property
-    def empty_stage(self) -> str:
-        return f"truncate {self.stage}"
+    def empty_stage(self) -> bytes:
+        return f"truncate {self.stage}".encode()
 
     @cached_property
-    def empty_key_stage(self) -> str:
-        return f"truncate {self.key_stage}"
-
-    @cached_property
-    def upsert(self) -> str:
+    def upsert(self) -> bytes:
         """Every staged row, in key order, so that two writers meet in one order."""
         action = (
             "do update set "
@@ -85,59 +78,66 @@ class Statements:
             f" select {quoted_list(self.columns)} from {self.stage}"
             f" order by {quoted_list(self.table.key)}"
             f" on conflict ({quoted_list(self.table.key)}) {action}"
-        )
+        ).encode()
 
-    def update(self, sent: Collection[str]) -> str:
+    def update(self, sent: Collection[str]) -> bytes:
         """The staged rows that exist, only their `sent` columns."""
         assigned = [name for name in self.others if name in sent]
         if not assigned:  # nothing to set, but the row must be there: count it
-            return f"select 1 from {self.name} t join {self.stage} s on {self._same('s')}"
+            return f"select 1 from {self.name} t join {self.stage} s on {self._same}".encode()
         return (
             f"update {self.name} t set "
             + ", ".join(f"{quoted(name)} = s.{quoted(name)}" for name in assigned)
-            + f" from {self.stage} s where {self._same('s')}"
-        )
+            + f" from {self.stage} s where {self._same}"
+        ).encode()
 
     @cached_property
-    def delete(self) -> str:
-        return f"delete from {self.name} t using {self.key_stage} s where {self._same('s')}"
+    def delete(self) -> bytes:
+        return f"delete from {self.name} t using {self.stage} s where {self._same}".encode()
 
-    def _same(self, other: str) -> str:
-        return " and ".join(f"t.{quoted(name)} = {other}.{quoted(name)}" for name in self.table.key)
+    @property
+    def _same(self) -> str:
+        return " and ".join(f"t.{quoted(name)} = s.{quoted(name)}" for name in self.table.key)
 
     # One row at a time, in the source's order: parameters are texts of unknown type, so that the
     # target's input functions parse them.
 
     @cached_property
-    def insert_row(self) -> str:
-        places = ", ".join(["%s"] * len(self.columns))
-        name, columns = _escaped(self.name), _escaped(quoted_list(self.columns))
+    def upsert_row(self) -> bytes:
+        """Parameters: all columns."""
         action = (
             "do update set "
-            + ", ".join(f"{quoted(other)} = excluded.{quoted(other)}" for other in self.others)
+            + ", ".join(f"{quoted(name)} = excluded.{quoted(name)}" for name in self.others)
             if self.others
             else "do nothing"
         )
+        columns, key = _escaped(quoted_list(self.columns)), _escaped(quoted_list(self.table.key))
+        places = ", ".join(["%s"] * len(self.columns))
         return (
-            f"insert into {name} ({columns}) values ({places})"
-            f" on conflict ({_escaped(quoted_list(self.table.key))}) {_escaped(action)}"
-        )
+            f"insert into {_escaped(self.name)} ({columns}) values ({places})"
+            f" on conflict ({key}) {_escaped(action)}"
+        ).encode()
 
-    def update_row(self, sent: Collection[str]) -> str:
-        """Parameters: the sent columns, then the key the row has now."""
-        assigned = [name for name in self.columns if name in sent]
-        return (
-            f"update {_escaped(self.name)} set "
-            + ", ".join(f"{_escaped(quoted(name))} = %s" for name in assigned)
-            + " where "
-            + " and ".join(f"{_escaped(quoted(name))} = %s" for name in self.table.key)
-        )
+    def update_row(self, missing: tuple[int, ...]) -> bytes:
+        """Parameters: the columns but those numbered in `missing`, then the row's key until now."""
+        found = self._updates.get(missing)
+        if found is None:
+            sent = [name for i, name in enumerate(self.columns) if i not in missing]
+            found = self._updates[missing] = (
+                f"update {_escaped(self.name)} set "
+                + ", ".join(f"{_escaped(quoted(name))} = %s" for name in sent)
+                + f" where {self._key_given}"
+            ).encode()
+        return found
 
     @cached_property
-    def delete_row(self) -> str:
-        return f"delete from {_escaped(self.name)} where " + " and ".join(
-            f"{_escaped(quoted(name))} = %s" for name in self.table.key
-        )
+    def delete_row(self) -> bytes:
+        """Parameters: the key."""
+        return f"delete from {_escaped(self.name)} where {self._key_given}".encode()
+
+    @property
+    def _key_given(self) -> str:
+        return " and ".join(f"{_escaped(quoted(name))} = %s" for name in self.table.key)
 
 
 def _escaped(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from psycopg import errors as pg
 
@@ -20,18 +21,18 @@ from pg_attribute where attrelid = %s::regclass and attnum > 0 and not attisdrop
 
 _UNIQUE_KEYS = """
 select array(select attname::text from pg_attribute
-             where attrelid = indrelid and attnum = any (indkey::int2[]))
+             where attrelid = indrelid and attnum = any ((indkey::int2[])[0:indnkeyatts - 1]))
 from pg_index
 where indrelid = %s::regclass and indisunique and indisvalid and indpred is null
   and indexprs is null and indimmediate
 """
 
 _FOREIGN_KEYS = """
-select cn.nspname, c.relname, pn.nspname, p.relname
+select cn.nspname, c.relname, pn.nspname, p.relname, confdeltype in ('c', 'n', 'd')
 from pg_constraint
 join pg_class c on c.oid = conrelid join pg_namespace cn on cn.oid = c.relnamespace
 join pg_class p on p.oid = confrelid join pg_namespace pn on pn.oid = p.relnamespace
-where contype = 'f' and conrelid <> confrelid
+where contype = 'f'
 """
 
 
@@ -158,21 +159,33 @@ def _verify_rows(connection: Connection, pipeline: str, table: TargetTable, name
         )
 
 
-def parents_first(
-    connection: Connection, tables: Iterable[TableName]
-) -> tuple[list[TableName], bool]:
-    """`tables` so that a table stands after those it refers to, and whether any refers at all.
+@dataclass(frozen=True, slots=True)
+class References:
+    """What foreign keys at the target ask of the order of writing.
 
-    Tables in a cycle keep the order they came in.
+    `parents_first`: our tables, a table after those it refers to; in a cycle as they came.
+    `cascading`: those of which a delete reaches into other rows (ON DELETE CASCADE, SET NULL …),
+    also of tables that are not ours.
     """
-    rows = connection.execute(_FOREIGN_KEYS.encode()).fetchall()
+
+    parents_first: tuple[TableName, ...] = ()
+    cascading: frozenset[TableName] = frozenset()
+
+
+def references(connection: Connection, tables: Iterable[TableName]) -> References:
+    """The foreign keys among `tables`, and those that refer to them."""
     parents: dict[TableName, set[TableName]] = {table: set() for table in tables}
-    for child_schema, child, parent_schema, parent in rows:
+    cascading = set()
+    for child_schema, child, parent_schema, parent, cascades in connection.execute(_FOREIGN_KEYS):
         child_name = TableName(str(child_schema), str(child))
         parent_name = TableName(str(parent_schema), str(parent))
-        if child_name in parents and parent_name in parents:
+        if parent_name not in parents:
+            continue
+        if cascades:
+            cascading.add(parent_name)
+        if child_name in parents and child_name != parent_name:
             parents[child_name].add(parent_name)
-    return _sorted(parents), any(parents.values())
+    return References(tuple(_sorted(parents)), frozenset(cascading))
 
 
 def _sorted(parents: dict[TableName, set[TableName]]) -> list[TableName]:
@@ -191,4 +204,4 @@ def _refused(table: TargetTable, what: str, fix: str) -> TailraceError:
     )
 
 
-__all__: Sequence[str] = ["parents_first", "prepare", "verify"]
+__all__: Sequence[str] = ["References", "prepare", "references", "verify"]

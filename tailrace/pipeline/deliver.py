@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from cdc.changes import ChangeSet, TableChanges
 from cdc.schema import TableSchema
 from sinks.protocol import Checkpoint, Sink, Written
@@ -200,7 +202,12 @@ class Delivery:
                 rows += self._route(sink, entry, base)
                 base += entry.changes.rows
             if rows:
-                for table, written in sink.write(rows).items():
+                try:
+                    counts = sink.write(rows)
+                except TailraceError as error:
+                    _locate_in(error, chunk)
+                    raise
+                for table, written in counts.items():
                     _add(batch.written.setdefault(table, Written()), written)
         for entry in entries:
             changes = entry.changes
@@ -335,13 +342,28 @@ def _outcomes(
 
 
 def _locate(error: TailraceError, entry: Entry, table: TableChanges) -> None:
-    """Say where in the source's log the error lies."""
-    changes: ChangeSet = entry.changes
+    """Say where in the source's log an error of one table's changes lies."""
     error.where.setdefault("table", str(table.schema.table))
-    error.where.setdefault("journal_offset", entry.offset)
+    _place(error, entry, getattr(error, "seq", None))
+
+
+def _locate_in(error: TailraceError, chunk: Sequence[Entry]) -> None:
+    """The same for what the target refused: `seq` then counts over all entries written at once."""
     seq = getattr(error, "seq", None)
-    if seq is not None and changes.transactions.num_rows:
-        index = max(0, int(changes.transaction_of(seq)))
-        first = changes.transactions.column("first_seq")[index].as_py()
-        error.where.setdefault("position", changes.transactions.column("position")[index].as_py())
-        error.where.setdefault("ordinal", int(seq) - first)
+    if seq is None:
+        return
+    for entry in chunk:
+        if seq < entry.changes.rows:
+            return _place(error, entry, seq)
+        seq -= entry.changes.rows
+
+
+def _place(error: TailraceError, entry: Entry, seq: int | None) -> None:
+    changes: ChangeSet = entry.changes
+    error.where.setdefault("journal_offset", entry.offset)
+    if seq is None or not changes.transactions.num_rows:
+        return
+    index = max(0, int(changes.transaction_of(np.array([seq]))[0]))
+    first = changes.transactions.column("first_seq")[index].as_py()
+    error.where.setdefault("position", changes.transactions.column("position")[index].as_py())
+    error.where.setdefault("ordinal", int(seq) - first)

@@ -151,28 +151,6 @@ def test_a_dropped_slot_is_a_gap_and_stops_capture(line: Line) -> None:
         assert error["fix"]
 
 
-def test_the_second_of_two_deliveries_fences_the_first(line: Line) -> None:
-    capture = line.start("capture", "erp")
-    older = line.start("deliver", "line")
-    try:
-        line.streams()
-        line.arrives()
-        newer = line.start("deliver", "line")
-        try:
-            do(line.source, "update shop.item set name = 'x'")
-            assert older.wait(60) == 1
-            assert "taken this pipeline over" in line.log
-            line.arrives()
-            same(line)
-        finally:
-            newer.terminate()
-            assert newer.wait(60) == 0
-    finally:
-        for process in (capture, older):
-            process.terminate()
-            process.wait(60)
-
-
 def test_two_runs_of_one_project_are_refused(line: Line) -> None:
     with line:
         line.streams()

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sinks.postgres.copytext import encode
+from sinks.postgres.copytext import PIECE_BYTES, encode
 
 values = st.none() | st.text(
     st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=30
@@ -51,6 +51,19 @@ def test_many_rows_come_in_pieces() -> None:
     pieces = list(encode([pa.array([str(n) for n in range(rows)])]))
     assert len(pieces) > 1
     assert b"".join(pieces) == "".join(f"{n}\n" for n in range(rows)).encode()
+
+
+def test_pieces_are_bounded_by_their_bytes_too() -> None:
+    sizes = [1, 300_000, 200_000, 10, 3_000_000, 5, 5]
+    pieces = list(encode([pa.array(["x" * size for size in sizes])]))
+    assert b"".join(pieces) == b"".join(b"x" * size + b"\n" for size in sizes)
+    assert all(len(piece) <= PIECE_BYTES or piece.count(b"\n") == 1 for piece in pieces)
+    assert len(pieces) < len(sizes)
+
+
+def test_bytes_travel_as_hex() -> None:
+    columns = [pa.array([b"\x00\xff", None, b""]), pa.array([1.5, float("nan"), None])]
+    assert b"".join(encode(columns)) == b"\\\\x00ff\t1.5\n\\N\tnan\n\\\\x\t\\N\n"
 
 
 @pytest.mark.skipif("TAILRACE_VARIANT_RUN" in os.environ, reason="already inside")

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sinks.batches import joined, segments
 from sinks.conformance import NOT_SENT, PAIR, TABLE, changes, clear, delete, upsert
-from sinks.netting import NeedsOrder, joined, net, segments
+from sinks.netting import NeedsOrder, net
 from transforms.rows import DELETE, PATCH, UPSERT, RowChanges
 
 State = dict[str, tuple[str | None, str | None]]
@@ -120,7 +121,7 @@ def test_clears_cut_a_batch_into_segments() -> None:
     ]
     assert found == [
         ([], [[0]]),
-        (["shop.item"], [[3]]),
+        (["shop.item", "shop.item"], [[3]]),
         (["shop.pair"], [[11]]),
     ]
 
