@@ -19,7 +19,7 @@ from typing import Any, Self
 
 import psycopg
 
-DEADLINE_S = 30
+DEADLINE_S = 90
 
 
 def wait_until(condition: Callable[[], object], what: str, deadline_s: float = DEADLINE_S) -> None:
