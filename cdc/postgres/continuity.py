@@ -107,14 +107,21 @@ def check_continuity(connection: Connection, stored: Identity, position: str | N
     _check_server(server, stored, reached)
     slot = read_slot(connection, stored.slot)
     _check_slot(slot, server, stored, reached)
-    publication = _check_publication(connection, stored)
-    _check_tables(connection, publication, stored)
+    check_published(connection, stored)
     if slot is not None and slot.active_pid is not None:
         raise SourceUnavailable(
             "another connection uses the slot",
             where={"slot": slot.name, "pid": slot.active_pid},
             fix="stop the other process; a broken connection is noticed after wal_sender_timeout",
         )
+
+
+def check_published(connection: Connection, stored: Identity) -> None:
+    """Return only if the publication still sends all that is captured.
+
+    Errors: ContinuityError, SourceUnavailable.
+    """
+    _check_tables(connection, _check_publication(connection, stored), stored)
 
 
 def _check_server(server: Server, stored: Identity, reached: int | None) -> None:

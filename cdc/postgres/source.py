@@ -14,6 +14,7 @@ from cdc.postgres.continuity import (
     START_OVER,
     Identity,
     check_continuity,
+    check_published,
     read_identity,
 )
 from cdc.postgres.decode import BYTES_MAX, ROWS_MAX, CopyDecoder, PgoutputDecoder, Relation
@@ -53,7 +54,11 @@ class Postgres:
         self._publication = settings.publication or name
         self._name = name
         self._connection = connect(settings.url)
-        self._tables: dict[str, int] = {}
+        self._identity: Identity | None = None
+
+    @property
+    def _tables(self) -> dict[str, int]:
+        return {} if self._identity is None else self._identity.tables
 
     def verify(self, facts: Mapping[str, str], position: str) -> None:
         """Errors: ContinuityError, also where the project now names another slot."""
@@ -67,7 +72,7 @@ class Postgres:
                 fix=f"name these again, or {START_OVER}",
             )
         check_continuity(self._connection, stored, position)
-        self._tables = stored.tables
+        self._identity = stored
         self._warn_of_new_tables()
 
     def _warn_of_new_tables(self) -> None:
@@ -96,7 +101,7 @@ class Postgres:
             )
         publication = self._ensure_publication()
         opened = PostgresSnapshot(self._settings, self._slot, publication, self._connection)
-        self._tables = opened.identity.tables
+        self._identity = opened.identity
         return opened
 
     def _drop_remains(self, previous: Mapping[str, str]) -> None:
@@ -122,6 +127,8 @@ class Postgres:
         return found
 
     def stream(self, position: str) -> ReplicationStream:
+        """After `verify` or `snapshot`, which say what is captured."""
+        assert self._identity is not None
         start = parse_lsn(position)
         return ReplicationStream(
             connect_replication(self._settings.url, decoding_bytes=self._settings.decoding_memory),
@@ -150,6 +157,9 @@ class Postgres:
         emit_heartbeat(self._connection)
 
     def state(self) -> SourceState:
+        """Errors: ContinuityError where the slot is gone, or a table has left the publication."""
+        if self._identity is not None:
+            check_published(self._connection, self._identity)
         slot = read_slot(self._connection, self._slot)
         if slot is None:
             raise ContinuityError("the slot is gone", where={"slot": self._slot}, fix=START_OVER)

@@ -133,10 +133,13 @@ def test_a_slot_in_another_database_of_the_server_is_refused(reader: Reader, fir
 
 
 def test_a_slot_that_another_connection_uses_is_waited_for(reader: Reader, first: Taken) -> None:
-    with reader.open() as using, reader.open() as source, closing(using.stream(first.position)):
+    with reader.open() as using, reader.open() as source:
+        verify(using, first.facts, first.position)
+        stream = using.stream(first.position)
         until(lambda: _active(reader.database))
         with pytest.raises(SourceUnavailable, match="another connection uses the slot") as found:
             source.verify(first.facts, first.position)
+        stream.close()
     assert isinstance(found.value.where["pid"], int)
 
 
@@ -171,6 +174,17 @@ def test_a_publication_that_may_have_missed_changes_is_refused(
 ) -> None:
     reader.database.execute(sql)
     assert what in refused(reader, first).what
+
+
+def test_a_table_that_leaves_the_publication_is_noticed_while_we_stream(
+    reader: Reader, first: Taken
+) -> None:
+    with reader.open() as source:
+        verify(source, first.facts, first.position)
+        assert source.state().held_bytes >= 0
+        reader.database.execute("alter publication dba drop table sales.item")
+        with pytest.raises(ContinuityError, match="has left the publication"):
+            source.state()
 
 
 def test_a_table_that_was_dropped_loses_nothing_more(reader: Reader, first: Taken) -> None:
