@@ -135,11 +135,10 @@ def test_a_slot_in_another_database_of_the_server_is_refused(reader: Reader, fir
 def test_a_slot_that_another_connection_uses_is_waited_for(reader: Reader, first: Taken) -> None:
     with reader.open() as using, reader.open() as source:
         verify(using, first.facts, first.position)
-        stream = using.stream(first.position)
-        until(lambda: _active(reader.database))
-        with pytest.raises(SourceUnavailable, match="another connection uses the slot") as found:
-            source.verify(first.facts, first.position)
-        stream.close()
+        with closing(using.stream(first.position)):
+            until(lambda: _active(reader.database))
+            with pytest.raises(SourceUnavailable, match="another connection uses") as found:
+                source.verify(first.facts, first.position)
     assert isinstance(found.value.where["pid"], int)
 
 
