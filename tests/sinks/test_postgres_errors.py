@@ -166,3 +166,52 @@ def test_a_lost_answer_is_no_loss(
         sink.commit(Checkpoint(JOURNAL, 3, "0/3"))
     assert sink.open(JOURNAL).offset == (3 if happened else 0)
     assert bool(harness18.rows(TABLE)) == happened
+
+
+def test_a_constraint_checked_at_commit_is_a_refusal(harness18: PostgresHarness) -> None:
+    sink = opened(harness18)
+    harness18.execute(
+        "alter table shop.item add parent int references shop.item deferrable initially deferred"
+    )
+    harness18.execute("alter table shop.item alter parent set default 99")
+    sink.write([changes(TABLE, upsert("1", "a", "1"))])
+    with pytest.raises(TargetRefused) as raised:
+        sink.commit(Checkpoint(JOURNAL, 1, "0/1"))
+    assert raised.value.where["constraint"] == "item_parent_fkey"
+    sink.rollback()
+    assert harness18.rows(TABLE) == set()
+    harness18.execute("alter table shop.item alter parent drop default")
+    sink.prepare([TABLE])
+    apply(sink, 1, changes(TABLE, upsert("1", "a", "1")))
+    assert harness18.rows(TABLE) == {("1", "a", "1.00")}
+
+
+@pytest.mark.parametrize("rows", [5, 200])
+def test_a_deadlock_is_tried_again(harness18: PostgresHarness, rows: int) -> None:
+    """The server ends one of the two; when that is us, the batch is no refusal."""
+    sink = opened(harness18)
+    harness18.execute("alter role current_user set deadlock_timeout = '50ms'")
+    sink.close()
+    sink.open(JOURNAL)
+    sink.prepare([TABLE])
+    apply(sink, 1, changes(TABLE, *(upsert(str(n), "a", "1") for n in range(rows))))
+    with psycopg.connect(harness18.url) as other:
+        other.execute("set deadlock_timeout = '60s'")
+        other.execute("update shop.item set code = 'x' where id = 3")
+        sink.write([changes(TABLE, upsert("1", "b", "1"))])
+        pid = other.info.backend_pid
+        other.pgconn.send_query(b"update shop.item set code = 'x' where id = 1")
+        while not harness18.execute(
+            f"select 1 from pg_stat_activity where pid = {pid} and wait_event_type = 'Lock'"
+        ):
+            pass
+        with pytest.raises(TargetUnavailable):
+            sink.write([changes(TABLE, *(upsert(str(n), "b", "1") for n in range(rows)))])
+        sink.rollback()
+        other.pgconn.get_result()
+        other.pgconn.get_result()
+        other.rollback()
+    harness18.execute("alter role current_user reset deadlock_timeout")
+    sink.prepare([TABLE])
+    apply(sink, 2, changes(TABLE, *(upsert(str(n), "b", "1") for n in range(rows))))
+    assert {row[1] for row in harness18.rows(TABLE)} == {"b"}
