@@ -132,4 +132,6 @@ class Supervisor:
                 log.error("process does not stop; killing it", extra={"child": child.name})
                 child.process.kill()
                 child.process.wait()
+            if self._needs_a_person(child, child.process.pid):
+                child.abandoned = True  # it failed in the moment of stopping
             self._release(child)
