@@ -39,6 +39,8 @@ class Net:
 
     `upserts` and `patches` have all columns of the table, `deletes` its key columns; no key stands
     twice among upserts, nor among deletes. `fresh`: the upserts are of rows the source calls new.
+    Each change is a row here, or was `coalesced`; `implied` deletes are of rows that left their
+    key, and no changes of their own.
     """
 
     table: TargetTable
@@ -46,6 +48,7 @@ class Net:
     patches: Rows | None
     deletes: tuple[pa.Array, ...] | None
     coalesced: int
+    implied: int
     fresh: bool
 
 
@@ -75,6 +78,7 @@ def net(change: RowChanges) -> Net:
             patches=None,
             deletes=_taken(key, deletes) if len(deletes) else None,
             coalesced=len(op) - len(last),
+            implied=0,
             fresh=change.fresh and len(last) == len(op),
         )
     if change.unsent and _any_unsent(change, moved):
@@ -121,6 +125,7 @@ def _net_of_moves(
         patches=None,
         deletes=_taken(every, gone) if len(gone) else None,
         coalesced=len(op) - int(is_row.sum()),
+        implied=int((~is_row).sum()),
         fresh=False,
     )
 
@@ -164,6 +169,7 @@ def _merged(
         patches=rows[1],
         deletes=_taken(keys, deletes) if len(deletes) else None,
         coalesced=change.rows - written,
+        implied=len(ends) - written,
         fresh=False,
     )
 

@@ -79,9 +79,11 @@ class Sink(Protocol):
         """
 
     def commit(self, checkpoint: Checkpoint) -> Durable:
-        """Store the checkpoint and commit. A lost answer is resolved by reading it back.
+        """Store the checkpoint and commit.
 
-        Errors: Fenced; TargetUnavailable, when the commit did not happen.
+        Errors: Fenced; CheckpointMismatch, when the target's is past this one; TargetUnavailable,
+        when the commit did not happen or its answer was lost. Which of these, `open` tells: it
+        waits until the target is done with what it was sent, and returns what is durable.
         """
 
     def rollback(self) -> None:

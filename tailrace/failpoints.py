@@ -15,7 +15,7 @@ NAMES = (
     "capture.journaled",  # entry durable in the journal, source not yet told
     "capture.before_ack",  # status update built, not yet sent
     "deliver.read",  # entry read from the journal
-    "deliver.staged",  # rows in the target's staging table
+    "deliver.staged",  # rows sent to the target, most often into a staging table
     "deliver.applied",  # rows in the target's tables, transaction open
     "deliver.before_commit",  # checkpoint written, transaction open
     "deliver.commit_sent",  # COMMIT on the wire, answer unread

@@ -44,11 +44,12 @@ class TableWriter:
         self._has_stage = False
 
     def delete(self, net: Net) -> int:
+        """Rows that were deleted; one that left its key is counted where it went."""
         if net.deletes is None:
             return 0
         self._stage(self.sql.copy_keys, net.deletes)
         self._connection.execute(self.sql.delete)
-        return len(net.deletes[0])
+        return len(net.deletes[0]) - net.implied
 
     def upsert(self, net: Net) -> int:
         """Errors: TargetRefused where a row with values not sent is not there to keep them."""

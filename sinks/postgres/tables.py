@@ -27,6 +27,15 @@ where indrelid = %s::regclass and indisunique and indisvalid and indpred is null
   and indexprs is null and indimmediate
 """
 
+_LOOSE_KEYS = """
+select attname::text
+from pg_attribute
+left join pg_collation on pg_collation.oid = attcollation
+join pg_type on pg_type.oid = atttypid
+where attrelid = %s::regclass and attname = any(%s)
+  and (not coalesce(collisdeterministic, true) or typname = 'citext')
+"""
+
 _FOREIGN_KEYS = """
 select cn.nspname, c.relname, pn.nspname, p.relname, confdeltype in ('c', 'n', 'd')
 from pg_constraint
@@ -140,6 +149,14 @@ def _verify_key(connection: Connection, table: TargetTable, name: str) -> None:
             table,
             f"has no unique index on exactly ({', '.join(table.key)})",
             f"alter table {name} add primary key ({quoted_list(table.key)})",
+        )
+    loose = connection.execute(_LOOSE_KEYS.encode(), (name, list(table.key))).fetchall()
+    if loose:
+        raise _refused(
+            table,
+            f"takes different values of its key column {loose[0][0]} for the same (its type or"
+            " collation ignores case or accents), so that two rows of the source would be one",
+            f'alter table {name} alter {quoted(str(loose[0][0]))} type text collate "C"',
         )
 
 

@@ -33,3 +33,8 @@ def harness(server: LocalPostgres, made_for_sinks: set[int]) -> Iterator[Postgre
 @pytest.fixture
 def harness18(pg18: LocalPostgres, made_for_sinks: set[int]) -> Iterator[PostgresHarness]:
     yield from _harness(pg18, made_for_sinks)
+
+
+@pytest.fixture
+def harness15(pg15: LocalPostgres, made_for_sinks: set[int]) -> Iterator[PostgresHarness]:
+    yield from _harness(pg15, made_for_sinks)

@@ -32,8 +32,16 @@ def apply_nets(parts: Sequence[Segment], states: dict[TableName, State]) -> dict
         for change in part.changes:
             by_table.setdefault(change.table.table, []).append(change)
         for name, changes in by_table.items():
-            apply_net(net(joined(changes)), states[name])
+            effect = net(joined(changes))
+            assert counted(effect) == sum(change.rows for change in changes)
+            apply_net(effect, states[name])
     return states
+
+
+def counted(one: Net) -> int:
+    deleted = len(one.deletes[0]) if one.deletes is not None else 0
+    written = sum(rows.count for rows in (one.upserts, one.patches) if rows is not None)
+    return written + deleted - one.implied + one.coalesced
 
 
 def apply_net(one: Net, state: State) -> None:

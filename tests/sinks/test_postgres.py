@@ -257,6 +257,19 @@ def test_a_table_that_cannot_be_written_is_refused_before(
     assert raised.value.fix
 
 
+def test_a_key_that_ignores_case_is_refused(harness15: PostgresHarness) -> None:
+    """Two rows of the source would be one. (Version 15, since the wheel of 18 has no ICU.)"""
+    sink = opened(harness15)
+    harness15.execute(
+        "create collation shop.loose"
+        " (provider = icu, locale = 'und-u-ks-level2', deterministic = false)"
+    )
+    harness15.execute("alter table shop.item alter id type text collate shop.loose")
+    sink.rollback()
+    with pytest.raises(TargetRefused, match="different values of its key column id"):
+        sink.prepare([TABLE])
+
+
 def test_a_take_over_ends_a_long_transaction_of_the_older(harness18: PostgresHarness) -> None:
     older = opened(harness18)
     older.write([changes(TABLE, upsert("1", "a", "1"))])  # holds the checkpoint row

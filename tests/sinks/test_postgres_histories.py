@@ -40,7 +40,10 @@ class Target:
 
     def apply(self, events: Sequence[Event], cut: Sequence[int]) -> None:
         self._offset += 1
-        self.sink.write(changes_of(events, cut))
+        written = self.sink.write(changes_of(events, cut)).values()
+        assert len(events) == sum(
+            one.upserted + one.deleted + one.cleared + one.coalesced for one in written
+        )
         self.sink.commit(Checkpoint(JOURNAL, self._offset, ""))
 
     def states(self) -> dict[TableName, State]:
