@@ -243,6 +243,8 @@ class Decoder:
         if end - at != 20 or self.in_transaction:
             raise DecodeError("a Begin out of place")
         self.lsn = u64(p, at)
+        if u64(p, at + 8) >> 62:
+            raise DecodeError("a Begin with a time that no clock shows")
         self.commit_us = cython.cast(cython.longlong, u64(p, at + 8)) + _POSTGRES_EPOCH_US
         self.xid = u32(p, at + 16)
         self.origin = None

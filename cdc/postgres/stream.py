@@ -38,6 +38,11 @@ _POSTGRES_EPOCH_US = 946_684_800_000_000
 _STATUS = struct.Struct(">cQQQqB")
 
 
+_FRUITLESS_MAX = 3
+"""A TLS record holds 16 kB, of which libpq takes 8 kB at a time; the rest waits in OpenSSL, where
+poll does not see it. So libpq is asked until it has had nothing this often."""
+
+
 class Transport(Protocol):
     @property
     def pending(self) -> bool:
@@ -119,20 +124,28 @@ class LibpqTransport:
             self.pending = True
             return filled
         try:
-            self._pgconn.consume_input()
-            while filled < len(into):
-                size, data = self._pgconn.get_copy_data(1)
-                if size == 0:
-                    break
-                if size < 0:
-                    self._raise_end()
-                filled = self._fill(into, filled, b"d" + struct.pack(">I", size + 4) + bytes(data))
-                if self._left or filled == len(into):
-                    self.pending = True
-                    break
+            fruitless = 0
+            while fruitless < _FRUITLESS_MAX and not self.pending:
+                self._pgconn.consume_input()
+                before, filled = filled, self._drain(into, filled)
+                more = filled > before or select.select([self._pgconn.socket], [], [], 0)[0]
+                fruitless = 0 if more else fruitless + 1
         except psycopg.OperationalError as error:
             raise SourceUnavailable(f"the source's connection broke: {error}") from error
         return filled
+
+    def _drain(self, into: memoryview, filled: int) -> int:
+        """What libpq holds whole, framed; `pending` where `into` is full before libpq is empty."""
+        while True:
+            size, data = self._pgconn.get_copy_data(1)
+            if size == 0:
+                return filled
+            if size < 0:
+                self._raise_end()
+            filled = self._fill(into, filled, b"d" + struct.pack(">I", size + 4) + bytes(data))
+            if self._left or filled == len(into):
+                self.pending = True
+                return filled
 
     def _fill(self, into: memoryview, at: int, data: bytes) -> int:
         fits = data[: len(into) - at]
