@@ -147,7 +147,7 @@ class _Builder:
         for key in events:
             if isinstance(key, MappingEndEvent):
                 break
-            name = self._key(key, entries)
+            name = self._key(key, entries, loc)
             value = next(events)
             if entries and start.flow_style and _is_missing(value):
                 raise self._error(key, "has a comma inside {…} that ends a value early", COMMA)
@@ -156,13 +156,13 @@ class _Builder:
             entries[name] = self._value(value, events, inner)
         return entries
 
-    def _key(self, event: Event, entries: dict[str, Any]) -> str:
+    def _key(self, event: Event, entries: dict[str, Any], loc: Loc) -> str:
         if not isinstance(event, ScalarEvent):
             raise self._error(event, "has a key that is not text")
         name: str = event.value
         if name == "<<" and not event.style:
             raise self._error(event, "uses a merge key (<<)", "write the entries out")
-        if not name:
+        if not name and not (event.style and loc and loc[-1] == "values"):  # "" is a code there
             raise self._error(event, "has a key without a name")
         if name in entries:
             raise self._error(event, f"has the key {name!r} twice", "remove one of them")

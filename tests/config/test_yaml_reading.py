@@ -48,6 +48,13 @@ def test_block_style_keeps_an_expression() -> None:
     assert parse(text, "f.yml").value == {"name": "trim(a, ' ') || '#'", "other": "a || {b}"}
 
 
+def test_the_empty_text_is_a_code_of_a_value_map() -> None:
+    text = b"status: {from: kz, values: {\"\": none, '': x}}\n"
+    with pytest.raises(ConfigError, match="the key '' twice"):
+        parse(text, "f.yml")
+    assert parse(text.replace(b", '': x", b""), "f.yml").value["status"]["values"] == {"": "none"}
+
+
 def test_places_are_those_of_keys_and_items() -> None:
     places = parse(b"a:\n  b: [x,\n      y]\nc: {d: e}\n", "f.yml").places
     assert places.where(("a", "b", 1)) == {"file": "f.yml", "line": 3, "column": 7}
@@ -73,6 +80,7 @@ REFUSED = [
     ("a: {b: 1, b: 2}\n", 1, 11, "key 'b' twice", "remove one"),
     ("? [a]\n: b\n", 1, 3, "key that is not text", None),
     ('"": b\n', 1, 1, "key without a name", None),
+    ("values:\n  ?\n  : b\n", 2, 4, "key without a name", None),
     ("a: b\nc:\n", 2, 1, "c has no value", '""'),
     ("a:\n  - x\n  -\n", 3, 4, "a list item has no value", '""'),
     ("a: b\n\tc: d\n", 2, 1, "not valid YAML", "not with tabs"),

@@ -1,4 +1,4 @@
-"""What the demo shows while it runs: rates, lag, and legacy rows beside what became of them."""
+"""What the demo shows while it runs: figures, events, legacy rows and what became of them."""
 
 from __future__ import annotations
 
@@ -7,122 +7,120 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import psycopg
-from rich.columns import Columns
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
-from tailrace.state.processes import Report, read_reports
+from tailrace.service.demo.figures import Figures
 
 LINE_EVERY_S = 2.0
+FRAME_EVERY_S = 0.5
+LOOK_EVERY_S = 0.1
+EVENTS_SHOWN_MAX = 6
+
+Connection = psycopg.Connection[tuple[object, ...]]
 
 
 @dataclass(slots=True)
-class Scene:
-    """Everything a frame is drawn from."""
+class Screen:
+    """A live table on a terminal, else a line now and then."""
 
+    figures: Figures
     erp_url: str
     hub_url: str
-    reports: Path
-    changes: Callable[[], int]
-    events: list[str] = field(default_factory=list)
-    _last: tuple[float, int, int] = (0.0, 0, 0)
-    _rates: tuple[float, float] = (0.0, 0.0)
+    _events: list[str] = field(default_factory=list)
+    _live: bool = field(default_factory=lambda: sys.stdout.isatty())
 
     def event(self, text: str) -> None:
-        self.events.append(f"{time.strftime('%H:%M:%S')} {text}")
+        self._events.append(f"{time.strftime('%H:%M:%S')}  {text}")
+        if not self._live:
+            print(self._events[-1], flush=True)
 
-    def report(self, role: str) -> Report | None:
-        return next((one for one in read_reports(self.reports) if one.role == role), None)
+    def show(self, until: Callable[[], bool]) -> None:
+        """Draw until `until` says so. It is asked ten times a second."""
+        if not self._live:
+            self._repeat(until, self._print, LINE_EVERY_S)
+            return
+        try:
+            with Live(console=Console(), auto_refresh=False, transient=True) as live:
+                self._repeat(until, lambda: live.update(self._frame(), refresh=True), FRAME_EVERY_S)
+        finally:
+            self.say()
 
-    def figures(self) -> dict[str, str]:
-        capture, deliver = self.report("capture"), self.report("deliver")
-        facts = deliver.facts if deliver else {}
-        rows = facts.get("rows")
-        written = int(rows.get("written", 0)) if isinstance(rows, dict) else 0
-        now = time.monotonic()
-        before, changes, was = self._last
-        if now - before >= 1:
-            if written >= was and before:
-                self._rates = (
-                    (self.changes() - changes) / (now - before),
-                    (written - was) / (now - before),
-                )
-            self._last = (now, self.changes(), written)
-        return {
-            "capture": capture.state if capture else "starting",
-            "delivery": deliver.state if deliver else "starting",
-            "changes at the ERP": f"{self.changes():,} ({self._rates[0]:,.0f}/s)",
-            "rows written to the hub": f"{written:,} ({self._rates[1]:,.0f}/s)",
-            "lag": f"{facts.get('lag_entries', '–')} entries, {facts.get('lag_s', '–')} s",
-            "checkpoint": str(facts.get("position", "–")),
-        }
+    def say(self) -> None:
+        """Print the events that only the live table has shown so far."""
+        if self._live:
+            print("".join(f"{text}\n" for text in self._events), end="", flush=True)
+            self._events.clear()
+
+    @staticmethod
+    def _repeat(until: Callable[[], bool], draw: Callable[[], None], every_s: float) -> None:
+        drawn_s = 0.0
+        while not until():
+            if time.monotonic() - drawn_s >= every_s:
+                drawn_s = time.monotonic()
+                draw()
+            time.sleep(LOOK_EVERY_S)
+
+    def _print(self) -> None:
+        shown = self.figures.take()
+        states = f"capture {shown.pop('capture')}, delivery {shown.pop('delivery')}"
+        words = [states, *(f"{name} {value}" for name, value in shown.items())]
+        print(f"{time.strftime('%H:%M:%S')}  {' | '.join(words)}", flush=True)
+
+    def _frame(self) -> Group:
+        figures = Table(show_header=False, box=None)
+        for name, value in self.figures.take().items():
+            figures.add_row(name, Text(value, style="bold"))
+        records = Table(expand=True)
+        for title in ("what the ERP holds", "what the hub holds"):
+            records.add_column(title, no_wrap=True, overflow="ellipsis", ratio=1)
+        with suppress(psycopg.Error):  # the hub has no tables yet
+            _add_pairs(records, self.erp_url, self.hub_url)
+        events = [Text(text) for text in self._events[-EVENTS_SHOWN_MAX:]]
+        return Group(figures, records, *events)
 
 
 PAIRS = (
     (
-        "kunden → customer",
-        "select kdnr, name1, kz_status, kreditlimit, angelegt from erp.kunden"
-        " where mandant = 1 order by xmin::text::bigint desc limit 3",
-        "select customer_no, name, status, credit_limit, customer_since from hub.customer"
-        " where customer_no = 'C-' || rtrim(%s)",
+        "select kdnr, name1, kz_status, kreditlimit, newsletter, angelegt from erp.kunden"
+        " where mandant = 1 order by xmin::text::bigint desc limit 2",
+        "select customer_no, name, status, credit_limit, newsletter, customer_since"
+        " from hub.customer where customer_no = 'C-' || rtrim(%s)",
     ),
     (
-        "auftraege → order",
-        "select auftrnr, kdnr, status, datum, waehrung from erp.auftraege where status <> '90'"
-        " order by xmin::text::bigint desc limit 3",
-        'select order_no, customer_no, status, ordered_on, currency from hub."order"'
-        " where order_no = 'O-' || %s",
+        "select artnr, bezeichnung, warengruppe, preis, gesperrt from erp.artikel"
+        " order by xmin::text::bigint desc limit 2",
+        'select product_no, name, "group", price, discontinued from hub.product'
+        " where product_no = %s",
+    ),
+    (
+        "select auftrnr, kdnr, status, datum, liefertermin, waehrung from erp.auftraege"
+        " where mandant = 1 order by xmin::text::bigint desc limit 3",
+        "select order_no, customer_no, status, ordered_on, deliver_by, currency"
+        " from hub.\"order\" where order_no = 'O-' || %s",
     ),
 )
+"""The rows changed last, and how to find what became of the row with that key."""
 
 
-def show(scene: Scene, until: Callable[[], bool]) -> None:
-    """Draw until `until` says so: a live table on a terminal, else a line now and then."""
-    if sys.stdout.isatty():
-        with Live(console=Console(), refresh_per_second=4) as live:
-            while not until():
-                live.update(_frame(scene))
-                time.sleep(0.5)
-        return
-    said = 0.0
-    while not until():
-        if time.monotonic() - said > LINE_EVERY_S:
-            said = time.monotonic()
-            print(
-                "  ".join(f"{name} {value}" for name, value in scene.figures().items()), flush=True
-            )
-        time.sleep(0.1)
-
-
-def _frame(scene: Scene) -> Group:
-    figures = Table(show_header=False, box=None)
-    for name, value in scene.figures().items():
-        figures.add_row(name, f"[bold]{value}")
-    pairs = []
-    with suppress(psycopg.Error):
-        pairs = _pairs(scene)
-    return Group(figures, Columns(pairs), *scene.events[-6:])
-
-
-def _pairs(scene: Scene) -> list[Table]:
-    """Legacy rows changed last, and the canonical records they have become so far."""
-    tables = []
+def _add_pairs(records: Table, erp_url: str, hub_url: str) -> None:
     with (
-        psycopg.connect(scene.erp_url, autocommit=True) as erp,
-        psycopg.connect(scene.hub_url, autocommit=True) as hub,
+        psycopg.connect(erp_url, autocommit=True) as erp,
+        psycopg.connect(hub_url, autocommit=True) as hub,
     ):
-        for title, legacy, canonical in PAIRS:
-            table = Table(title=title)
-            rows = erp.execute(legacy.encode()).fetchall()
-            for _ in range(5):
-                table.add_column(overflow="ellipsis", max_width=20)
-            for row in rows:
-                table.add_row(*(str(value) for value in row), style="yellow")
+        for legacy, canonical in PAIRS:
+            for row in erp.execute(legacy.encode()).fetchall():
                 found = hub.execute(canonical.encode(), (str(row[0]),)).fetchone()
-                table.add_row(*(str(value) for value in found or ("…",) * 5), style="green")
-            tables.append(table)
-    return tables
+                records.add_row(
+                    Text(_joined(row), style="yellow"),
+                    Text(_joined(found) if found else "not in the hub", style="green"),
+                )
+            records.add_section()
+
+
+def _joined(row: tuple[object, ...]) -> str:
+    return " | ".join("–" if value is None else str(value) for value in row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from importlib import resources
 from pathlib import Path
 
@@ -12,20 +13,24 @@ create role tailrace_source login replication;
 grant usage on schema erp to tailrace_source;
 grant select on all tables in schema erp to tailrace_source;
 """
-HUB_GRANTS = """
-create role tailrace_hub login;
-create database hub owner tailrace_hub;
-"""
+HUB_GRANTS = ("create role tailrace_hub login", "create database hub owner tailrace_hub")
+ROWS_MIN = 1000
+"""Fewer would leave the clerks of the load nothing to choose from."""
 
 
-def start(directory: Path, rows: int) -> tuple[LocalPostgres, LocalPostgres]:
-    """An ERP with about `rows` rows and a hub; the caller stops both."""
-    erp = LocalPostgres.start(directory / "erp")
-    hub = LocalPostgres.start(directory / "hub")
+def start(stack: ExitStack, directory: Path, rows: int) -> tuple[LocalPostgres, LocalPostgres]:
+    """An ERP with about `rows` rows and a hub, both stopped with `stack`."""
+    erp = stack.enter_context(LocalPostgres.start(directory / "erp"))
+    hub = stack.enter_context(LocalPostgres.start(directory / "hub"))
     erp.execute("create database erp")
-    legacy = resources.files("tailrace.service.demo").joinpath("legacy.sql").read_text()
-    erp.execute(legacy.replace(":rows", str(rows)), "erp")
+    erp.execute(legacy_sql(rows), "erp")
     erp.execute(ERP_GRANTS, "erp")
-    for statement in HUB_GRANTS.strip().split(";\n"):
+    for statement in HUB_GRANTS:
         hub.execute(statement)
     return erp, hub
+
+
+def legacy_sql(rows: int) -> str:
+    """What makes the ERP's schema, rows and publication, run by the owner of the tables."""
+    text = resources.files("tailrace.service.demo").joinpath("legacy.sql").read_text("utf-8")
+    return text.replace(":rows", str(rows))
