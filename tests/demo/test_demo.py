@@ -58,6 +58,8 @@ def demo(scratch: Path, **environment: str) -> Iterator[tuple[subprocess.Popen[s
             stderr=file,
             text=True,
             env={**os.environ, "DEMO_ROWS": str(ROWS), **environment},
+            # A test run in the background of a shell ignores SIGINT, and its children with it.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
     try:
         yield process, output

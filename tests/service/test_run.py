@@ -244,3 +244,25 @@ def test_a_huge_transaction_is_one_at_the_target(line: Line) -> None:
         assert counts <= {0, 150_000}
         line.arrives()
         same(line)
+
+
+def test_the_older_of_two_deliveries_ends_as_fenced(line: Line) -> None:
+    capture = line.start("capture", "erp")
+    older = line.start("deliver", "line")
+    newer = None
+    try:
+        line.streams()
+        line.arrives()
+        newer = line.start("deliver", "line")
+        # Until it has taken over, the older one may still write: that is no fault.
+        wait_until(lambda: line.log.count('"delivering"') == 2, "the newer one to take over")
+        line.arrives()
+        assert older.wait(40) == 1
+        assert "another process has taken this pipeline over" in line.log
+        line.arrives()
+        same(line)
+    finally:
+        for process in (older, newer, capture):
+            if process is not None:
+                process.terminate()
+                process.wait(60)
