@@ -15,7 +15,7 @@ RETRIED: tuple[type[TailraceError], ...] = (SourceUnavailable, TargetUnavailable
 """Conditions that pass by themselves or with an operator's help elsewhere. Everything else would
 fail the same way again, and stops the process until a person has looked."""
 
-FIRST_WAIT_S = 0.2
+FIRST_WAIT_S = 0.05
 LONGEST_WAIT_S = 30.0
 
 
