@@ -13,6 +13,7 @@ import statistics
 import sys
 import tempfile
 import time
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import psycopg
@@ -46,6 +47,9 @@ class Source:
         assert row is not None
         return Done(self._number, row[0])
 
+    def close(self) -> None:
+        self.connection.close()
+
 
 def main() -> None:
     rows = int(os.environ.get("BENCH_ROWS", "1000000"))
@@ -54,14 +58,16 @@ def main() -> None:
         os.chmod(scratch, 0o755)
         directory = Path(scratch)
         settings = {"max_wal_size": "8GB", "checkpoint_timeout": "30min"}
-        with (
-            LocalPostgres.start(directory / "source", settings=settings) as source_server,
-            LocalPostgres.start(directory / "target", settings=settings) as target_server,
-        ):
-            source = Source(source_server)
+        with ExitStack() as stack:
+            source_server, target_server = (
+                stack.enter_context(LocalPostgres.start(directory / name, settings=settings))
+                for name in ("source", "target")
+            )
+            source = stack.enter_context(closing(Source(source_server)))
             limit = Limit(source_server)
-            native = Native(source_server, target_server)
-            ours = Tailrace(source_server, target_server, directory / "project")
+            native = stack.enter_context(closing(Native(source_server, target_server)))
+            project = directory / "project"
+            ours = stack.enter_context(closing(Tailrace(source_server, target_server, project)))
             ours.start()
             ours.wait(source.do("select 1"))  # slot, empty snapshot, streaming
             side_by_side(source, limit, native, ours, rows, figures)

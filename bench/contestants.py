@@ -104,6 +104,9 @@ class Native:
         self.stop()
         return elapsed
 
+    def close(self) -> None:
+        self._connection.close()
+
     @property
     def target_url(self) -> str:
         return self._target.url("bench_native")
@@ -156,13 +159,14 @@ pipelines:
         return self._target.url("bench_tailrace")
 
     def start(self) -> None:
-        self._process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "tailrace.service", "--project", str(self._directory)),
-                *("run", "--listen", "127.0.0.1:0"),
-            ],
-            stderr=(self._directory / "log").open("ab"),
-        )
+        with (self._directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "tailrace.service", "--project", str(self._directory)),
+                    *("run", "--listen", "127.0.0.1:0"),
+                ],
+                stderr=log,
+            )
 
     def stop(self) -> None:
         process = self._process
@@ -171,6 +175,12 @@ pipelines:
         if process.wait(60):
             raise RuntimeError(f"tailrace ended with {process.returncode}: {self._last_words()}")
         self._process = None
+
+    def close(self) -> None:
+        if self._process is not None:  # something failed; its workers end with it
+            self._process.kill()
+            self._process.wait()
+        self._connection.close()
 
     def hold(self) -> None:
         """Stop capture in its tracks and cut its connection."""

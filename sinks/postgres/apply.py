@@ -1,10 +1,10 @@
 """A net effect into one table, as sets: staged by COPY, then one statement each.
 
 Where a batch holds only rows the source calls new, COPY goes straight into the table, which is
-2.5 times as fast as the staged upsert; where it holds rows that were there before, one UPDATE costs
-a sixth less than the upsert, which locks each row first. Both are guesses, which the target answers:
-with a conflict, or with fewer rows than were staged. Then the upsert follows, and a table that
-keeps proving a guess wrong is not asked for a while.
+2.5 times as fast as the staged upsert; where it holds rows that were there before, one UPDATE
+costs a sixth less than the upsert, which locks each row first. Both are guesses, which the target
+answers: with a conflict, or with fewer rows than were staged. Then the upsert follows, and a table
+that keeps proving a guess wrong is not asked for a while.
 """
 
 from __future__ import annotations

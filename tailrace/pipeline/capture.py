@@ -136,7 +136,8 @@ class Capture:
             while not self._stop:
                 for changes in stream.changes(POLL_S):
                     self._store(changes)
-                    self._backoff.reset()
+                    if changes.complete:  # parts alone are no progress: they come again
+                        self._backoff.reset()
                     self._acknowledge(stream, clock)
                 self._acknowledge(stream, clock)
                 if clock.due("heartbeat", self._settings.heartbeat_s):
@@ -157,6 +158,7 @@ class Capture:
         idle = clock.due("idle", IDLE_ACKNOWLEDGE_S)
         if (asked or idle) and stream.at_rest and stream.position != self._journal.position:
             self._journal.append(position=stream.position)
+            self._backoff.reset()
         durable = self._journal.position
         assert durable is not None
         if asked or idle or (durable != clock.acknowledged and clock.due("ack", ACKNOWLEDGE_S)):

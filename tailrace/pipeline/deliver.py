@@ -155,7 +155,6 @@ class Delivery:
                 waited_since = time.monotonic()
                 failpoint("deliver.read")
                 self._deliver(sink, entries)
-                self._backoff.reset()
             elif self._batch is not None and (
                 self._stop or time.monotonic() - waited_since > UNFINISHED_S
             ):
@@ -166,6 +165,8 @@ class Delivery:
             elif self._once and self._batch is None:
                 return
             else:
+                if self._batch is None:  # up to date
+                    self._backoff.reset()
                 self._report()
                 self._journal.wait(POLL_S)
             if self._progress.due():
@@ -244,6 +245,7 @@ class Delivery:
         failpoint("deliver.after_commit")
         self._checkpoint = durable.checkpoint
         self._batch = None
+        self._backoff.reset()
         settings = self._settings
         write_hint(settings.hints, settings.pipeline, self._checkpoint.offset)
         metrics.BATCH_SECONDS.labels(settings.pipeline).observe(time.monotonic() - batch.began_s)

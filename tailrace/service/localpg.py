@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import ctypes
 import importlib.util
 import os
 import pwd
@@ -16,6 +17,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +28,9 @@ import psycopg
 from tailrace.errors import TailraceError
 
 Version = Literal["18", "15"]
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
 
 START_S = 60
 _SETTINGS = {
@@ -188,6 +193,7 @@ class LocalPostgres:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C is for us; we then stop the server
+                preexec_fn=_end_with_parent,
                 **_identity(self._user),
             )
         deadline = time.monotonic() + START_S
@@ -199,6 +205,15 @@ class LocalPostgres:
                 psycopg.connect(self.url(), connect_timeout=5).close()
                 return
             time.sleep(0.05)
+
+
+def _end_with_parent() -> None:
+    """Have Linux send this process a fast shutdown when its parent dies, however it dies.
+
+    Must be started from a thread that lives as long as the parent (prctl(2), PR_SET_PDEATHSIG).
+    """
+    if sys.platform == "linux":
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
 
 
 def _identity(user: str | None) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import psycopg
@@ -244,6 +245,58 @@ def test_a_huge_transaction_is_one_at_the_target(line: Line) -> None:
         assert counts <= {0, 150_000}
         line.arrives()
         same(line)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a small file system is mounted as root only")
+def test_a_full_disk_stops_capture_without_acknowledging(line: Line) -> None:
+    state = line.directory / ".tailrace"
+    state.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", state], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"cannot mount: {mounted.stderr.decode().strip()}")
+    try:
+        with line:
+            line.streams()
+            line.arrives()
+            do(
+                line.source,
+                "insert into shop.item select g, repeat(md5(g::text), 9), 1"
+                " from generate_series(1000, 60000) g",
+            )
+            done = position(line)
+            wait_until(lambda: line.state("capture") == "retrying", "capture to notice")
+            assert line.report("capture")["error"]["kind"] == "JournalFull"
+            assert confirmed(line) < done
+            wait_until(lambda: line.get("/readyz")[0] == 503, "readiness to end")
+            subprocess.run(["mount", "-o", "remount,size=256m", state], check=True)
+            line.arrives()
+            same(line)
+            wait_until(lambda: confirmed(line) >= done, "the acknowledgement")
+            assert line.stop() == 0
+    finally:
+        subprocess.run(["umount", "-l", state], check=True)
+
+
+def position(line: Line) -> int:
+    return _lsn(line, "pg_current_wal_lsn() - '0/0'")
+
+
+def confirmed(line: Line) -> int:
+    """What the source was told is durable."""
+    return _lsn(
+        line,
+        "(select confirmed_flush_lsn - '0/0' from pg_replication_slots"
+        f" where slot_name = '{line.slot}')",
+    )
+
+
+def _lsn(line: Line, expression: str) -> int:
+    with psycopg.connect(line.source) as connection:
+        row = connection.execute(f"select {expression}".encode()).fetchone()
+        assert row is not None
+        return int(row[0])
 
 
 def test_the_older_of_two_deliveries_ends_as_fenced(line: Line) -> None:

@@ -21,6 +21,7 @@ from sinks.conformance import (
     opened,
     upsert,
 )
+from sinks.postgres.apply import FAILURES_MAX, REST_BATCHES
 from sinks.postgres.names import quoted_table
 from sinks.postgres.sink import PostgresSink
 from sinks.protocol import Checkpoint
@@ -53,6 +54,42 @@ def test_unique_values_change_hands(harness18: PostgresHarness) -> None:
         changes(TABLE, upsert("1", "tmp", "1"), upsert("2", "a", "2"), upsert("1", "b", "1")),
     )
     assert harness18.rows(TABLE) == {("1", "b", "1.00"), ("2", "a", "2.00")}
+
+
+def test_updates_may_be_of_rows_that_are_not_there(
+    harness18: PostgresHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a row enters a `where` by an update: the UPDATE finds too few, again and again."""
+    monkeypatch.setattr(module, "SINGLY_ROWS_MAX", 0)
+    sink = opened(harness18)
+    last = FAILURES_MAX + REST_BATCHES + 2
+    for n in range(1, last):
+        given = changes(TABLE, upsert("0", f"all {n}", "1"), upsert(str(n), "x", "1"))
+        assert sink.write([given])[str(TABLE.table)].upserted == 2
+        sink.commit(Checkpoint(JOURNAL, n, ""))
+    assert harness18.rows(TABLE) == {("0", f"all {last - 1}", "1.00")} | {
+        (str(n), "x", "1.00") for n in range(1, last)
+    }
+    apply(sink, last, changes(TABLE, upsert("0", "known", "2"), upsert("1", "known", "2")))
+    assert {("0", "known", "2.00"), ("1", "known", "2.00")} <= harness18.rows(TABLE)
+
+
+def test_the_planner_is_bound_only_while_staged_rows_are_joined(
+    harness18: PostgresHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A big target must not be read whole for a hash join; a trigger's own queries are its own."""
+    monkeypatch.setattr(module, "SINGLY_ROWS_MAX", 0)
+    sink = opened(harness18)
+    harness18.execute(
+        "create table shop.seen (joins text);"
+        "create function shop.see() returns trigger language plpgsql as $$ begin"
+        " insert into shop.seen values (current_setting('enable_hashjoin')); return null; end $$;"
+        "create constraint trigger see after insert or update on shop.item"
+        " deferrable initially deferred for each row execute function shop.see()"
+    )
+    for n in (1, 2):
+        apply(sink, n, changes(TABLE, upsert("1", "a", str(n))))
+    assert harness18.execute("select joins, count(*) from shop.seen group by 1") == [("on", 2)]
 
 
 CHILD = TargetTable(

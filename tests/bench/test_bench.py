@@ -1,0 +1,55 @@
+"""The bench on small sizes: it measures every figure, and notices a copy that is wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from bench import __main__ as bench
+
+ALWAYS = {
+    "insert_vs_native",
+    "insert_vs_limit",
+    "update_vs_native",
+    "small_tx_vs_native",
+    "latency_p50_ms",
+    "latency_p99_ms",
+    "cpu_us_per_row",
+}
+
+
+def test_a_small_bench(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BENCH_ROWS", "3000")
+    monkeypatch.setenv("BENCH_RSS", "1")
+    monkeypatch.setattr(bench, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(bench, "SMALL_TRANSACTIONS", 300)
+    monkeypatch.setattr(bench, "LATENCY_S", 1.0)
+    bench.main()
+    *_, last = capsys.readouterr().out.splitlines()
+    figures = json.loads(last)
+    assert figures.keys() == {"rows", "rss_mb_1m", "rss_mb_5m", *ALWAYS}
+    assert figures["rows"] == 3000
+    assert all(figures[key] > 0 for key in ALWAYS), figures
+    assert 50 < figures["rss_mb_1m"] < 2000
+    (kept,) = (tmp_path / "results").iterdir()
+    assert json.loads(kept.read_text()) == figures
+
+
+def test_copies_that_differ_end_the_bench(database18: Any, second_database18: Any) -> None:
+    for database in (database18, second_database18):
+        database.execute(bench.work.CREATE)
+        database.execute(bench.work.insert(1, 100))
+    native, ours = (
+        cast(Any, SimpleNamespace(target_url=database.url))
+        for database in (database18, second_database18)
+    )
+    bench.compare(native, ours)
+    second_database18.execute("update bench.wide set ratio = ratio + 1e-9 where id = 50")
+    with pytest.raises(SystemExit, match="the copies differ"):
+        bench.compare(native, ours)
