@@ -57,7 +57,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="tailrace-bench-") as scratch:
         os.chmod(scratch, 0o755)
         directory = Path(scratch)
-        settings = {"max_wal_size": "8GB", "checkpoint_timeout": "30min"}
+        settings = {"max_wal_size": "8GB", "checkpoint_timeout": "30min", "autovacuum": "off"}
         with ExitStack() as stack:
             source_server, target_server = (
                 stack.enter_context(LocalPostgres.start(directory / name, settings=settings))
@@ -98,7 +98,11 @@ def side_by_side(
     for name, sql in pieces:
         ours.hold()
         done = source.do(sql)
-        at_limit, natively, we = (who.drain(done) for who in (limit, native, ours))
+        seconds = []
+        for who in (limit, native, ours):
+            native.settle()
+            seconds.append(who.drain(done))
+        at_limit, natively, we = seconds
         print(f"{name:12}{at_limit:16.2f}{natively:16.2f}{we:16.2f}", flush=True)
         figures[f"{name}_vs_native"] = round(natively / we, 3)
         if name == "insert":

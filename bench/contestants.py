@@ -93,6 +93,11 @@ class Native:
         ):
             time.sleep(POLL_S)
 
+    def settle(self) -> None:
+        """Have the target write what it still holds: the next one to be measured must not pay for
+        the one before, least of all for a subscription, which does not wait for its commits."""
+        self._connection.execute("checkpoint")
+
     def done(self) -> int:
         return _done(self._connection)
 
