@@ -8,7 +8,7 @@ KILLS ?= 50
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo yes || { sudo -n true 2>/dev/null && echo yes; })
 
-COMPILED_SOURCES := $(wildcard cdc/postgres/_*.py cdc/postgres/_*.pxd sinks/postgres/_*.py)
+COMPILED_SOURCES := $(wildcard cdc/_columns.py cdc/_columns.pxd cdc/*/_*.py sinks/*/_*.py)
 
 .PHONY: help demo test check bench kill clean postgres
 
@@ -61,4 +61,4 @@ $(VENV)/ready: pyproject.toml setup.py requirements.lock $(COMPILED_SOURCES) | $
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .hypothesis
-	rm -f cdc/postgres/_*.c cdc/postgres/*.so sinks/postgres/_*.c sinks/postgres/*.so
+	rm -f cdc/_*.c cdc/*.so cdc/*/_*.c cdc/*/*.so sinks/*/_*.c sinks/*/*.so

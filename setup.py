@@ -6,7 +6,7 @@ from pathlib import Path
 from setuptools import Extension, setup
 
 MODULES = [
-    "cdc/postgres/_columns.py",
+    "cdc/_columns.py",
     "cdc/postgres/_pgoutput.py",
     "cdc/postgres/_copyrows.py",
     "sinks/postgres/_copytext.py",

@@ -11,9 +11,9 @@ except ModuleNotFoundError:
 from tailrace.errors import DecodeError
 
 if cython.compiled:
-    from cython.cimports.cdc.postgres._columns import Table, Text, bytes_of
+    from cython.cimports.cdc._columns import Table, Text, bytes_of
 else:
-    from cdc.postgres._columns import Table, Text, bytes_of
+    from cdc._columns import Table, Text, bytes_of
 
 COMPILED = cython.compiled
 

@@ -33,9 +33,9 @@ except ModuleNotFoundError:
 from tailrace.errors import DecodeError
 
 if cython.compiled:
-    from cython.cimports.cdc.postgres._columns import Table, bytes_of, u16, u32, u64
+    from cython.cimports.cdc._columns import Table, Text, bytes_of, u16, u32, u64
 else:
-    from cdc.postgres._columns import Table, bytes_of, u16, u32, u64
+    from cdc._columns import Table, Text, bytes_of, u16, u32, u64
 
 COMPILED = cython.compiled
 
@@ -58,6 +58,93 @@ def _copy_of(p: cython.p_uchar, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -
     if cython.compiled:
         return cython.cast(cython.p_char, p)[at:end]
     return bytes(p[at:end])
+
+
+@cython.final
+@cython.cclass
+class TupleTable(Table):
+    """A table whose rows come as pgoutput's TupleData."""
+
+    @cython.cfunc
+    def new_tuple(
+        self, p: cython.p_uchar, at: cython.Py_ssize_t, end: cython.Py_ssize_t
+    ) -> cython.Py_ssize_t:
+        """Read the row after; return where it ended."""
+        i: cython.int
+        kind: cython.int
+        size: cython.Py_ssize_t
+        column: Text
+        columns: list = self.columns
+        if at + 2 > end or u16(p, at) != self.width:
+            raise DecodeError("a row has another number of columns than its table")
+        at += 2
+        for i in range(self.width):
+            column = cython.cast(Text, columns[i])
+            if at >= end:
+                raise DecodeError("a row ends inside its columns")
+            kind = p[at]
+            at += 1
+            if kind == 116:  # t
+                if at + 4 > end:
+                    raise DecodeError("a row ends inside a length")
+                size = u32(p, at)
+                at += 4
+                if size > end - at:
+                    raise DecodeError("a value is longer than its message")
+                column.put(p, at, size)
+                column.end_value()
+                at += size
+            elif kind == 110:  # n
+                column.null()
+            elif kind == 117:  # u
+                if self.full_row:
+                    column.repeat_last_of(self.old[i])
+                else:
+                    self.mark_unsent(i)
+                    column.null()
+            else:
+                raise DecodeError(f"unknown kind of column value {kind:#04x}")
+        return at
+
+    @cython.cfunc
+    def old_tuple(
+        self, p: cython.p_uchar, at: cython.Py_ssize_t, end: cython.Py_ssize_t, whole: cython.bint
+    ) -> cython.Py_ssize_t:
+        """Read the old key or the whole old row; return where it ended."""
+        i: cython.int
+        kind: cython.int
+        size: cython.Py_ssize_t
+        column: Text
+        if self.old is None:
+            self.old = [None] * self.width
+            self.old_kind = bytearray(self.room)
+        self.old_kind[self.rows] = 2 if whole else 1
+        self.full_row = whole
+        if at + 2 > end or u16(p, at) != self.width:
+            raise DecodeError("an old row has another number of columns than its table")
+        at += 2
+        for i in range(self.width):
+            if at >= end:
+                raise DecodeError("an old row ends inside its columns")
+            kind = p[at]
+            at += 1
+            if kind == 116:  # t
+                if at + 4 > end:
+                    raise DecodeError("an old row ends inside a length")
+                size = u32(p, at)
+                at += 4
+                if size > end - at:
+                    raise DecodeError("an old value is longer than its message")
+                column = self.old_column(i)
+                column.put(p, at, size)
+                column.end_value()
+                at += size
+            elif kind == 110:  # n; outside the key of a key tuple it means nothing
+                if whole or i in self.key:
+                    self.old_column(i).null()
+            else:
+                raise DecodeError(f"unknown kind of old column value {kind:#04x}")
+        return at
 
 
 @cython.final
@@ -275,7 +362,7 @@ class Decoder:
         return self._rows - 1
 
     @cython.cfunc
-    def table(self, oid: cython.uint) -> Table:
+    def table(self, oid: cython.uint) -> TupleTable:
         """The table of a change; None where it is not captured."""
         try:
             return self.tables[oid]
@@ -286,7 +373,7 @@ class Decoder:
     def row(
         self, p: cython.p_uchar, kind: cython.int, at: cython.Py_ssize_t, end: cython.Py_ssize_t
     ) -> cython.int:
-        table: Table
+        table: TupleTable
         tag: cython.int
         if self.skipping:
             return 0
@@ -352,7 +439,7 @@ class Decoder:
     ) -> cython.int:
         width: cython.int
         oid: cython.uint
-        table: Table
+        table: TupleTable
         if end - at < 4:
             raise DecodeError("a Relation shorter than its head")
         oid = u32(p, at)
@@ -385,7 +472,9 @@ class Decoder:
                 return 0
             if table.rows:
                 self.finished.append(table.result())
-        self.tables[oid] = None if described is None else Table(described[0], width, described[1])
+        self.tables[oid] = (
+            None if described is None else TupleTable(described[0], width, described[1])
+        )
         return 0
 
     @cython.cfunc
@@ -394,7 +483,7 @@ class Decoder:
     ) -> cython.int:
         count: cython.uint
         i: cython.uint
-        table: Table
+        table: TupleTable
         if self.skipping:
             return 0
         if end - at < 5 or end - at != 5 + 4 * cython.cast(cython.Py_ssize_t, u32(p, at)):
@@ -436,7 +525,7 @@ class Decoder:
         A table as in `Table.result`. The next set begins empty.
         """
         results: list = []
-        table: Table
+        table: TupleTable
         for table in self.used:
             if table.rows:
                 results.append(table.result())

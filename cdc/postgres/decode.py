@@ -16,7 +16,7 @@ from cdc.schema import Identity, TableName, TableSchema
 from tailrace.errors import DecodeError
 from tailrace.variants import load
 
-_columns: Any = load("cdc.postgres._columns")  # first, so that the others find this variant
+_columns: Any = load("cdc._columns")  # first, so that the others find this variant
 _pgoutput: Any = load("cdc.postgres._pgoutput")
 _copyrows: Any = load("cdc.postgres._copyrows")
 COMPILED: bool = bool(_columns.COMPILED and _pgoutput.COMPILED and _copyrows.COMPILED)

@@ -2,9 +2,7 @@
 """Columns under construction: the buffers that a change set's arrays are made of.
 
 Written in Cython's pure-Python mode; `_columns.pxd` holds the C types. Uncompiled, a pointer is a
-memoryview and everything else stays as it is written here.
-
-    tuple = n:i16 (n | u | t len:i32 bytes)*n      one row in pgoutput's TupleData
+memoryview and everything else stays as it is written here. Numbers are read in network order.
 """
 
 from __future__ import annotations
@@ -214,85 +212,6 @@ class Table:
             column = self.old[index] = Text()
         column.null_until(self.rows)
         return column
-
-    def new_tuple(
-        self, p: cython.p_uchar, at: cython.Py_ssize_t, end: cython.Py_ssize_t
-    ) -> cython.Py_ssize_t:
-        """Read the row after; return where it ended."""
-        i: cython.int
-        kind: cython.int
-        size: cython.Py_ssize_t
-        column: Text
-        columns: list = self.columns
-        if at + 2 > end or u16(p, at) != self.width:
-            raise DecodeError("a row has another number of columns than its table")
-        at += 2
-        for i in range(self.width):
-            column = cython.cast(Text, columns[i])
-            if at >= end:
-                raise DecodeError("a row ends inside its columns")
-            kind = p[at]
-            at += 1
-            if kind == 116:  # t
-                if at + 4 > end:
-                    raise DecodeError("a row ends inside a length")
-                size = u32(p, at)
-                at += 4
-                if size > end - at:
-                    raise DecodeError("a value is longer than its message")
-                column.put(p, at, size)
-                column.end_value()
-                at += size
-            elif kind == 110:  # n
-                column.null()
-            elif kind == 117:  # u
-                if self.full_row:
-                    column.repeat_last_of(self.old[i])
-                else:
-                    self.mark_unsent(i)
-                    column.null()
-            else:
-                raise DecodeError(f"unknown kind of column value {kind:#04x}")
-        return at
-
-    def old_tuple(
-        self, p: cython.p_uchar, at: cython.Py_ssize_t, end: cython.Py_ssize_t, whole: cython.bint
-    ) -> cython.Py_ssize_t:
-        """Read the old key or the whole old row; return where it ended."""
-        i: cython.int
-        kind: cython.int
-        size: cython.Py_ssize_t
-        column: Text
-        if self.old is None:
-            self.old = [None] * self.width
-            self.old_kind = bytearray(self.room)
-        self.old_kind[self.rows] = 2 if whole else 1
-        self.full_row = whole
-        if at + 2 > end or u16(p, at) != self.width:
-            raise DecodeError("an old row has another number of columns than its table")
-        at += 2
-        for i in range(self.width):
-            if at >= end:
-                raise DecodeError("an old row ends inside its columns")
-            kind = p[at]
-            at += 1
-            if kind == 116:  # t
-                if at + 4 > end:
-                    raise DecodeError("an old row ends inside a length")
-                size = u32(p, at)
-                at += 4
-                if size > end - at:
-                    raise DecodeError("an old value is longer than its message")
-                column = self.old_column(i)
-                column.put(p, at, size)
-                column.end_value()
-                at += size
-            elif kind == 110:  # n; outside the key of a key tuple it means nothing
-                if whole or i in self.key:
-                    self.old_column(i).null()
-            else:
-                raise DecodeError(f"unknown kind of old column value {kind:#04x}")
-        return at
 
     def result(self) -> tuple:
         """Hand over the buffers and begin anew.

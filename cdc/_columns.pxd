@@ -40,10 +40,6 @@ cdef class Table:
     cdef int no_row_after(self) except -1
     cdef int mark_unsent(self, int index) except -1
     cdef Text old_column(self, int index)
-    cdef Py_ssize_t new_tuple(self, unsigned char* p, Py_ssize_t at, Py_ssize_t end) except -1
-    cdef Py_ssize_t old_tuple(
-        self, unsigned char* p, Py_ssize_t at, Py_ssize_t end, bint whole
-    ) except -1
 
 
 cdef unsigned char* bytes_of(bytearray owner)
