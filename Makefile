@@ -10,7 +10,7 @@ AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo yes || { sudo -n true 2>/dev/null
 
 COMPILED_SOURCES := $(wildcard cdc/_columns.py cdc/_columns.pxd cdc/*/_*.py sinks/*/_*.py)
 
-.PHONY: help demo test check bench kill clean postgres
+.PHONY: help demo test check bench kill clean servers
 
 help:
 	@echo "make demo    a legacy ERP replicated into a hub under load (DEMO_SECONDS=20 ends by itself)"
@@ -23,7 +23,7 @@ help:
 demo: $(VENV)/ready
 	@$(BIN)/tailrace demo
 
-test: $(VENV)/ready postgres
+test: $(VENV)/ready servers
 	@$(BIN)/python -m pytest -q
 
 check: $(VENV)/ready
@@ -38,11 +38,14 @@ bench: $(VENV)/ready
 kill: $(VENV)/ready
 	@KILLS=$(KILLS) $(BIN)/python -m tests.kill.harness
 
-# The tests also run on the PostgreSQL of the system (14 or newer).
-postgres:
-	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || { \
-	  if [ -n "$(AS_ROOT)" ]; then $(SUDO) apt-get update -q && $(SUDO) apt-get install -q -y postgresql; \
-	  else echo "The tests need a PostgreSQL server of the system: apt install postgresql" >&2; exit 1; fi; }
+# The tests also run on the PostgreSQL of the system (14 or newer), and on its MariaDB.
+servers:
+	@missing=; \
+	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="postgresql"; \
+	PATH="$$PATH:/usr/sbin" command -v mariadbd >/dev/null || missing="$$missing mariadb-server"; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ -n "$(AS_ROOT)" ]; then $(SUDO) apt-get update -q && $(SUDO) apt-get install -q -y $$missing; \
+	else echo "The tests need servers of the system: apt install $$missing" >&2; exit 1; fi
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \

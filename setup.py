@@ -9,6 +9,7 @@ MODULES = [
     "cdc/_columns.py",
     "cdc/postgres/_pgoutput.py",
     "cdc/postgres/_copyrows.py",
+    "cdc/mysql/_rows.py",
     "sinks/postgres/_copytext.py",
 ]
 

@@ -34,7 +34,7 @@ class Database:
 
 
 @contextmanager
-def _open_directory() -> Iterator[Path]:
+def open_directory() -> Iterator[Path]:
     """A directory that servers may live in: as root they run as somebody else, whom pytest's own
     directories keep out."""
     directory = Path(tempfile.mkdtemp(prefix="tailrace-test-"))
@@ -48,13 +48,13 @@ def _open_directory() -> Iterator[Path]:
 @pytest.fixture
 def server_path() -> Iterator[Path]:
     """Where a test may start servers of its own."""
-    with _open_directory() as directory:
+    with open_directory() as directory:
         yield directory
 
 
 def _server(version: Any) -> Iterator[LocalPostgres]:
     with (
-        _open_directory() as directory,
+        open_directory() as directory,
         LocalPostgres.start(directory / "server", version=version) as server,
     ):
         yield server

@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import pyarrow as pa
-
-from cdc.changes import TRANSACTIONS, ChangeSet, TableChanges
+from cdc.arrays import table_changes, transactions
+from cdc.changes import ChangeSet
 from cdc.postgres.lsn import format_lsn
 from cdc.schema import Identity, TableName, TableSchema
 from tailrace.errors import DecodeError
@@ -142,10 +141,12 @@ class PgoutputDecoder:
         """The set under construction, or None where it has neither rows nor an end to tell."""
         if not self.rows and not (self._part and self.complete):
             return None
-        tables, transactions, complete, position = self._core.take()
+        tables, opened, complete, position = self._core.take()
         taken = ChangeSet(
-            tables=tuple(_table_changes(*table) for table in tables),
-            transactions=_transactions(transactions),
+            tables=tuple(table_changes(*table) for table in tables),
+            transactions=transactions(
+                [(first, format_lsn(lsn), *rest) for first, lsn, *rest in opened]
+            ),
             position=format_lsn(position),
             complete=complete,
             part=self._part,
@@ -177,72 +178,14 @@ class CopyDecoder:
         table = self._core.take()
         opening = [(0, self._position, self._taken_us, None, None)] if table[1] else []
         taken = ChangeSet(
-            tables=(_table_changes(*table),) if table[1] else (),
-            transactions=_batch(opening),
+            tables=(table_changes(*table),) if table[1] else (),
+            transactions=transactions(opening),
             position=self._position,
             complete=complete,
             part=self._part,
         )
         self._part += 1
         return taken
-
-
-def _table_changes(
-    schema: TableSchema,
-    rows: int,
-    ops: bytearray,
-    seqs: bytearray,
-    columns: list[tuple[Any, ...]],
-    unsent: dict[int, bytearray] | None,
-    old_kind: bytearray | None,
-    old: list[tuple[Any, ...] | None] | None,
-) -> TableChanges:
-    return TableChanges(
-        schema=schema,
-        op=_fixed(pa.uint8(), rows, ops),
-        seq=_fixed(pa.int32(), rows, seqs),
-        new=tuple(_strings(*column) for column in columns),
-        unsent={
-            index: _fixed(pa.uint8(), rows, flags).cast(pa.bool_())
-            for index, flags in sorted((unsent or {}).items())
-        },
-        old_kind=None if old_kind is None else _fixed(pa.uint8(), rows, old_kind),
-        old=None
-        if old is None
-        else tuple(None if column is None else _strings(*column) for column in old),
-    )
-
-
-def _fixed(kind: pa.DataType, rows: int, data: bytearray) -> Any:
-    size = rows * kind.bit_width // 8
-    return pa.Array.from_buffers(kind, rows, [None, pa.py_buffer(memoryview(data)[:size])])
-
-
-def _strings(
-    rows: int, nulls: int, valid: bytearray | None, offsets: bytearray, data: bytearray, used: int
-) -> pa.StringArray:
-    return pa.Array.from_buffers(
-        pa.string(),
-        rows,
-        [
-            None if valid is None else pa.py_buffer(memoryview(valid)[: (rows + 7) // 8]),
-            pa.py_buffer(memoryview(offsets)[: 4 * (rows + 1)]),
-            pa.py_buffer(memoryview(data)[:used]),
-        ],
-        nulls,
-    )
-
-
-def _transactions(rows: list[tuple[int, int, int, int, str | None]]) -> pa.RecordBatch:
-    return _batch([(first, format_lsn(lsn), *rest) for first, lsn, *rest in rows])
-
-
-def _batch(rows: list[tuple[Any, ...]]) -> pa.RecordBatch:
-    columns = zip(*rows, strict=True) if rows else ((),) * len(TRANSACTIONS)
-    return pa.RecordBatch.from_arrays(
-        [pa.array(column, field.type) for column, field in zip(columns, TRANSACTIONS, strict=True)],
-        schema=TRANSACTIONS,
-    )
 
 
 __all__ = [

@@ -1,0 +1,61 @@
+"""Character sets of MySQL and MariaDB, by name, as what Python decodes them with."""
+
+from __future__ import annotations
+
+from tailrace.errors import DecodeError
+
+UTF8 = frozenset({"utf8", "utf8mb3", "utf8mb4", "ascii"})
+"""Their bytes are text as it is (ASCII's too, since a server stores nothing else in it)."""
+
+SINGLE_BYTE = {
+    "latin1": "cp1252",
+    "latin2": "iso8859-2",
+    "latin5": "iso8859-9",
+    "latin7": "iso8859-13",
+    "greek": "iso8859-7",
+    "hebrew": "iso8859-8",
+    "cp1250": "cp1250",
+    "cp1251": "cp1251",
+    "cp1256": "cp1256",
+    "cp1257": "cp1257",
+    "cp850": "cp850",
+    "cp852": "cp852",
+    "cp866": "cp866",
+    "koi8r": "koi8-r",
+    "koi8u": "koi8-u",
+}
+MULTI_BYTE = {
+    "ucs2": "utf-16-be",
+    "utf16": "utf-16-be",
+    "utf16le": "utf-16-le",
+    "utf32": "utf-32-be",
+    "sjis": "cp932",
+    "cp932": "cp932",
+    "ujis": "euc_jp",
+    "gbk": "gbk",
+    "gb2312": "gb2312",
+    "gb18030": "gb18030",
+    "big5": "big5",
+    "euckr": "euc_kr",
+}
+
+
+def single_bytes(name: str) -> list[bytes]:
+    """The UTF-8 text of each byte. MySQL reads bytes that cp1252 leaves open as C1 controls."""
+    codec = SINGLE_BYTE[name]
+    found = []
+    for byte in range(256):
+        try:
+            text = bytes([byte]).decode(codec)
+        except UnicodeDecodeError:
+            text = chr(byte) if name == "latin1" else "\N{REPLACEMENT CHARACTER}"
+        found.append(text.encode())
+    return found
+
+
+def decoded(raw: bytes, codec: str) -> bytes:
+    """`raw` as UTF-8. Errors: DecodeError."""
+    try:
+        return raw.decode(codec).encode()
+    except (UnicodeDecodeError, UnicodeEncodeError):
+        raise DecodeError(f"bytes that are no text in {codec}") from None

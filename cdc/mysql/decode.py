@@ -1,0 +1,302 @@
+"""The decoder of MariaDB's binary log: events in, change sets out. No I/O.
+
+A transaction begins with a GTID event and ends with XID, or with the one statement it consists of.
+Its rows events are preceded by the table maps that describe them.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import sqlglot
+from sqlglot import exp
+
+from cdc.arrays import table_changes, transactions
+from cdc.changes import CREATE, DELETE, TRUNCATE, UPDATE, ChangeSet
+from cdc.mysql import events as ev
+from cdc.mysql.events import Gtid, Head
+from cdc.mysql.layout import row_table
+from cdc.mysql.tablemap import table_id, table_map
+from cdc.schema import TableName
+from tailrace.errors import DecodeError, TailraceError
+
+ROWS_MAX = 32_768
+"""Rows of a change set, as of every source; a rows event more may be in it, some hundred rows."""
+BYTES_MAX = 8 << 20
+MAPS_MAX = 10_000
+"""Table maps remembered; more different ones come only where tables are altered all the time."""
+
+_OPERATIONS = {
+    **dict.fromkeys(ev.WRITE_ROWS, CREATE),
+    **dict.fromkeys(ev.UPDATE_ROWS, UPDATE),
+    **dict.fromkeys(ev.DELETE_ROWS, DELETE),
+}
+_SILENT = frozenset(
+    {
+        *(ev.STOP, ev.HEARTBEAT, ev.ANNOTATE_ROWS, ev.BINLOG_CHECKPOINT, ev.GTID_LIST),
+        *(ev.INTVAR, ev.RAND, ev.USER_VAR),  # they prepare a statement, which is judged itself
+    }
+)
+_COMMENTS = re.compile(r"\A(?:\s|/\*(?!!).*?\*/|--[^\n]*\n|#[^\n]*\n)+", re.DOTALL)
+_CHANGES_ROWS = frozenset({"insert", "update", "delete", "replace", "load", "call", "with"})
+
+
+class Position:
+    """Where in the log: the last transaction of each domain, as ``gtid_slave_pos`` has it."""
+
+    def __init__(self, text: str = "") -> None:
+        """Errors: ValueError."""
+        found = [Gtid.parse(part.strip()) for part in text.split(",") if part.strip()]
+        self._last = {gtid.domain: gtid for gtid in found}
+
+    def holds(self, gtid: Gtid) -> bool:
+        last = self._last.get(gtid.domain)
+        return last is not None and gtid.sequence <= last.sequence
+
+    def advance(self, gtid: Gtid) -> None:
+        self._last[gtid.domain] = gtid
+
+    def __str__(self) -> str:
+        return ",".join(str(self._last[domain]) for domain in sorted(self._last))
+
+
+class BinlogDecoder:
+    """Events of a replication stream in, change sets out.
+
+    `captured` says whether a table is wanted; `charset_of` maps a collation's number to its
+    character set; `resume` is the position up to which the journal holds every transaction.
+    Errors: DecodeError on anything unknown, PreflightError on what is not read yet; both name
+    file and position, and the state is then useless.
+    """
+
+    def __init__(
+        self,
+        captured: Callable[[TableName], bool],
+        charset_of: Mapping[int, str],
+        *,
+        resume: str = "",
+        rows_max: int = ROWS_MAX,
+        bytes_max: int = BYTES_MAX,
+    ) -> None:
+        self._captured = captured
+        self._charset_of = charset_of
+        self._rows_max = rows_max
+        self._bytes_max = bytes_max
+        self._position = Position(resume)
+        self._checksums = False
+        self._file = ""
+        self._maps: dict[bytes, Any] = {}
+        self._tables: dict[int, Any] = {}  # of the open transaction
+        self._gtid: Gtid | None = None
+        self._flags = 0
+        self._skipping = self._listed = self._started = False
+        self._commit_us = 0
+        self._used: list[Any] = []
+        self._opened: list[tuple[int, str, int, int | None, str | None]] = []
+        self.rows = 0
+        self._bytes = 0
+        self._part = 0
+
+    @property
+    def position(self) -> str:
+        """Every transaction up to it has been received whole."""
+        return str(self._position)
+
+    @property
+    def full(self) -> bool:
+        return self.rows >= self._rows_max or self._bytes >= self._bytes_max
+
+    @property
+    def complete(self) -> bool:
+        """Whether the set under construction ends at a transaction's end."""
+        return not (self._gtid is not None and self._started)
+
+    def feed(self, event: memoryview) -> None:
+        """Decode one event; `full` afterwards asks for `take`."""
+        head = ev.head(event)
+        try:
+            self._event(head, event)
+        except (struct.error, IndexError):
+            raise self._located(DecodeError("an event ends inside a field"), head) from None
+        except TailraceError as error:
+            raise self._located(error, head) from None
+
+    def _located(self, error: TailraceError, head: Head) -> TailraceError:
+        error.where.setdefault("file", self._file)
+        error.where.setdefault("position", max(0, head.next - head.size))
+        error.where.setdefault("event", head.type)
+        if self._gtid is not None:
+            error.where.setdefault("gtid", str(self._gtid))
+        return error
+
+    def _event(self, head: Head, event: memoryview) -> None:
+        kind = head.type
+        if kind == ev.FORMAT_DESCRIPTION:
+            self._checksums = ev.format_description(event[ev.HEAD.size :]).checksums
+            return
+        if self._checksums:
+            event = ev.checked(event)
+        body = event[ev.HEAD.size :]
+        if kind in _OPERATIONS or kind in ev.COMPRESSED_ROWS:
+            self._rows(kind, body)
+        elif kind == ev.TABLE_MAP:
+            self._map(body)
+        elif kind == ev.GTID:
+            self._begin(head, body)
+        elif kind == ev.XID:
+            self._end()
+        elif kind in (ev.QUERY, ev.QUERY_COMPRESSED):
+            self._query(*ev.query(body, compressed=kind == ev.QUERY_COMPRESSED))
+        elif kind == ev.ROTATE:
+            self._file = ev.rotate(body)[0]
+        elif kind == ev.INCIDENT:
+            raise DecodeError("the server has lost events of its log (an incident event)")
+        elif kind == ev.START_ENCRYPTION:
+            pass  # a replica is sent events in the clear
+        elif kind not in _SILENT and not head.flags & ev.IGNORABLE:
+            raise DecodeError(f"unknown event {kind}")
+
+    def _begin(self, head: Head, body: memoryview) -> None:
+        gtid, flags = ev.mariadb_gtid(body, head.server)
+        if self._gtid is not None:
+            raise DecodeError(f"transaction {gtid} begins inside {self._gtid}")
+        if flags & (ev.GTID_PREPARED_XA | ev.GTID_COMPLETED_XA):
+            raise DecodeError("an XA transaction, which is not read yet", where={"gtid": str(gtid)})
+        self._gtid, self._flags = gtid, flags
+        self._commit_us = head.time_s * 1_000_000
+        self._skipping = self._position.holds(gtid)
+        self._listed = self._started = False
+        self._tables.clear()
+
+    def _end(self) -> None:
+        if self._gtid is None:
+            raise DecodeError("a transaction ends that has not begun")
+        if not self._skipping:
+            self._position.advance(self._gtid)
+        self._gtid = None
+
+    def _map(self, body: memoryview) -> None:
+        self._in_transaction()
+        shape = bytes(body[6:])
+        table = self._maps.get(shape, self)
+        if table is self:
+            described = table_map(body)
+            wanted = self._captured(described.table)
+            if len(self._maps) >= MAPS_MAX:
+                self._maps.clear()
+            table = row_table(described, self._charset_of) if wanted else None
+            self._maps[shape] = table
+        self._tables[table_id(body)] = table
+
+    def _rows(self, kind: int, body: memoryview) -> None:
+        self._in_transaction()
+        plain = ev.COMPRESSED_ROWS.get(kind, kind)
+        number = table_id(body)
+        try:
+            table = self._tables[number]
+        except KeyError:
+            raise DecodeError(f"rows of table {number}, which was never described") from None
+        if table is None or self._skipping:
+            return
+        reader = ev.Reader(body)
+        reader.take(8)
+        if plain >= ev.WRITE_ROWS[1]:
+            reader.take(max(0, reader.number(2) - 2))
+        width = reader.packed()
+        if width != table.wide:
+            raise DecodeError("rows with another number of columns than their table")
+        size = (width + 7) // 8
+        op = _OPERATIONS[plain]
+        before = reader.take(size) if op != CREATE else b""
+        after = before if op == DELETE else reader.take(size)
+        data = bytearray(reader.rest())
+        if kind != plain:
+            data = bytearray(ev.uncompressed(bytes(data)))
+        self._list()
+        if not table.count:
+            self._used.append(table)
+        self.rows += table.read(data, 0, len(data), op, self.rows, before, after)
+        self._bytes += len(data)
+
+    def _list(self) -> None:
+        """Note the transaction at its first row in this set."""
+        if not self._listed:
+            self._opened.append((self.rows, str(self._gtid), self._commit_us, None, None))
+            self._listed = self._started = True
+
+    def _in_transaction(self) -> None:
+        if self._gtid is None:
+            raise DecodeError("rows outside a transaction; is gtid_domain_id set, and GTID on?")
+
+    def _query(self, database: str, statement: str) -> None:
+        """A statement that is its own transaction (DDL), or one inside of one."""
+        text = _COMMENTS.sub("", statement)
+        verb = text[:12].split(None, 1)[0].lower().rstrip(";") if text.strip() else ""
+        if verb == "begin":
+            return
+        if verb == "commit":
+            return self._end()
+        if verb == "savepoint":
+            return
+        if verb == "rollback" and self._started and not self._skipping:
+            raise DecodeError("a rollback of rows already logged (tables without transactions?)")
+        if verb in _CHANGES_ROWS and not self._skipping and self._concerns(database, text):
+            raise DecodeError(
+                "a change logged as a statement, not as rows",
+                fix="SET GLOBAL binlog_format = ROW; and see that no session changes it",
+            )
+        if verb == "truncate" and not self._skipping:
+            self._truncate(database, text)
+        if self._gtid is not None and (self._flags & ev.GTID_STANDALONE or verb == "rollback"):
+            self._end()
+
+    def _concerns(self, database: str, statement: str) -> bool:
+        """Whether a captured table stands in the statement; true where that cannot be told."""
+        names = _tables(database, statement)
+        return names is None or any(map(self._captured, names))
+
+    def _truncate(self, database: str, statement: str) -> None:
+        names = _tables(database, statement)
+        if names is None or len(names) != 1:
+            raise DecodeError("a TRUNCATE that is not understood")
+        (name,) = names
+        if not self._captured(name):
+            return
+        table = next((t for t in self._maps.values() if t and t.schema_of.table == name), None)
+        if table is None:
+            raise DecodeError(f"TRUNCATE of {name}, of which no change has been seen")
+        self._list()
+        if not table.count:
+            self._used.append(table)
+        table.clear_at(TRUNCATE, self.rows)
+        self.rows += 1
+
+    def take(self) -> ChangeSet | None:
+        """The set under construction, or None where it has neither rows nor an end to tell."""
+        if not self.rows and not (self._part and self.complete):
+            return None
+        taken = ChangeSet(
+            tables=tuple(table_changes(*table.take()) for table in self._used),
+            transactions=transactions(self._opened),
+            position=self.position,
+            complete=self.complete,
+            part=self._part,
+        )
+        self._part = 0 if taken.complete else self._part + 1
+        self._used, self._opened = [], []
+        self.rows = self._bytes = 0
+        self._listed = False
+        return taken
+
+
+def _tables(database: str, statement: str) -> list[TableName] | None:
+    """The tables that a statement names; None where it cannot be parsed, or names none."""
+    try:
+        parsed = sqlglot.parse_one(statement, read="mysql")
+    except sqlglot.errors.SqlglotError:
+        return None
+    found = [TableName(table.db or database, table.name) for table in parsed.find_all(exp.Table)]
+    return found or None

@@ -1,0 +1,65 @@
+"""A server's own binary logs, event by event."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from cdc.changes import ChangeSet
+from cdc.mysql import events as ev
+from cdc.mysql.decode import BinlogDecoder
+from tailrace.service.localmaria import LocalMariadb
+
+CHARSETS = (
+    "select id, character_set_name from information_schema.collation_character_set_applicability"
+)
+
+
+def charsets(server: LocalMariadb) -> dict[int, str]:
+    return dict(server.execute(CHARSETS))
+
+
+def split(data: bytes) -> Iterator[memoryview]:
+    """Events of a log file."""
+    at = 4  # the file's magic number
+    while at < len(data):
+        (size,) = struct.unpack_from("<I", data, at + 9)
+        yield memoryview(data)[at : at + size]
+        at += size
+
+
+def newest(server: LocalMariadb) -> bytes:
+    """The log written since the last call; begins a new file."""
+    (name, *_) = server.execute("show master status")[0]
+    server.execute("flush binary logs")
+    found: Path = server.data / name
+    return found.read_bytes()
+
+
+def decoded(
+    data: bytes,
+    charset_of: Mapping[int, str],
+    schema: str,
+    *,
+    resume: str = "",
+    rows_max: int = 32_768,
+) -> list[ChangeSet]:
+    decoder = BinlogDecoder(
+        lambda table: table.schema == schema, charset_of, resume=resume, rows_max=rows_max
+    )
+    found = []
+    for event in split(data):
+        decoder.feed(event)
+        if decoder.full and (taken := decoder.take()):
+            found.append(taken)
+    if taken := decoder.take():
+        found.append(taken)
+    return found
+
+
+def without_checksum(event: memoryview) -> bytes:
+    """The event as a server without checksums writes it."""
+    body = bytearray(ev.checked(event))
+    struct.pack_into("<I", body, 9, len(body))
+    return bytes(body)

@@ -1,0 +1,53 @@
+"""One MariaDB for the session, and a fresh database of it for each test."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from cdc.changes import ChangeSet
+from tailrace.service.localmaria import LocalMariadb, binary
+from tests.cdc.mysql.binlogs import charsets, decoded, newest
+from tests.conftest import open_directory
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def maria_server() -> Iterator[LocalMariadb]:
+    if binary() is None:
+        pytest.skip("MariaDB is not installed (apt install mariadb-server)")
+    with open_directory() as directory, LocalMariadb.start(directory / "maria") as server:
+        yield server
+
+
+@dataclass(frozen=True)
+class Maria:
+    """A fresh database."""
+
+    server: LocalMariadb
+    name: str
+
+    def execute(self, *statements: str) -> list[tuple[Any, ...]]:
+        return self.server.execute(*statements, database=self.name)
+
+    def log(self) -> bytes:
+        return newest(self.server)
+
+    def changes(self, **more: Any) -> list[ChangeSet]:
+        """What was logged since the last call."""
+        return decoded(self.log(), charsets(self.server), self.name, **more)
+
+
+@pytest.fixture
+def maria(maria_server: LocalMariadb) -> Iterator[Maria]:
+    name = f"test_{next(_numbers)}"
+    maria_server.execute(f"create database {name}")
+    maria = Maria(maria_server, name)
+    maria.log()
+    yield maria
+    maria_server.execute(f"drop database {name}")

@@ -1,0 +1,309 @@
+"""Transactions, table shapes and bad input of a MariaDB log."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cdc.mysql import layout
+from cdc.mysql.decode import BinlogDecoder
+from tailrace.errors import DecodeError, PreflightError, TailraceError
+from tests.cdc.mysql.binlogs import charsets, decoded, split, without_checksum
+from tests.cdc.mysql.conftest import Maria
+
+
+def operations(found: Any) -> list[tuple[str, str, list[str | None]]]:
+    """(operation, table, values after) in the order of the log."""
+    listed = []
+    for number, changes in enumerate(found):
+        for table in changes.tables:
+            values = list(zip(*(column.to_pylist() for column in table.new), strict=True))
+            listed += [
+                (number, seq, chr(op), table.schema.table.name, list(row))
+                for seq, op, row in zip(
+                    table.seq.to_pylist(), table.op.to_pylist(), values, strict=True
+                )
+            ]
+    return [(op, table, row) for _, _, op, table, row in sorted(listed, key=lambda row: row[:2])]
+
+
+def test_changes_of_several_tables_in_order(maria: Maria) -> None:
+    maria.execute(
+        "create table a (id int primary key, v text)",
+        "create table b (id int primary key, v text)",
+        "begin",
+        "insert into a values (1, 'one'), (2, 'two')",
+        "insert into b values (1, 'b')",
+        "update a set v = 'x' where id = 1",
+        "update b set v = 'y'",
+        "savepoint s",
+        "delete from a",
+        "rollback to s",
+        "delete from a where id = 2",
+        "commit",
+        "begin",
+        "insert into a values (9, 'never')",
+        "rollback",
+        "truncate table a",
+    )
+    (found,) = maria.changes()
+    assert operations([found]) == [
+        ("c", "a", ["1", "one"]),
+        ("c", "a", ["2", "two"]),
+        ("c", "b", ["1", "b"]),
+        ("u", "a", ["1", "x"]),
+        ("u", "b", ["1", "y"]),
+        ("d", "a", [None, None]),
+        ("t", "a", [None, None]),
+    ]
+    assert found.complete
+    assert found.transactions.num_rows == 2
+    assert found.position == found.transactions.column("position")[-1].as_py()
+
+
+def test_a_key_change_carries_the_old_key(maria: Maria) -> None:
+    maria.execute(
+        "create table t (a int, v text, b varchar(9), primary key (b, a))",
+        "insert into t values (1, 'v', 'b')",
+        "update t set v = 'w'",
+        "update t set a = 2",
+        "delete from t",
+    )
+    (found,) = maria.changes()
+    (table,) = found.tables
+    assert table.schema.key == ("b", "a")
+    assert table.old_kind is not None
+    assert table.old_kind.to_pylist() == [0, 0, 1, 1]
+    assert table.old is not None
+    assert table.old[0].to_pylist() == [None, None, "1", "2"]
+    assert table.old[1] is None
+    assert table.old[2].to_pylist() == [None, None, "b", "b"]
+
+
+@pytest.mark.parametrize("image", ["minimal", "noblob"])
+def test_what_an_image_leaves_out_is_not_sent(image: str, maria: Maria) -> None:
+    maria.execute("create table t (id int primary key, n int, v text)")
+    maria.execute(
+        "insert into t values (1, 1, 'long')",
+        f"set session binlog_row_image = {image}",
+        "update t set n = 2",
+        "update t set id = 3",
+        "delete from t",
+    )
+    (found,) = maria.changes()
+    (table,) = found.tables
+    minimal = image == "minimal"
+    assert table.new[0].to_pylist() == ["1", "1", "3", None]
+    assert table.new[1].to_pylist() == ["1", "2", None if minimal else "2", None]
+    unsent = {i: flags.to_pylist() for i, flags in table.unsent.items()}
+    assert unsent[2] == [False, True, True, False]
+    assert unsent.get(1) == ([False, False, True, False] if minimal else None)
+
+
+def test_a_shape_that_changes_between_transactions(maria: Maria) -> None:
+    maria.execute(
+        "create table t (id int primary key, v text)",
+        "insert into t values (1, 'before')",
+        "alter table t add column n int first",
+        "insert into t values (7, 2, 'after')",
+    )
+    (found,) = maria.changes()
+    assert [len(table.schema.columns) for table in found.tables] == [2, 3]
+    assert operations([found]) == [("c", "t", ["1", "before"]), ("c", "t", ["7", "2", "after"])]
+
+
+def test_a_large_transaction_comes_in_parts(maria: Maria) -> None:
+    maria.execute(
+        "create table t (id int primary key, v text)",
+        "insert into t select seq, seq from seq_1_to_5000",
+    )
+    found = maria.changes(rows_max=1000)
+    assert len(found) > 3
+    assert [changes.part for changes in found] == list(range(len(found)))
+    assert [changes.complete for changes in found] == [False] * (len(found) - 1) + [True]
+    assert [row[0] for _, _, row in operations(found)] == [str(n) for n in range(1, 5001)]
+
+
+def test_what_the_journal_holds_is_skipped(maria: Maria) -> None:
+    maria.execute(
+        "create table t (id int primary key)", *(f"insert into t values ({n})" for n in range(5))
+    )
+    log = maria.log()
+    decoder = BinlogDecoder(lambda table: table.schema == maria.name, charsets(maria.server))
+    for event in split(log):
+        decoder.feed(event)
+    whole = decoder.take()
+    assert whole is not None
+    positions = whole.transactions.column("position").to_pylist()
+    again = BinlogDecoder(
+        lambda table: table.schema == maria.name, charsets(maria.server), resume=positions[2]
+    )
+    for event in split(log):
+        again.feed(event)
+    rest = again.take()
+    assert rest is not None
+    assert rest.transactions.column("position").to_pylist() == positions[3:]
+
+
+def test_compressed_events(maria: Maria) -> None:
+    try:
+        maria.execute("set global log_bin_compress = on, global log_bin_compress_min_len = 10")
+        maria.execute(
+            "create table t (id int primary key, v text)",
+            "insert into t values (1, repeat('x', 5000)), (2, repeat('y', 5000))",
+            "update t set v = repeat('z', 6000) where id = 1",
+            "delete from t where id = 2",
+            "truncate table t /* a comment long enough to be compressed, surely, with its head */",
+        )
+    finally:
+        maria.execute("set global log_bin_compress = off")
+    (found,) = maria.changes()
+    assert [op for op, _, _ in operations([found])] == ["c", "c", "u", "d", "t"]
+    assert found.tables[0].new[1].to_pylist()[2] == "z" * 6000
+
+
+def test_several_domains(maria: Maria) -> None:
+    maria.execute(
+        "create table t (id int primary key)",
+        "insert into t values (1)",
+        "set session gtid_domain_id = 7",
+        "insert into t values (2)",
+    )
+    (found,) = maria.changes()
+    domains = [part.split("-")[0] for part in found.position.split(",")]
+    assert domains == ["0", "7"]
+
+
+REFUSED = {
+    "a statement": (
+        [
+            "create table t (id int primary key)",
+            "set session binlog_format = statement",
+            "insert into t values (1)",
+        ],
+        DecodeError,
+        "logged as a statement",
+    ),
+    "no key": (
+        ["create table t (id int)", "insert into t values (1)"],
+        PreflightError,
+        "no primary key",
+    ),
+    "xa": (
+        [
+            "create table t (id int primary key)",
+            "xa start 'x'",
+            "insert into t values (1)",
+            "xa end 'x'",
+            "xa prepare 'x'",
+            "xa rollback 'x'",
+        ],
+        DecodeError,
+        "XA",
+    ),
+    "geometry": (
+        ["create table t (id int primary key, g geometry)", "insert into t values (1, point(1,1))"],
+        PreflightError,
+        "not read yet",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_refused(name: str, maria: Maria) -> None:
+    statements, kind, message = REFUSED[name]
+    maria.execute(*statements)
+    with pytest.raises(kind, match=message) as raised:
+        maria.changes()
+    assert raised.value.where["position"] > 0
+    assert str(raised.value.where["gtid"]).count("-") == 2
+
+
+def test_without_metadata_it_is_refused(maria: Maria) -> None:
+    maria.execute("create table t (id int primary key)")
+    try:
+        maria.execute("set global binlog_row_metadata = NO_LOG", "insert into t values (1)")
+    finally:
+        maria.execute("set global binlog_row_metadata = FULL")
+    with pytest.raises(PreflightError, match="does not name the columns") as raised:
+        maria.changes()
+    assert "binlog_row_metadata" in str(raised.value.fix)
+
+
+def test_a_damaged_log_is_noticed(maria: Maria) -> None:
+    maria.execute(
+        "create table t (id int primary key, v text)", "insert into t values (1, 'abcdef')"
+    )
+    log = bytearray(maria.log())
+    log[log.index(b"abcdef")] ^= 1
+    with pytest.raises(DecodeError, match="checksum"):
+        decoded(bytes(log), charsets(maria.server), maria.name)
+
+
+def test_garbage_raises_only_our_errors(maria: Maria) -> None:
+    """Real events with bytes changed, cut off and repeated, behind valid heads."""
+    maria.execute(
+        "create table t (id int primary key, d decimal(20,5), t time(3), s varchar(99),"
+        " l varchar(9)"
+        " character set latin1, e enum('a','b'), z set('a','b'), b blob, dt datetime(6),"
+        " ts timestamp, x bit(9), u varchar(9) character set ucs2, f float, g double,"
+        " y year, a date)",
+        "insert into t values (1, -1.5, '-01:02:03.4', 'text', 'ä', 'b', 'a,b', 'blob', now(6),"
+        " now(), 5, 'ab', 1.5, 2.5, 2024, '2024-01-01')",
+        "update t set id = 2, s = 'other'",
+        "delete from t",
+        "truncate table t",
+    )
+    numbers = charsets(maria.server)
+    events = list(split(maria.log()))
+    plain = [bytes(events[0]), *(without_checksum(event) for event in events[1:])]
+    chance = random.Random(0)
+    refused = 0
+    for _ in range(3000):
+        decoder = BinlogDecoder(lambda table: True, numbers)
+        try:
+            for number, event in enumerate(plain):
+                if number == 0:
+                    continue  # its checksums are on; without it they are off
+                body = bytearray(event[19:])
+                for _ in range(chance.choice([0, 0, 0, 1, 1, 3])):
+                    if not body:
+                        break
+                    at = chance.randrange(len(body))
+                    how = chance.randrange(3)
+                    if how == 0:
+                        body[at] = chance.randrange(256)
+                    elif how == 1:
+                        del body[at:]
+                    else:
+                        body[at:at] = chance.randbytes(chance.randrange(9))
+                head = bytearray(event[:19])
+                head[9:13] = (19 + len(body)).to_bytes(4, "little")
+                decoder.feed(memoryview(bytes(head + body)))
+            decoder.take()
+        except TailraceError:
+            refused += 1
+    assert refused > 1000
+
+
+@pytest.mark.skipif("TAILRACE_VARIANT_RUN" in os.environ, reason="started by this test")
+@pytest.mark.skipif(not layout.COMPILED, reason="nothing is compiled, so all tests ran uncompiled")
+def test_the_uncompiled_variant_passes_the_same_tests() -> None:
+    check = "from cdc.mysql.layout import COMPILED; assert not COMPILED"
+    environment = {**os.environ, "TAILRACE_PURE": "1", "TAILRACE_VARIANT_RUN": "1"}
+    subprocess.run([sys.executable, "-c", check], env=environment, check=True)
+    folder = Path(__file__).parent
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", folder, "-k", "not garbage"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout[-3000:]
