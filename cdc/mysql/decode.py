@@ -19,7 +19,7 @@ from cdc.changes import CREATE, DELETE, TRUNCATE, UPDATE, ChangeSet
 from cdc.mysql import events as ev
 from cdc.mysql.events import Gtid, Head
 from cdc.mysql.layout import row_table
-from cdc.mysql.tablemap import table_id, table_map
+from cdc.mysql.tablemap import TableMap, table_id, table_map
 from cdc.schema import TableName
 from tailrace.errors import DecodeError, TailraceError
 
@@ -59,15 +59,21 @@ class Position:
     def advance(self, gtid: Gtid) -> None:
         self._last[gtid.domain] = gtid
 
+    @property
+    def gtids(self) -> list[Gtid]:
+        return [self._last[domain] for domain in sorted(self._last)]
+
     def __str__(self) -> str:
-        return ",".join(str(self._last[domain]) for domain in sorted(self._last))
+        return ",".join(map(str, self.gtids))
 
 
 class BinlogDecoder:
     """Events of a replication stream in, change sets out.
 
     `captured` says whether a table is wanted; `charset_of` maps a collation's number to its
-    character set; `resume` is the position up to which the journal holds every transaction.
+    character set; `resume` is the position up to which the journal holds every transaction;
+    `shape_of` gives the shape of a table that is cleared before any change of it was read;
+    `checksums`: whether events have one before the first FORMAT_DESCRIPTION says so.
     Errors: DecodeError on anything unknown, PreflightError on what is not read yet; both name
     file and position, and the state is then useless.
     """
@@ -78,16 +84,20 @@ class BinlogDecoder:
         charset_of: Mapping[int, str],
         *,
         resume: str = "",
+        shape_of: Callable[[TableName], TableMap | None] = lambda _: None,
+        checksums: bool = False,
         rows_max: int = ROWS_MAX,
         bytes_max: int = BYTES_MAX,
     ) -> None:
         self._captured = captured
+        self._shape_of = shape_of
         self._charset_of = charset_of
         self._rows_max = rows_max
         self._bytes_max = bytes_max
         self._position = Position(resume)
-        self._checksums = False
+        self._checksums = checksums
         self._file = ""
+        self._next = 0
         self._maps: dict[bytes, Any] = {}
         self._tables: dict[int, Any] = {}  # of the open transaction
         self._gtid: Gtid | None = None
@@ -104,6 +114,11 @@ class BinlogDecoder:
     def position(self) -> str:
         """Every transaction up to it has been received whole."""
         return str(self._position)
+
+    @property
+    def coordinates(self) -> tuple[str, int]:
+        """File and position behind the event read last; for people, and to measure the lag."""
+        return self._file, self._next
 
     @property
     def full(self) -> bool:
@@ -123,6 +138,7 @@ class BinlogDecoder:
             raise self._located(DecodeError("an event ends inside a field"), head) from None
         except TailraceError as error:
             raise self._located(error, head) from None
+        self._next = head.next or self._next
 
     def _located(self, error: TailraceError, head: Head) -> TailraceError:
         error.where.setdefault("file", self._file)
@@ -151,7 +167,7 @@ class BinlogDecoder:
         elif kind in (ev.QUERY, ev.QUERY_COMPRESSED):
             self._query(*ev.query(body, compressed=kind == ev.QUERY_COMPRESSED))
         elif kind == ev.ROTATE:
-            self._file = ev.rotate(body)[0]
+            self._file, self._next = ev.rotate(body)
         elif kind == ev.INCIDENT:
             raise DecodeError("the server has lost events of its log (an incident event)")
         elif kind == ev.START_ENCRYPTION:
@@ -267,7 +283,10 @@ class BinlogDecoder:
             return
         table = next((t for t in self._maps.values() if t and t.schema_of.table == name), None)
         if table is None:
-            raise DecodeError(f"TRUNCATE of {name}, of which no change has been seen")
+            shape = self._shape_of(name)
+            if shape is None:
+                raise DecodeError(f"TRUNCATE of {name}, of which nothing is known any more")
+            table = row_table(shape, self._charset_of)
         self._list()
         if not table.count:
             self._used.append(table)

@@ -1,0 +1,177 @@
+"""The tables of a MariaDB source as its catalog has them, in the words of the log's table maps.
+
+Both ways lead through `layout.row_table`, so that a table's schema in the snapshot is the one that
+its changes have.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cdc.mysql import tablemap as tm
+from cdc.mysql.layout import row_table
+from cdc.mysql.session import Connection, query
+from cdc.mysql.tablemap import MapColumn, TableMap
+from cdc.patterns import Patterns
+from cdc.schema import TableName, TableSchema
+from tailrace.errors import PreflightError, TailraceError
+
+CHARSETS = (
+    "select id, character_set_name from information_schema.collation_character_set_applicability"
+)
+_SYSTEM = ("mysql", "information_schema", "performance_schema", "sys")
+
+_TYPES = {
+    "tinyint": tm.TINY,
+    "smallint": tm.SHORT,
+    "mediumint": tm.INT24,
+    "int": tm.LONG,
+    "bigint": tm.LONGLONG,
+    "decimal": tm.NEWDECIMAL,
+    "float": tm.FLOAT,
+    "double": tm.DOUBLE,
+    "year": tm.YEAR,
+    "date": tm.DATE,
+    "datetime": tm.DATETIME2,
+    "timestamp": tm.TIMESTAMP2,
+    "time": tm.TIME2,
+    "bit": tm.BIT,
+    "enum": tm.ENUM,
+    "set": tm.SET,
+    "char": tm.STRING,
+    "binary": tm.STRING,
+    "varchar": tm.VARCHAR,
+    "varbinary": tm.VARCHAR,
+    **dict.fromkeys(("tinytext", "text", "mediumtext", "longtext"), tm.BLOB),
+    **dict.fromkeys(("tinyblob", "blob", "mediumblob", "longblob"), tm.BLOB),
+}
+_LENGTH_BYTES = {"tiny": 1, "medium": 3, "long": 4}
+_LABEL = re.compile(r"'((?:[^']|'')*)'")
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogTable:
+    """A table that can be captured. `map`: its columns as a table map would have them."""
+
+    schema: TableSchema
+    map: TableMap
+    rows_estimated: int
+
+    @property
+    def name(self) -> TableName:
+        return self.schema.table
+
+
+def read_charsets(connection: Connection) -> dict[int, str]:
+    return {int(number): name for number, name in query(connection, CHARSETS) if number}
+
+
+def read_tables(
+    connection: Connection, patterns: Patterns, charset_of: Mapping[int, str]
+) -> tuple[list[CatalogTable], list[TailraceError]]:
+    """(tables that can be captured, why the others of `patterns` cannot)."""
+    collations = dict(
+        query(connection, "select collation_name, id from information_schema.collations")
+    )
+    names = query(
+        connection,
+        "select table_schema, table_name, ifnull(table_rows, 0), table_type"
+        " from information_schema.tables"
+        " where table_type in ('BASE TABLE', 'SYSTEM VERSIONED') and table_schema not in %s"
+        " order by 1, 2",
+        _SYSTEM,
+    )
+    found, refused = [], []
+    for schema, table, estimate, kind in names:
+        name = TableName(schema, table)
+        if not patterns.matches(name):
+            continue
+        try:
+            if kind != "BASE TABLE":
+                raise PreflightError(
+                    f"table {name} is system-versioned: its old rows carry the key of its new ones",
+                    fix="leave the table out of `tables`",
+                )
+            described = _described(connection, name, collations)
+            layout = row_table(described, charset_of)
+        except TailraceError as error:
+            refused.append(error)
+        else:
+            found.append(CatalogTable(layout.schema_of, described, int(estimate)))
+    return found, refused
+
+
+def _described(connection: Connection, name: TableName, collations: Mapping[str, int]) -> TableMap:
+    rows = query(
+        connection,
+        "select column_name, data_type, column_type, is_nullable, numeric_precision, numeric_scale,"
+        " datetime_precision, character_octet_length, collation_name"
+        " from information_schema.columns where table_schema = %s and table_name = %s"
+        " order by ordinal_position",
+        name.schema,
+        name.name,
+    )
+    columns = tuple(_column(name, row, collations) for row in rows)
+    keys = query(
+        connection,
+        "select column_name from information_schema.statistics where table_schema = %s"
+        " and table_name = %s and index_name = 'PRIMARY' order by seq_in_index",
+        name.schema,
+        name.name,
+    )
+    order = [column.name for column in columns]
+    return TableMap(0, name, columns, tuple(order.index(key) for (key,) in keys), described=True)
+
+
+def _column(table: TableName, row: tuple[Any, ...], collations: Mapping[str, int]) -> MapColumn:
+    name, data_type, column_type, nullable, precision, scale, digits, octets, collation = row
+    type_ = _TYPES.get(data_type)
+    if type_ is None or "compressed" in column_type.lower():
+        raise PreflightError(
+            f"column {name} of {table} has a type that is not read yet ({column_type})",
+            where={"table": str(table), "column": name},
+            fix="leave the table out of `tables`",
+        )
+    labels: tuple[bytes, ...] = ()
+    if type_ in (tm.ENUM, tm.SET):
+        labels = tuple(found.replace("''", "'").encode() for found in _LABEL.findall(column_type))
+    size, more = _sizes(type_, data_type, precision, scale, digits, octets, len(labels))
+    return MapColumn(
+        name=name,
+        type=type_,
+        size=size,
+        more=more,
+        nullable=nullable == "YES",
+        unsigned="unsigned" in column_type,
+        # The catalog gives labels as UTF-8, whatever the column's character set is.
+        charset=collations["utf8mb4_bin"] if labels else collations.get(collation, 63),
+        labels=labels,
+    )
+
+
+def _sizes(
+    type_: int,
+    data_type: str,
+    precision: int | None,
+    scale: int | None,
+    digits: int | None,
+    octets: int | None,
+    labels: int,
+) -> tuple[int, int]:
+    """`size` and `more` as in `MapColumn`."""
+    if type_ == tm.NEWDECIMAL:
+        return int(precision or 0), int(scale or 0)
+    if type_ == tm.BIT:
+        return int(precision or 0), 0
+    if type_ in (tm.DATETIME2, tm.TIMESTAMP2, tm.TIME2):
+        return int(digits or 0), 0
+    if type_ == tm.BLOB:
+        return _LENGTH_BYTES.get(re.sub("text|blob", "", data_type), 2), 0
+    if type_ == tm.ENUM:
+        return 1 if labels < 256 else 2, 0
+    if type_ == tm.SET:
+        return next(size for size in (1, 2, 3, 4, 8) if labels <= 8 * size), 0
+    return int(octets or 0), 0

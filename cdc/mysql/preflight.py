@@ -1,0 +1,134 @@
+"""Is this server ready to be a source? Looked at before anything is read; changes nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from cdc.findings import Finding
+from cdc.mysql.catalog import CatalogTable, read_charsets, read_tables
+from cdc.mysql.session import Connection, query
+from cdc.mysql.settings import MariadbSource
+from cdc.mysql.snapshot import quoted_table
+from tailrace.errors import PreflightError, TailraceError
+
+OLDEST = (10, 5)
+"""The first version with binlog_row_metadata, and the first still in use where it matters."""
+
+_WANTED = {
+    "binlog_format": (
+        "ROW",
+        "changes are logged as statements, which do not say what they changed",
+    ),
+    "binlog_row_metadata": ("FULL", "the log does not name columns, so a changed table misleads"),
+    "binlog_row_image": ("FULL", "the log leaves values out of rows, which a target may lack"),
+}
+
+
+def inspect(
+    connection: Connection, settings: MariadbSource
+) -> tuple[list[Finding], list[CatalogTable]]:
+    """(everything found wrong, the tables that can be captured). Errors: SourceUnavailable."""
+    version = str(query(connection, "select version()")[0][0])
+    findings = list(_server(connection, version))
+    if any(finding.where == "version" for finding in findings):
+        return findings, []
+    findings += _rights(connection)
+    tables, refused = read_tables(connection, settings.patterns, read_charsets(connection))
+    findings += [_of(error) for error in refused]
+    if not tables and not refused:
+        findings.append(
+            Finding(
+                "error",
+                "no table that this user may see has a name that `tables` asks for",
+                "tables",
+                "-- correct `tables`, or GRANT SELECT on them",
+            )
+        )
+    findings += _cascades(connection, tables)
+    return findings, tables
+
+
+def _server(connection: Connection, version: str) -> Iterator[Finding]:
+    numbers = re.match(r"(?:5\.5\.5-)?(\d+)\.(\d+)", version)
+    if "mariadb" not in version.lower() or not numbers or tuple(
+        map(int, numbers.groups())
+    ) < OLDEST:  # fmt: skip
+        yield Finding(
+            "error", f"this server is {version}; read is MariaDB from 10.5 on", "version",
+            "-- use a newer server, or a replica of one",
+        )  # fmt: skip
+        return
+    names = ("log_bin", "server_id", *_WANTED)
+    found = dict(
+        query(
+            connection,
+            "select lower(variable_name), variable_value from information_schema.global_variables"
+            " where lower(variable_name) in %s",
+            names,
+        )
+    )
+    if found["log_bin"] != "ON":
+        yield Finding(
+            "error", "the server writes no binary log", "log_bin",
+            "-- [mariadbd] log_bin = binlog, then restart the server",
+        )  # fmt: skip
+    if found["server_id"] == "0":
+        yield Finding("error", "a server without number serves no log", "server_id",
+                      "SET GLOBAL server_id = 1;")  # fmt: skip
+    for name, (wanted, why) in _WANTED.items():
+        if found[name] != wanted:
+            yield Finding(
+                "error",
+                f"{name} is {found[name]}: {why}",
+                name,
+                f"SET GLOBAL {name} = {wanted};  -- and in the server's configuration",
+            )
+
+
+def _rights(connection: Connection) -> Iterator[Finding]:
+    grants = " ".join(row[0] for row in query(connection, "show grants")).upper()
+    if "ALL PRIVILEGES ON *.*" in grants:
+        return
+    for names in (("REPLICATION SLAVE", "REPLICATION REPLICA"), ("BINLOG MONITOR", "SUPER")):
+        if not any(name in grants for name in names):
+            fix = f"GRANT {names[0]} ON *.* TO CURRENT_USER;"
+            yield Finding("error", f"our user lacks {names[0]}", "grants", fix)
+
+
+_ACTION = re.compile(
+    r"^\s*CONSTRAINT `((?:[^`]|``)+)` FOREIGN KEY .* ON (DELETE|UPDATE) (CASCADE|SET [A-Z]+)", re.M
+)
+
+
+def _cascades(connection: Connection, tables: list[CatalogTable]) -> Iterator[Finding]:
+    """What a foreign key's action does to other rows stands in no log of rows.
+
+    The statements are asked, since information_schema hides foreign keys from who may only SELECT.
+    """
+    for table in tables:
+        ((_, statement, *_),) = query(connection, f"show create table {quoted_table(table.name)}")
+        for name, event, action in _ACTION.findall(statement):
+            yield Finding(
+                "warning",
+                f"foreign key {name} acts by itself (ON {event} {action}); what it changes is not"
+                " logged, so the copy must be reconciled",
+                str(table.name),
+                f"-- give the target's {table.name.name} the same foreign key, or reconcile it",
+            )
+
+
+def _of(error: TailraceError) -> Finding:
+    return Finding("error", error.what, str(error.where.get("table", "tables")), f"-- {error.fix}")
+
+
+def refuse_errors(findings: list[Finding]) -> None:
+    """Errors: PreflightError that names the first error and how many there are."""
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if errors:
+        first, others = errors[0], len(errors) - 1
+        raise PreflightError(
+            first.what + (f" (and {others} more)" if others else ""),
+            where={"at": first.where},
+            fix=first.fix,
+        )

@@ -1,0 +1,62 @@
+"""Sessions at a MariaDB source: pinned settings, and the server's errors in our words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+import pymysql
+from pymysql.constants import CR, ER
+
+from cdc.mysql.settings import arguments
+from tailrace.errors import PreflightError, SourceUnavailable
+
+Connection: TypeAlias = "pymysql.Connection[Any]"
+
+PINS = "SET time_zone = '+00:00', sql_mode = '', max_statement_time = 0, net_write_timeout = 600"
+"""All that the text of a value depends on; and nothing may cut a long read short."""
+
+_REFUSED = {
+    ER.ACCESS_DENIED_ERROR,
+    ER.DBACCESS_DENIED_ERROR,
+    ER.TABLEACCESS_DENIED_ERROR,
+    ER.COLUMNACCESS_DENIED_ERROR,
+    ER.SPECIFIC_ACCESS_DENIED_ERROR,
+}
+_SILENT_S = 60
+
+
+def connect(url: str) -> Connection:
+    """Errors: SourceUnavailable, without the password."""
+    with translated("connecting to the source"):
+        return pymysql.connect(
+            **arguments(url),
+            charset="utf8mb4",
+            autocommit=True,
+            init_command=PINS,
+            read_timeout=None,
+            write_timeout=_SILENT_S,
+        )
+
+
+@contextmanager
+def translated(doing: str, **where: object) -> Iterator[None]:
+    """Errors: PreflightError for a missing right, SourceUnavailable for everything else."""
+    try:
+        yield
+    except pymysql.Error as error:
+        number = error.args[0] if error.args else None
+        text = str(error.args[1]) if len(error.args) > 1 else type(error).__name__
+        if number in _REFUSED and number != ER.ACCESS_DENIED_ERROR:
+            raise PreflightError(f"{doing}: {text}", where={**where, "errno": number}) from None
+        if number in (CR.CR_SERVER_LOST, CR.CR_SERVER_GONE_ERROR):
+            text = "the connection broke"
+        raise SourceUnavailable(f"{doing}: {text}", where={**where, "errno": number}) from None
+
+
+def query(connection: Connection, sql: str, *values: object) -> list[tuple[Any, ...]]:
+    """Rows. Errors: as `translated`."""
+    with translated("asking the source"), connection.cursor() as cursor:
+        cursor.execute(sql, values or None)
+        return list(cursor.fetchall())

@@ -1,0 +1,73 @@
+"""What an operator declares of a MariaDB source, and how its URL is read."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from cdc.patterns import Patterns
+
+_OPTIONS = {"ssl_ca", "ssl_cert", "ssl_key", "ssl_verify_identity", "connect_timeout"}
+
+
+def arguments(url: str) -> dict[str, Any]:
+    """The URL as PyMySQL's arguments. Errors: ValueError, which never shows the URL."""
+    parts = urlsplit(url)
+    options = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
+    if parts.scheme not in ("mysql", "mariadb") or not parts.hostname or set(options) - _OPTIONS:
+        raise ValueError("not a URL of MariaDB")
+    if options.get("ssl_verify_identity", "true") not in ("true", "false"):
+        raise ValueError("ssl_verify_identity is true or false")
+    found: dict[str, Any] = {
+        "host": parts.hostname,
+        "port": parts.port or 3306,
+        "user": unquote(parts.username or ""),
+        "password": unquote(parts.password or ""),
+        "database": unquote(parts.path.strip("/")) or None,
+        **options,
+    }
+    if "ssl_verify_identity" in found:
+        found["ssl_verify_identity"] = found["ssl_verify_identity"] == "true"
+    found["connect_timeout"] = int(options.get("connect_timeout", "10"))
+    return found
+
+
+def _checked(text: str) -> str:
+    if "${" in text:  # a reference is left where files alone are checked
+        return text
+    try:
+        arguments(text)
+    except ValueError:
+        raise PydanticCustomError(
+            "connection_url",
+            "this is not a connection URL; expected is mariadb://user@host:3306/, with"
+            " @ : / ? and % in a password written as %40 %3A %2F %3F and %25",
+        ) from None
+    return text
+
+
+MysqlUrl = Annotated[str, Field(min_length=1, repr=False, exclude=True), AfterValidator(_checked)]
+"""A pydantic field that may hold a password: it is in no repr and no dump."""
+
+
+class MariadbSource(BaseModel):
+    """A MariaDB database whose binary log is read.
+
+    url        of the primary, for a user with REPLICATION SLAVE, BINLOG MONITOR and SELECT
+    tables     patterns, see `cdc.patterns`; a schema is what MariaDB also calls a database
+    server_id  ours among the replicas of the server; two of one number cut each other off
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    type: Literal["mariadb"]
+    url: MysqlUrl
+    tables: Annotated[tuple[str, ...], Field(min_length=1)]
+    server_id: Annotated[int, Field(ge=1, le=2**32 - 1)]
+
+    @property
+    def patterns(self) -> Patterns:
+        return Patterns.parse(self.tables)

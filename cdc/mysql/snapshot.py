@@ -1,0 +1,179 @@
+"""Existing rows, consistent with a position, as the log would have printed them.
+
+MariaDB's consistent snapshot holds no lock: the transaction itself knows where in the log it began
+(``binlog_snapshot_file``, ``binlog_snapshot_position``).
+https://mariadb.com/kb/en/enhancements-for-start-transaction-with-consistent-snapshot/
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from typing import Any
+
+import pyarrow as pa
+import pymysql.cursors
+
+from cdc.arrays import transactions
+from cdc.changes import READ, TRUNCATE, ChangeSet, TableChanges
+from cdc.mysql import tablemap as tm
+from cdc.mysql.catalog import CatalogTable
+from cdc.mysql.layout import BINARY_CHARSET, rows
+from cdc.mysql.session import Connection, connect, query, translated
+from cdc.mysql.tablemap import MapColumn
+from cdc.protocol import SnapshotProgress
+from cdc.schema import TableName
+from tailrace.errors import PreflightError
+
+FETCH_ROWS = 16_384
+
+
+class MariadbSnapshot:
+    """Implements `cdc.protocol.Snapshot`. `read` gives the tables as the snapshot sees them."""
+
+    def __init__(
+        self,
+        url: str,
+        read: Callable[[Connection], list[CatalogTable]],
+        facts: Callable[[list[CatalogTable]], Mapping[str, str]],
+    ) -> None:
+        self._connection = connect(url)
+        try:
+            query(self._connection, "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            query(self._connection, "START TRANSACTION WITH CONSISTENT SNAPSHOT")
+            self._position = _position(self._connection)
+            self._taken_us = int(time.time() * 1_000_000)
+            self._tables = read(self._connection)
+        except BaseException:
+            self._connection.close()
+            raise
+        self._facts = facts(self._tables)
+
+    @property
+    def position(self) -> str:
+        return self._position
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        return self._facts
+
+    def changes(self) -> Iterator[tuple[ChangeSet, SnapshotProgress]]:
+        for table in self._tables:
+            yield from self._changes_of(table)
+
+    def _changes_of(self, table: CatalogTable) -> Iterator[tuple[ChangeSet, SnapshotProgress]]:
+        copied = part = 0
+        chunks = _chunks(self._connection, table)
+        chunk = next(chunks, None)
+        while True:
+            following = next(chunks, None) if chunk else None
+            columns = _columns(table, chunk or [], opening=part == 0)
+            copied += len(chunk or ())
+            complete = following is None
+            yield (
+                self._set(table, columns, part, complete=complete),
+                SnapshotProgress(str(table.name), copied, max(table.rows_estimated, copied)),
+            )
+            if complete:
+                return
+            chunk, part = following, part + 1
+
+    def _set(
+        self, table: CatalogTable, columns: list[pa.Array], part: int, *, complete: bool
+    ) -> ChangeSet:
+        count = len(columns[0])
+        operations = [TRUNCATE] * (part == 0) + [READ] * (count - (part == 0))
+        changes = TableChanges(
+            schema=table.schema,
+            op=pa.array(operations, pa.uint8()),
+            seq=pa.array(range(count), pa.int32()),
+            new=tuple(columns),
+        )
+        opening = [(0, self._position, self._taken_us, None, None)] if count else []
+        return ChangeSet(
+            tables=(changes,) if count else (),
+            transactions=transactions(opening),
+            position=self._position,
+            complete=complete,
+            part=part,
+        )
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def _position(connection: Connection) -> str:
+    status = dict(query(connection, "SHOW STATUS LIKE 'binlog_snapshot_%%'"))
+    file = status.get("Binlog_snapshot_file")
+    if not file:
+        raise PreflightError(
+            "the server writes no binary log",
+            fix="log_bin = binlog  -- in the server's configuration, then restart the server",
+        )
+    ((position,),) = query(
+        connection, "select binlog_gtid_pos(%s, %s)", file, int(status["Binlog_snapshot_position"])
+    )
+    return str(position or "")
+
+
+def _chunks(connection: Connection, table: CatalogTable) -> Iterator[list[tuple[Any, ...]]]:
+    wanted = ", ".join(map(shown, table.map.columns))
+    sql = f"select {wanted} from {quoted_table(table.name)}"
+    with (
+        translated("reading a table", table=str(table.name)),
+        closing(connection.cursor(pymysql.cursors.SSCursor)) as cursor,
+    ):
+        cursor.execute(sql)
+        while chunk := cursor.fetchmany(FETCH_ROWS):
+            yield list(chunk)
+
+
+def quoted(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"
+
+
+def quoted_table(name: TableName) -> str:
+    return f"{quoted(name.schema)}.{quoted(name.name)}"
+
+
+def shown(column: MapColumn) -> str:
+    """SQL for a column's value as `_rows` prints it."""
+    name = quoted(column.name)
+    if column.type in (tm.FLOAT, tm.DOUBLE):
+        return f"cast({name} + 0e0 as char)"
+    if column.type == tm.YEAR:
+        return f"cast({name} + 0 as char)"
+    if column.type == tm.BIT:
+        return f"lpad(bin({name} + 0), {column.size}, '0')"
+    if column.type == tm.TIMESTAMP2:
+        return f"concat(cast({name} as char), if({name} = 0, '', '+00'))"
+    if column.charset == BINARY_CHARSET and column.type in (tm.STRING, tm.VARCHAR, tm.BLOB):
+        return f"concat('\\\\x', lower(hex({name})))"
+    return f"convert({name} using utf8mb4)"
+
+
+def _single(text: str) -> str:
+    found: bytes = rows.shortest_float(struct.pack("<f", float(text)))
+    return found.decode()
+
+
+def _double(text: str) -> str:
+    found: bytes = rows.shortest_double(float(text))
+    return found.decode()
+
+
+_PRINTED = {tm.FLOAT: _single, tm.DOUBLE: _double}
+
+
+def _columns(table: CatalogTable, chunk: list[tuple[Any, ...]], *, opening: bool) -> list[pa.Array]:
+    """One array a column; the row that opens a table's snapshot is NULL in each."""
+    found = []
+    for number, column in enumerate(table.map.columns):
+        values = [None] * opening + [row[number] for row in chunk]
+        printed = _PRINTED.get(column.type)
+        if printed is not None:
+            values = [None if value is None else printed(value) for value in values]
+        found.append(pa.array(values, pa.string()))
+    return found

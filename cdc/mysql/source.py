@@ -1,0 +1,132 @@
+"""A MariaDB database as a source: what capture calls, made of the parts beside this file."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+
+from cdc.mysql.catalog import CatalogTable, read_charsets, read_tables
+from cdc.mysql.decode import BinlogDecoder, Position
+from cdc.mysql.preflight import inspect, refuse_errors
+from cdc.mysql.session import Connection, connect, query
+from cdc.mysql.settings import MariadbSource
+from cdc.mysql.snapshot import MariadbSnapshot
+from cdc.mysql.stream import START_OVER, BinlogStream
+from cdc.mysql.tablemap import TableMap
+from cdc.protocol import SourceState
+from cdc.schema import TableName
+from tailrace.errors import ContinuityError
+
+log = logging.getLogger("tailrace.mariadb")
+
+TABLES = "mariadb.tables"
+"""The fact that lists the tables captured since the first snapshot."""
+
+
+class Mariadb:
+    """Implements `cdc.protocol.Source`. Errors of every method: SourceUnavailable.
+
+    It leaves nothing at the server: no table, no slot; a replica's registration ends with its
+    connection.
+    """
+
+    def __init__(self, settings: MariadbSource) -> None:
+        self._settings = settings
+        self._connection = connect(settings.url)
+        self._captured: frozenset[TableName] = frozenset()
+        self._stream: BinlogStream | None = None
+
+    def verify(self, facts: Mapping[str, str], position: str) -> None:
+        """Errors: ContinuityError where the server's log ends before our position.
+
+        Whether it still begins before it, the server says when the stream begins.
+        """
+        if TABLES not in facts:
+            raise ContinuityError("the journal does not say which source it is of", fix=START_OVER)
+        self._captured = frozenset(TableName(*name) for name in json.loads(facts[TABLES]))
+        ((current,),) = query(self._connection, "select @@global.gtid_current_pos")
+        theirs, ours = Position(str(current or "")), Position(position)
+        behind = [str(gtid) for gtid in ours.gtids if not theirs.holds(gtid)]
+        if behind:
+            raise ContinuityError(
+                "the source's log ends before our position: it was restored, reset or replaced",
+                where={"ours": position, "theirs": str(theirs), "missing": ",".join(behind)},
+                fix=START_OVER,
+            )
+        self._warn_of_new_tables()
+
+    def _warn_of_new_tables(self) -> None:
+        named, _ = read_tables(
+            self._connection, self._settings.patterns, read_charsets(self._connection)
+        )
+        new = [str(table.name) for table in named if table.name not in self._captured]
+        if new:
+            log.warning(
+                "tables are not captured, since they were not there at the first snapshot",
+                extra={"tables": new, "fix": START_OVER},
+            )
+
+    def snapshot(self, previous: Mapping[str, str]) -> MariadbSnapshot:
+        """Errors: PreflightError."""
+        findings, _ = inspect(self._connection, self._settings)
+        refuse_errors(findings)
+        return MariadbSnapshot(self._settings.url, self._read, self._facts)
+
+    def _read(self, connection: Connection) -> list[CatalogTable]:
+        tables, refused = read_tables(
+            connection, self._settings.patterns, read_charsets(connection)
+        )
+        if refused:  # made since the preflight looked
+            raise refused[0]
+        return tables
+
+    def _facts(self, tables: list[CatalogTable]) -> Mapping[str, str]:
+        self._captured = frozenset(table.name for table in tables)
+        return {TABLES: json.dumps(sorted((name.schema, name.name) for name in self._captured))}
+
+    def stream(self, position: str) -> BinlogStream:
+        """After `verify` or `snapshot`, which say what is captured."""
+        ((checksum,),) = query(self._connection, "select @@global.binlog_checksum")
+        decoder = BinlogDecoder(
+            self._captured.__contains__,
+            read_charsets(self._connection),
+            resume=position,
+            shape_of=self._shape_of,
+            checksums=checksum == "CRC32",
+        )
+        self._stream = BinlogStream(
+            connect(self._settings.url),
+            decoder,
+            position=position,
+            server_id=self._settings.server_id,
+        )
+        return self._stream
+
+    def _shape_of(self, name: TableName) -> TableMap | None:
+        """Today's shape, which serves where a table is only cleared."""
+        tables, _ = read_tables(
+            self._connection, self._settings.patterns, read_charsets(self._connection)
+        )
+        return next((table.map for table in tables if table.name == name), None)
+
+    def heartbeat(self) -> None:
+        """Nothing is held for us that a mark would free; the server sends heartbeats itself."""
+
+    def state(self) -> SourceState:
+        ((current,),) = query(self._connection, "select @@global.gtid_binlog_pos")
+        lag = 0 if self._stream is None else self._lag_bytes(*self._stream.coordinates)
+        return SourceState(position=str(current), lag_bytes=lag, held_bytes=0, room_bytes=None)
+
+    def _lag_bytes(self, file: str, position: int) -> int:
+        """What the server has logged behind the event we read last."""
+        sizes = [
+            (name, int(size)) for name, size, *_ in query(self._connection, "show binary logs")
+        ]
+        return sum(size for name, size in sizes if name >= file) - position if file else 0
+
+    def give_up(self) -> None:
+        """Nothing to let go of."""
+
+    def close(self) -> None:
+        self._connection.close()

@@ -1,0 +1,198 @@
+"""The replication stream of a MariaDB server: registration, packets, events.
+
+We register as a replica and ask for the log from a GTID position on, so that a promoted replica
+serves as well as the server it replaces. PyMySQL opens the connection and logs in; then the socket
+is read here in large pieces.
+https://mariadb.com/kb/en/5-slave-registration/
+
+    packet   length:u24 number:u8 payload       one of 0xffffff bytes goes on in the next
+    payload  0 event | 0xff code:u16 # state:5 message | 0xfe …
+"""
+
+from __future__ import annotations
+
+import select
+import ssl
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+from pymysql.constants import COMMAND
+
+from cdc.changes import ChangeSet
+from cdc.mysql.decode import BinlogDecoder
+from cdc.mysql.session import Connection, query, translated
+from tailrace.errors import ContinuityError, SourceUnavailable
+from tailrace.failpoints import failpoint
+
+BUFFER_BYTES = 1 << 20
+PACKET_MAX = 0xFFFFFF
+HEARTBEAT_S = 5
+SILENT_S = 60.0
+"""Twelve heartbeats missed: the server, or the way to it, is gone."""
+START_OVER = (
+    "remove the source's journal (.tailrace/journal/SOURCE) and start again with a new snapshot"
+)
+_GONE = 1236  # ER_MASTER_FATAL_ERROR_READING_BINLOG
+
+
+class BinlogStream:
+    """Implements `cdc.protocol.Stream`. Errors when opened: SourceUnavailable."""
+
+    def __init__(
+        self, connection: Connection, decoder: BinlogDecoder, *, position: str, server_id: int
+    ) -> None:
+        self._connection = connection
+        self._decoder = decoder
+        with translated("asking for the log"):
+            _register(connection, position, server_id)
+        self._socket: Any = connection._sock  # type: ignore[attr-defined]
+        self._socket.setblocking(False)
+        self._poll = select.poll()
+        self._poll.register(self._socket.fileno(), select.POLLIN)
+        self._buffer = bytearray(BUFFER_BYTES)
+        self._start = self._stop = 0
+        self._held: list[bytes] = []
+        self._silent_s = 0.0
+
+    @property
+    def position(self) -> str:
+        return self._decoder.position
+
+    @property
+    def at_rest(self) -> bool:
+        return self._decoder.rows == 0 and self._decoder.complete
+
+    @property
+    def coordinates(self) -> tuple[str, int]:
+        """File and position behind the event read last."""
+        return self._decoder.coordinates
+
+    def reply_wanted(self) -> bool:
+        return False
+
+    def acknowledge(self, position: str) -> None:
+        """The server does not ask how far we are, and keeps its log as long as it likes."""
+
+    def changes(self, timeout_s: float) -> Iterator[ChangeSet]:
+        if not self._waits(timeout_s):
+            return
+        while self._receive():
+            failpoint("capture.read")
+            for event in self._events():
+                self._decoder.feed(event)
+                if self._decoder.full and (full := self._decoder.take()):
+                    yield full
+        if self._decoder.complete and (ready := self._decoder.take()):
+            yield ready
+
+    def _waits(self, timeout_s: float) -> bool:
+        """Whether something has arrived. Errors: SourceUnavailable after a long silence."""
+        if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
+            return True
+        if self._poll.poll(max(0, int(timeout_s * 1000))):
+            self._silent_s = 0.0
+            return True
+        self._silent_s += timeout_s
+        if self._silent_s > SILENT_S:
+            raise SourceUnavailable(f"the source has been silent for {SILENT_S:.0f} s")
+        return False
+
+    def _receive(self) -> int:
+        self._make_room()
+        try:
+            received: int = self._socket.recv_into(memoryview(self._buffer)[self._stop :])
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return 0
+        except (OSError, ssl.SSLError) as error:
+            raise SourceUnavailable(f"the source's connection broke: {error.strerror}") from error
+        if received == 0:
+            raise SourceUnavailable("the source closed the replication connection")
+        self._stop += received
+        return received
+
+    def _events(self) -> Iterator[memoryview]:
+        """Events of the packets that are whole. Each is valid until the next is asked for."""
+        view = memoryview(self._buffer)
+        while self._stop - self._start >= 4:
+            size = int.from_bytes(view[self._start : self._start + 3], "little")
+            begin, end = self._start + 4, self._start + 4 + size
+            if end > self._stop:
+                break
+            self._start = end
+            if size == PACKET_MAX:
+                self._held.append(bytes(view[begin:end]))
+            elif self._held:
+                whole = b"".join([*self._held, bytes(view[begin:end])])
+                self._held = []
+                yield self._event(memoryview(whole))
+            else:
+                yield self._event(view[begin:end])
+
+    def _event(self, payload: memoryview) -> memoryview:
+        if not payload:
+            raise SourceUnavailable("the source sent an empty packet")
+        if payload[0] == 0:
+            return payload[1:]
+        if payload[0] == 0xFF:
+            self._raise(payload)
+        raise SourceUnavailable("the source ended the stream")
+
+    def _raise(self, payload: memoryview) -> None:
+        (code,) = struct.unpack_from("<H", payload, 1)
+        text = bytes(payload[3:]).decode("utf-8", "replace")
+        if text.startswith("#"):
+            text = text[6:]
+        if code == _GONE and "shutdown" not in text.lower() and "server_id" not in text:
+            raise ContinuityError(
+                f"the source cannot serve its log from our position: {text}",
+                where={"position": self._decoder.position, "errno": code},
+                fix=START_OVER,
+            )
+        raise SourceUnavailable(f"the source ended the stream: {text}", where={"errno": code})
+
+    def _make_room(self) -> None:
+        held = self._stop - self._start
+        if held == 0:
+            self._start = self._stop = 0
+            return
+        need = 4
+        if held >= 4:
+            need = 4 + int.from_bytes(self._buffer[self._start : self._start + 3], "little")
+        if need > len(self._buffer):
+            larger = bytearray(need + 65536)
+            larger[:held] = self._buffer[self._start : self._stop]
+            self._buffer = larger
+        elif self._start and len(self._buffer) - self._start < max(need, 65536):
+            self._buffer[:held] = self._buffer[self._start : self._stop]
+        else:
+            return
+        self._start, self._stop = 0, held
+
+    def close(self) -> None:
+        # Not `close`, which would say good-bye on a connection that is not at rest.
+        self._connection._force_close()  # type: ignore[attr-defined]
+
+
+def _register(connection: Connection, position: str, server_id: int) -> None:
+    for statement in (
+        "SET @master_binlog_checksum = @@global.binlog_checksum",
+        "SET @mariadb_slave_capability = 4",
+        f"SET @master_heartbeat_period = {HEARTBEAT_S * 1_000_000_000}",
+        "SET @slave_gtid_strict_mode = 1",
+        "SET @slave_gtid_ignore_duplicates = 0",
+    ):
+        query(connection, statement)
+    query(connection, "SET @slave_connect_state = %s", position)
+    name = b"tailrace"
+    register = (
+        struct.pack("<I", server_id)
+        + bytes([len(name)])
+        + name
+        + b"\0\0"
+        + struct.pack("<HII", 0, 0, 0)
+    )
+    connection._execute_command(COMMAND.COM_REGISTER_SLAVE, register)  # type: ignore[attr-defined]
+    connection._read_packet()  # type: ignore[no-untyped-call]
+    dump = struct.pack("<IHI", 4, 0, server_id)
+    connection._execute_command(COMMAND.COM_BINLOG_DUMP, dump)  # type: ignore[attr-defined]

@@ -1,0 +1,347 @@
+"""A MariaDB source as capture uses it, as a user with two rights and SELECT, and nothing else."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+
+import pytest
+
+from cdc.changes import ChangeSet
+from cdc.mysql.preflight import inspect
+from cdc.mysql.session import connect
+from cdc.mysql.settings import MariadbSource, arguments
+from cdc.mysql.source import TABLES, Mariadb
+from cdc.mysql.stream import BinlogStream
+from tailrace.errors import ContinuityError, PreflightError, SourceUnavailable
+from tailrace.service.localmaria import LocalMariadb
+from tests.cdc.mysql.conftest import Maria
+
+State = dict[tuple[str | None, ...], tuple[str | None, ...]]
+
+
+@dataclass(frozen=True)
+class Reader:
+    maria: Maria
+    user: str
+
+    def settings(self, *tables: str, server_id: int = 77) -> MariadbSource:
+        return MariadbSource(
+            type="mariadb",
+            url=f"mariadb://{self.user}:p%40ss@127.0.0.1:{self.maria.server.port}/",
+            tables=tables or (f"{self.maria.name}.*",),
+            server_id=server_id,
+        )
+
+    def open(self, *tables: str) -> closing[Mariadb]:
+        return closing(Mariadb(self.settings(*tables)))
+
+
+@pytest.fixture
+def reader(maria: Maria) -> Iterator[Reader]:
+    user = f"reader_{maria.name}"
+    maria.execute(
+        f"create user {user} identified by 'p@ss'",
+        f"grant replication slave, binlog monitor on *.* to {user}",
+        f"grant select on {maria.name}.* to {user}",
+    )
+    yield Reader(maria, user)
+    maria.execute(f"drop user {user}")
+
+
+def apply(state: State, found: ChangeSet) -> None:
+    """What a target would do with the set."""
+    ordered = []
+    for table in found.tables:
+        new = list(zip(*(column.to_pylist() for column in table.new), strict=True))
+        keys = table.schema.key_indexes
+        for i, (seq, op) in enumerate(
+            zip(table.seq.to_pylist(), table.op.to_pylist(), strict=True)
+        ):
+            key = tuple(new[i][k] for k in keys)
+            if table.old_kind is not None and table.old_kind[i].as_py():
+                assert table.old is not None
+                key = tuple(table.old[k][i].as_py() for k in keys)  # type: ignore[index]
+            ordered.append((seq, chr(op), key, tuple(new[i][k] for k in keys), new[i]))
+    for _, op, old, key, row in sorted(ordered, key=lambda one: one[0]):
+        if op == "t":
+            state.clear()
+            continue
+        state.pop(old, None)
+        if op != "d":
+            state[key] = row
+
+
+def until(stream: BinlogStream, done: Callable[[], bool], state: State) -> None:
+    deadline = time.monotonic() + 60
+    while not done():
+        for found in stream.changes(0.1):
+            apply(state, found)
+        assert time.monotonic() < deadline
+
+
+def snapshot(source: Mariadb, state: State) -> tuple[str, dict[str, str]]:
+    with closing(source.snapshot({})) as opened:
+        sets = [found for found, _ in opened.changes()]
+        for found in sets:
+            apply(state, found)
+        assert sets[-1].complete
+        return opened.position, dict(opened.facts)
+
+
+EVERYTHING = (
+    "id int unsigned auto_increment primary key, d decimal(12,2), f float, g double, y year,"
+    " da date, dt datetime(3), ts timestamp(6) null, t time(2), v varchar(300), c char(5),"
+    " l varchar(20) character set latin1, b varbinary(10), n binary(4), x text, o blob,"
+    " e enum('a','ö','it''s') character set latin1, s set('x','ü'), i bit(10),"
+    " j json, u bigint unsigned"
+)
+ROWS = (
+    "(1.50, 1.1, 0.1, 2024, '2024-02-29', '2024-12-31 23:59:59.123', '2024-01-01 00:00:00.5',"
+    " '-838:59:58.99', 'häß\\\\N', 'ab  ', 'äöü€', x'00ff', x'01', 'tab\\t', x'de5c', 'ö', 'x,ü',"
+    " 513, '{\"a\": 1}', 18446744073709551615)",
+    "(-0.01, -3.4e38, 1e300, 0, '0000-00-00', '0000-00-00', '0000-00-00', '00:00:00', '', '', '',"
+    " '', '', '', '', \"it's\", '', 0, 'null', 0)",
+    "(null, 1e-40, -0e0, 2155, null, null, null, null, null, null, null, null, null, null, null,"
+    " null, null, null, null, null)",
+    "(999, 16777216, 1e16, 1901, '9999-12-31', '1000-01-01', '2038-01-19 03:14:07.999999',"
+    " '838:59:59', '🐘', 'é', 'ÿ', x'5c78', x'ffffffff', '\\\\', '', 'a', 'x', 1023, '[]', 1)",
+)
+COLUMNS = "(d, f, g, y, da, dt, ts, t, v, c, l, b, n, x, o, e, s, i, j, u)"
+
+
+def test_snapshot_and_stream_print_alike(reader: Reader) -> None:
+    """Schema and every value: the same rows, once copied, once logged."""
+    maria = reader.maria
+    mode = "set session sql_mode = '', time_zone = '+00:00'"
+    maria.execute(
+        f"create table t ({EVERYTHING})",
+        mode,
+        *(f"insert into t {COLUMNS} values {row}" for row in ROWS),
+    )
+    copied: State = {}
+    with reader.open() as source:
+        with closing(source.snapshot({})) as opened:
+            (found, progress), *more = opened.changes()
+            assert not more
+            apply(copied, found)
+            position = opened.position
+        assert progress.rows == len(ROWS)
+        logged: State = {}
+        with closing(source.stream(position)) as stream:
+            maria.execute(
+                "truncate table t", mode, *(f"insert into t {COLUMNS} values {row}" for row in ROWS)
+            )
+            sets: list[ChangeSet] = []
+            deadline = time.monotonic() + 30
+            while len(logged) < len(ROWS):
+                for changes in stream.changes(0.1):
+                    sets.append(changes)
+                    apply(logged, changes)
+                assert time.monotonic() < deadline
+    assert sets[-1].tables[0].schema == found.tables[0].schema
+    assert logged == copied
+
+
+def test_they_join_without_a_gap(reader: Reader) -> None:
+    """Rows change all the time while the snapshot begins and is read."""
+    maria = reader.maria
+    maria.execute(
+        "create table t (id int primary key, v varchar(40))",
+        "insert into t select seq, seq from seq_1_to_20000",
+    )
+    stopping = threading.Event()
+
+    def change() -> None:
+        connection = maria.server.connect(maria.name)
+        with closing(connection), connection.cursor() as cursor:
+            n = 0
+            while not stopping.is_set():
+                n += 1
+                cursor.execute("update t set v = %s where id = %s", (f"u{n}", n % 20000 + 1))
+                cursor.execute("delete from t where id = %s", (n * 7 % 20000 + 1,))
+                cursor.execute("replace into t values (%s, %s)", (20000 + n, "new"))
+
+    worker = threading.Thread(target=change)
+    worker.start()
+    state: State = {}
+    try:
+        with reader.open() as source:
+            position, facts = snapshot(source, state)
+            time.sleep(0.3)
+            stopping.set()
+            worker.join()
+            maria.execute("insert into t values (-1, 'end')")
+            with closing(source.stream(position)) as stream:
+                until(stream, lambda: ("-1",) in state, state)
+                after = stream.position
+            source.verify(facts, after)
+    finally:
+        stopping.set()
+        worker.join()
+    wanted = {(str(key),): (str(key), value) for key, value in maria.execute("select * from t")}
+    assert state == wanted
+
+
+def test_a_large_event_and_a_large_transaction(reader: Reader) -> None:
+    maria = reader.maria
+    maria.execute("create table t (id int primary key, v longtext)")
+    state: State = {}
+    with reader.open() as source:
+        position, _ = snapshot(source, state)
+        maria.execute("set global max_allowed_packet = 1073741824")
+        maria.execute("insert into t values (1, repeat('ä', 20000000))")
+        maria.execute("insert into t select seq, seq from seq_2_to_100000")
+        with closing(source.stream(position)) as stream:
+            until(stream, lambda: ("100000",) in state, state)
+    assert len(state) == 100_000
+    assert state[("1",)][1] == "ä" * 20_000_000
+
+
+def test_a_resume_begins_behind_what_is_held(reader: Reader) -> None:
+    maria = reader.maria
+    maria.execute("create table t (id int primary key)")
+    state: State = {}
+    with reader.open() as source:
+        position, _ = snapshot(source, state)
+        maria.execute("insert into t values (1)")
+        with closing(source.stream(position)) as stream:
+            until(stream, lambda: ("1",) in state, state)
+            position = stream.position
+        maria.execute("flush binary logs", "insert into t values (2)")
+        seen: State = {}
+        with closing(source.stream(position)) as stream:
+            until(stream, lambda: ("2",) in seen, seen)
+    assert set(seen) == {("2",)}
+
+
+def test_a_purged_log_is_a_gap(reader: Reader) -> None:
+    maria = reader.maria
+    maria.execute("create table t (id int primary key)")
+    with reader.open() as source:
+        position, _ = snapshot(source, {})
+        maria.execute("insert into t values (1)", "flush binary logs")
+        (name, *_) = maria.execute("show master status")[0]
+        maria.execute("insert into t values (2)", f"purge binary logs to '{name}'")
+        with closing(source.stream(position)) as stream, pytest.raises(ContinuityError) as raised:
+            until(stream, lambda: False, {})
+    assert raised.value.where["position"] == position
+    assert "purged" in raised.value.what
+    assert raised.value.fix
+
+
+def test_a_log_that_ends_before_our_position_is_refused(reader: Reader) -> None:
+    reader.maria.execute("create table t (id int primary key)")
+    with reader.open() as source:
+        position, facts = snapshot(source, {})
+        domain, server, sequence = position.split(",")[0].split("-")
+        ahead = f"{domain}-{server}-{int(sequence) + 100}"
+        with pytest.raises(ContinuityError, match="ends before our position") as raised:
+            source.verify(facts, ahead)
+    assert raised.value.where["missing"] == ahead
+    assert TABLES in facts
+
+
+def test_tables_made_later_are_not_captured(
+    reader: Reader, caplog: pytest.LogCaptureFixture
+) -> None:
+    maria = reader.maria
+    maria.execute("create table t (id int primary key)")
+    state: State = {}
+    with reader.open() as source:
+        position, facts = snapshot(source, state)
+        maria.execute(
+            "create table later (id int primary key)",
+            "insert into later values (5)",
+            "insert into t values (1)",
+        )
+        with closing(source.stream(position)) as stream:
+            until(stream, lambda: ("1",) in state, state)
+            after = stream.position
+        with caplog.at_level("WARNING"):
+            source.verify(facts, after)
+    assert set(state) == {("1",)}
+    assert f"{maria.name}.later" in str(caplog.records[-1].__dict__["tables"])
+
+
+def test_a_connection_that_is_cut_is_unavailable(reader: Reader) -> None:
+    maria = reader.maria
+    maria.execute("create table t (id int primary key)")
+    with reader.open() as source:
+        position, _ = snapshot(source, {})
+        with closing(source.stream(position)) as stream:
+            deadline = time.monotonic() + 30
+            while not (
+                found := maria.execute(
+                    "select id from information_schema.processlist"
+                    " where command like 'Binlog Dump%'"
+                )
+            ):
+                assert time.monotonic() < deadline
+            maria.execute(*(f"kill {number}" for (number,) in found))
+            with pytest.raises(SourceUnavailable):
+                until(stream, lambda: False, {})
+
+
+def test_the_preflight_names_what_is_missing(reader: Reader) -> None:
+    maria = reader.maria
+    maria.execute(
+        "create table keyless (id int)",
+        "create table shape (id int primary key, g geometry)",
+        "create table u (id uuid primary key)",
+        "create table h (id int primary key) with system versioning",
+        "create table parent (id int primary key)",
+        "create table child (id int primary key, p int,"
+        " foreign key (p) references parent (id) on delete cascade)",
+        f"revoke binlog monitor on *.* from {reader.user}",
+        "set global binlog_row_image = minimal",
+    )
+    try:
+        connection = connect(reader.settings().url)
+        with closing(connection):
+            findings, tables = inspect(connection, reader.settings())
+        with reader.open() as source, pytest.raises(PreflightError, match="and 5 more"):
+            source.snapshot({})
+    finally:
+        maria.execute("set global binlog_row_image = full")
+    where = {finding.where for finding in findings}
+    assert (
+        where
+        == {
+            "binlog_row_image",
+            "grants",
+            "tables",
+            *(f"{maria.name}.{name}" for name in ("shape", "u", "child")),
+        }
+        or {"binlog_row_image", "grants"} <= where
+    )
+    assert [table.name.name for table in tables] == ["child", "parent"]
+    (warning,) = (finding for finding in findings if finding.severity == "warning")
+    assert "CASCADE" in warning.what
+    assert all(finding.fix for finding in findings)
+
+
+def test_urls() -> None:
+    found = arguments("mariadb://me:p%40%2F@[::1]:3307/shop?ssl_ca=/ca.pem&connect_timeout=3")
+    assert found == {
+        "host": "::1",
+        "port": 3307,
+        "user": "me",
+        "password": "p@/",
+        "database": "shop",
+        "ssl_ca": "/ca.pem",
+        "connect_timeout": 3,
+    }
+    for bad in ("postgres://x", "mariadb://", "mariadb://h/?nonsense=1", "mariadb://h/?ssl_ca"):
+        with pytest.raises(ValueError, match=r"URL|bad query") as raised:
+            arguments(bad)
+        assert "mariadb://" not in str(raised.value)
+
+
+def test_wrong_passwords_do_not_show(maria_server: LocalMariadb) -> None:
+    with pytest.raises(SourceUnavailable) as raised:
+        connect(f"mariadb://nobody:secret@127.0.0.1:{maria_server.port}/")
+    assert "secret" not in str(raised.value)
