@@ -9,7 +9,7 @@ from cdc.postgres.settings import IDENTIFIER_BYTES_MAX, PostgresSource
 from cdc.schema import TableName
 from config.places import Loc
 from config.problems import Problems, suggest
-from config.project import Pipeline, Project
+from config.project import Pipeline, Project, Source
 from config.secrets import is_unresolved
 from config.writers import check_writers
 from transforms.model import Replicate
@@ -52,6 +52,8 @@ def _slots(project: Project, problems: Problems) -> None:
     """Each source has a slot of its own, whose name is not cut off."""
     seen: dict[tuple[str, str], str] = {}
     for name, source in project.sources.items():
+        if not isinstance(source, PostgresSource):
+            continue
         long = len(f"tailrace_{project.project}_{name}") > IDENTIFIER_BYTES_MAX
         if long and not (source.slot and source.publication):
             problems.add(
@@ -131,7 +133,7 @@ def _patterns(pipeline: Pipeline) -> Iterable[tuple[int, int, Pattern]]:
                 yield at, pattern_at, pattern
 
 
-def _can_capture(source: PostgresSource, pattern: Pattern) -> bool:
+def _can_capture(source: Source, pattern: Pattern) -> bool:
     if pattern.exact is not None:
         return source.patterns.matches(pattern.exact)
     return any(pattern.meets(other) for other in source.patterns.included)

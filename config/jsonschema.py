@@ -82,6 +82,8 @@ def schema_comment(kind: str, depth: int = 0) -> str:
 
 
 def _loosened(schema: Schema) -> Schema:
+    if "oneOf" in schema:  # models chosen by their `type`, of which only one can fit
+        schema = {**schema, "anyOf": schema["oneOf"]}
     found = {key: _inside(key, value) for key, value in schema.items() if key in _KEPT}
     if "anyOf" in found:
         branches = [branch for branch in found["anyOf"] if branch.get("type") != "null"]

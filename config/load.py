@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from config.checks import check
 from config.places import Loc, Places
-from config.plain import report
+from config.plain import report, written_at
 from config.problems import Problems, suggest
 from config.project import FILE, SOURCES, TARGETS, Project, ProjectFile
 from config.references import fill_in
@@ -108,7 +108,7 @@ def _has_unbuilt(document: Document, problems: Problems) -> bool:
 def _drop_untold(error: ValidationError, document: Document, written: dict[Loc, str]) -> set[Loc]:
     """Leave out the settings that do not fit only because a reference in them has no value."""
     unresolved = {loc[:3] for loc in written if is_unresolved(_value_at(document.value, loc))}
-    wrong = {tuple(found["loc"])[:3] for found in error.errors(include_input=False)}
+    wrong = {written_at(found)[:3] for found in error.errors(include_input=False)}
     dropped = unresolved & wrong
     for section, name, setting in dropped:
         del document.value[str(section)][name][setting]

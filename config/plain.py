@@ -13,6 +13,10 @@ from pydantic_core import ErrorDetails
 from cdc.sizes import format_bytes
 from config.places import Loc, Places
 from config.problems import Problems, suggest
+from config.project import SOURCES
+
+_CHOSEN_BY_TYPE: dict[str | int, Collection[str | int]] = {"sources": SOURCES}
+"""Sections of whose entries pydantic puts the `type` into an error's path."""
 
 _PLAIN: dict[str, tuple[str, str | None]] = {
     "model_type": ("{place} is not made of `key: value` entries", None),
@@ -27,6 +31,7 @@ _PLAIN: dict[str, tuple[str, str | None]] = {
     "float_type": ("{place} is not a number", None),
     "literal_error": ("{place} is not one of the values it may have", "write {expected}"),
     "missing": ("{place} is missing", None),
+    "union_tag_not_found": ("{place} is missing", None),
     "greater_than_equal": ("{place} is too small", "at least {ge}"),
     "less_than_equal": ("{place} is too large", "at most {le}"),
 }
@@ -48,9 +53,9 @@ def report(
     findings = error.errors(include_url=False, include_input=False)
     misspelt = _misspelt(findings, model)
     for found in findings:
-        loc: Loc = tuple(found["loc"])
-        if found["type"] == "missing" and loc in misspelt:
+        if found["type"] == "missing" and tuple(found["loc"]) in misspelt:
             continue
+        loc = written_at(found)
         references = [text for at, text in written.items() if _related(at, loc)]
         if found["type"] == "missing" and loc in untold:
             what = f"{_place(loc)} cannot be checked while {', '.join(references)} has no value"
@@ -58,7 +63,7 @@ def report(
         elif found["type"] == "value_error" and references:
             what, fix = f"{_place(loc)}: what {', '.join(references)} gives is not accepted", None
         else:
-            what, fix = _plain(found, loc, model)
+            what, fix = _plain(found, model)
         problems.add(what, places.where(loc), fix)
 
 
@@ -72,11 +77,22 @@ def _misspelt(findings: list[ErrorDetails], model: type[BaseModel]) -> set[Loc]:
     }
 
 
-def _plain(found: ErrorDetails, loc: Loc, model: type[BaseModel]) -> tuple[str, str | None]:
+def written_at(found: ErrorDetails) -> Loc:
+    """The path in the file: pydantic's, without the type by which it chose a model."""
+    loc: Loc = tuple(found["loc"])
+    if found["type"] == "union_tag_not_found":
+        return (*loc, "type")
+    if len(loc) > 2 and loc[0] in _CHOSEN_BY_TYPE and loc[2] in _CHOSEN_BY_TYPE[loc[0]]:
+        return (*loc[:2], *loc[3:])
+    return loc
+
+
+def _plain(found: ErrorDetails, model: type[BaseModel]) -> tuple[str, str | None]:
+    loc = written_at(found)
     place = _place(loc)
     kind = found["type"]
     if kind == "extra_forbidden":
-        known = _known_keys(model, loc[:-1])
+        known = _known_keys(model, tuple(found["loc"])[:-1])
         return f"{place}: this key is not known", suggest(str(loc[-1]), known, "known are")
     if kind in _PLAIN:
         what, fix = _PLAIN[kind]
@@ -107,6 +123,8 @@ def _known_keys(model: type[BaseModel], loc: Loc) -> list[str]:
     for part in loc:
         if isinstance(current, _Inside):
             current = _model_in(current.annotation)
+        elif isinstance(current, _Either):
+            current = current.models.get(part)
         elif _is_model(current):
             fields = current.model_fields.items()
             found = [field for name, field in fields if part in (name, field.alias)]
@@ -125,6 +143,15 @@ class _Inside:
         self.annotation = annotation
 
 
+class _Either:
+    """One of several models, by their `type`."""
+
+    def __init__(self, models: list[type[BaseModel]]) -> None:
+        self.models = {
+            typing.get_args(model.model_fields["type"].annotation)[0]: model for model in models
+        }
+
+
 def _is_model(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
@@ -141,4 +168,7 @@ def _model_in(annotation: Any) -> Any:
         return _Inside(arguments[1])
     if origin is tuple:
         return _Inside(arguments[0])
+    models = [argument for argument in arguments if _is_model(argument)]
+    if len(models) > 1:
+        return _Either(models)
     return next((found for inner in arguments if (found := _model_in(inner)) is not None), None)

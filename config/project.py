@@ -9,15 +9,17 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
+from cdc.mysql.settings import MariadbSource
 from cdc.postgres.settings import PostgresSource
 from config.places import Loc, Places
 from sinks.postgres.settings import PostgresTarget
 from transforms.model import Entity, Mapping, Replicate
 
-SOURCES = {"postgres": PostgresSource}
+SOURCES = {"postgres": PostgresSource, "mariadb": MariadbSource}
 TARGETS = {"postgres": PostgresTarget}
-"""What is built, by `type`. A new adapter is one line here; with a second one the annotations
-below become unions discriminated by `type`."""
+"""What is built, by `type`. A new adapter is one line here and one in the union below."""
+
+Source = PostgresSource | MariadbSource
 
 FILE = "tailrace.yml"
 NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
@@ -56,7 +58,9 @@ class ProjectFile(Strict):
 
     version: Literal["1"]
     project: Name
-    sources: Annotated[dict[Name, PostgresSource], Field(min_length=1)]
+    sources: Annotated[
+        dict[Name, Annotated[Source, Field(discriminator="type")]], Field(min_length=1)
+    ]
     targets: Annotated[dict[Name, PostgresTarget], Field(min_length=1)]
     pipelines: Annotated[dict[Name, Pipeline], Field(min_length=1)]
 
@@ -69,7 +73,7 @@ class Project:
     """
 
     project: str
-    sources: MappingABC[str, PostgresSource]
+    sources: MappingABC[str, Source]
     targets: MappingABC[str, PostgresTarget]
     pipelines: MappingABC[str, Pipeline]
     entities: MappingABC[str, Entity]

@@ -55,10 +55,10 @@ class Line:
 project: test{os.getpid()}
 sources:
   erp:
-    type: postgres
+    type: {source.partition(":")[0].removesuffix("ql")}
     url: "{source}"
     tables: [{tables}]
-    slot: {self.slot}
+    {f"slot: {self.slot}" if source.startswith("postgres") else ""}
     {more}
 targets:
   hub: {{type: postgres, url: "{target}"}}
@@ -152,11 +152,14 @@ pipelines:
     def streams(self) -> None:
         wait_until(lambda: self.state("capture") == "streaming", "streaming")
 
+    def write_mark(self, table: str, mark: str) -> None:
+        with psycopg.connect(self.source, autocommit=True) as connection:
+            connection.execute(f"insert into {table} values (%s)".encode(), (mark,))
+
     def arrives(self, table: str = "shop.mark") -> None:
         """Write a mark at the source and wait until it is at the target."""
         mark = str(time.monotonic_ns())
-        with psycopg.connect(self.source, autocommit=True) as connection:
-            connection.execute(f"insert into {table} values (%s)".encode(), (mark,))
+        self.write_mark(table, mark)
         with psycopg.connect(self.target, autocommit=True) as connection:
 
             def there() -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -58,7 +58,8 @@ class MariadbSource(BaseModel):
 
     url        of the primary, for a user with REPLICATION SLAVE, BINLOG MONITOR and SELECT
     tables     patterns, see `cdc.patterns`; a schema is what MariaDB also calls a database
-    server_id  ours among the replicas of the server; two of one number cut each other off
+    server_id  ours among the replicas of the server, of which two with one number cut each other
+               off; left out, made of the project's and the source's names
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -66,7 +67,11 @@ class MariadbSource(BaseModel):
     type: Literal["mariadb"]
     url: MysqlUrl
     tables: Annotated[tuple[str, ...], Field(min_length=1)]
-    server_id: Annotated[int, Field(ge=1, le=2**32 - 1)]
+    server_id: Annotated[int, Field(ge=1, le=2**32 - 1)] | None = None
+
+    retain_max: ClassVar[int] = 0
+    """The server holds nothing for us: it keeps its log as long as its own settings say."""
+    heartbeat_s: ClassVar[float] = 10.0
 
     @property
     def patterns(self) -> Patterns:

@@ -105,7 +105,7 @@ class MariadbSnapshot:
 
 
 def _position(connection: Connection) -> str:
-    status = dict(query(connection, "SHOW STATUS LIKE 'binlog_snapshot_%%'"))
+    status = dict(query(connection, "SHOW STATUS LIKE 'binlog_snapshot_%'"))
     file = status.get("Binlog_snapshot_file")
     if not file:
         raise PreflightError(

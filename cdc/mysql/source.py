@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import zlib
 from collections.abc import Mapping
 
 from cdc.mysql.catalog import CatalogTable, read_charsets, read_tables
 from cdc.mysql.decode import BinlogDecoder, Position
+from cdc.mysql.facts import TABLES
 from cdc.mysql.preflight import inspect, refuse_errors
 from cdc.mysql.session import Connection, connect, query
 from cdc.mysql.settings import MariadbSource
@@ -20,19 +22,17 @@ from tailrace.errors import ContinuityError
 
 log = logging.getLogger("tailrace.mariadb")
 
-TABLES = "mariadb.tables"
-"""The fact that lists the tables captured since the first snapshot."""
-
 
 class Mariadb:
     """Implements `cdc.protocol.Source`. Errors of every method: SourceUnavailable.
 
     It leaves nothing at the server: no table, no slot; a replica's registration ends with its
-    connection.
+    connection. `name` makes our number among the replicas, where the settings give none.
     """
 
-    def __init__(self, settings: MariadbSource) -> None:
+    def __init__(self, settings: MariadbSource, name: str) -> None:
         self._settings = settings
+        self._server_id = settings.server_id or zlib.crc32(name.encode()) | 1 << 31
         self._connection = connect(settings.url)
         self._captured: frozenset[TableName] = frozenset()
         self._stream: BinlogStream | None = None
@@ -99,7 +99,7 @@ class Mariadb:
             connect(self._settings.url),
             decoder,
             position=position,
-            server_id=self._settings.server_id,
+            server_id=self._server_id,
         )
         return self._stream
 

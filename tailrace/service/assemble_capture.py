@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cdc.postgres.source import Postgres
+from cdc.mysql.settings import MariadbSource
+from cdc.postgres.settings import PostgresSource
 from cdc.protocol import Source
 from config.project import Project
 from tailrace.journal.paths import JournalPaths
@@ -15,8 +16,15 @@ from tailrace.service.layout import Layout
 
 
 def source_factory(project: Project, name: str) -> Callable[[], Source]:
-    settings = project.sources[name]
-    return lambda: Postgres(settings, object_name(project, name))
+    """Only the adapter that is needed is imported."""
+    settings, ours = project.sources[name], object_name(project, name)
+    if isinstance(settings, MariadbSource):
+        from cdc.mysql.source import Mariadb
+
+        return lambda: Mariadb(settings, ours)
+    from cdc.postgres.source import Postgres
+
+    return lambda: Postgres(settings, ours)
 
 
 def object_name(project: Project, source: str) -> str:
@@ -32,7 +40,7 @@ def capture_settings(project: Project, layout: Layout, name: str) -> CaptureSett
         hints=JournalPaths.of(layout.project, name).hints,
         heartbeat_s=settings.heartbeat_s,
         retain_max_bytes=settings.retain_max,
-        give_up_at_limit=settings.on_limit == "drop_slot",
+        give_up_at_limit=isinstance(settings, PostgresSource) and settings.on_limit == "drop_slot",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+from cdc.mysql.facts import TABLES
 from cdc.postgres.continuity import IDENTITY
 from config.project import Project
 from sinks.postgres.sink import PostgresSink
@@ -27,7 +28,7 @@ def journal_reader(layout: Layout, source: str, pipeline: str, stop: Stop) -> Jo
     while not stop:
         if is_made(file):
             reader = SqliteReader(file, pipeline)
-            if reader.get(IDENTITY) is not None:
+            if any(reader.get(fact) is not None for fact in (IDENTITY, TABLES)):
                 return reader
             reader.close()
         stop.wait(OPEN_AGAIN_S)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from cdc.mysql.script import source_script as mariadb_script
+from cdc.mysql.settings import MariadbSource
 from cdc.patterns import Pattern, Patterns
 from cdc.postgres.script import source_script
 from config.project import Project
@@ -21,7 +23,10 @@ def script(project: Project) -> str:
     """For psql; needs the projects' URLs and connects to nothing."""
     parts = [_HEAD]
     for name, source in project.sources.items():
-        parts.append(source_script(f"Source {name}", source, object_name(project, name)))
+        if isinstance(source, MariadbSource):
+            parts.append(mariadb_script(f"Source {name}", source))
+        else:
+            parts.append(source_script(f"Source {name}", source, object_name(project, name)))
     for name, target in project.targets.items():
         parts.append(target_script(f"Target {name}", target, _writes(project, name)))
     return "\n".join(parts)

@@ -109,10 +109,10 @@ CASES: list[tuple[str, tuple[Change, ...], str, int, str, str | None]] = [
             (
                 MAIN,
                 "type: postgres\n    url: postgresql://tailrace:pw@erp",
-                "type: mysql\n    url: x",
+                "type: oracle\n    url: x",
             ),
         ),
-        *(MAIN, 5, "sources.erp.type: 'mysql' is not known", "built are: postgres"),
+        *(MAIN, 5, "sources.erp.type: 'oracle' is not known", "built are: mariadb, postgres"),
     ),
     (
         "unbuilt target",

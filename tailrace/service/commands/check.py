@@ -84,16 +84,10 @@ def _look(project: Project, found: _Found) -> None:
 
 def _look_at_source(project: Project, name: str, found: _Found) -> list[TableSchema]:
     """The tables that can be captured."""
-    from cdc.postgres.catalog import read_tables
-    from cdc.postgres.preflight import inspect
-    from cdc.postgres.session import connect, translated
-    from tailrace.service.assemble_capture import object_name
+    from tailrace.service.sources import look
 
-    source, default = project.sources[name], object_name(project, name)
-    found.findings[f"source {name}"] = inspect(source, default)
-    with connect(source.url) as connection, translated("reading the catalog"):
-        tables = read_tables(connection, source.patterns, source.publication or default)
-    return [table.schema for table in tables if table.is_capturable]
+    found.findings[f"source {name}"], schemas = look(project, name)
+    return schemas
 
 
 def _look_at_target(

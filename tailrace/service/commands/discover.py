@@ -8,14 +8,12 @@ from pathlib import Path
 
 import click
 
-from cdc.postgres.catalog import CatalogTable, read_tables
-from cdc.postgres.session import connect, translated
-from cdc.schema import TableName
+from cdc.schema import TableName, TableSchema
 from config.jsonschema import schema_comment
 from config.load import load_project
 from config.project import FILE, Project
 from tailrace.errors import ConfigError
-from tailrace.service.assemble_capture import object_name
+from tailrace.service.sources import tables
 from transforms.stub import entity_name, entity_stub, mapping_stub
 
 
@@ -34,19 +32,19 @@ def command(directory: Path, source: str, output: str) -> None:
     done = _Done()
     of_entity: dict[str, TableName] = {}
     for table in _tables(project, source):
-        if not table.schema.key:
-            done.skipped[str(table.name)] = "no key tells its rows apart; see tailrace check"
+        if not table.key:
+            done.skipped[str(table.table)] = "no key tells its rows apart; see tailrace check"
             continue
-        entity = entity_name(table.schema)
-        first = of_entity.setdefault(entity, table.name)
-        if first != table.name:
-            done.skipped[str(table.name)] = f"entity {entity} is made of {first} already"
+        entity = entity_name(table)
+        first = of_entity.setdefault(entity, table.table)
+        if first != table.table:
+            done.skipped[str(table.table)] = f"entity {entity} is made of {first} already"
             continue
         mapping = f"{source}_{entity}"
         head = schema_comment("entity", depth=1)
-        _write(directory / "entities" / f"{entity}.yml", head + entity_stub(table.schema), done)
+        _write(directory / "entities" / f"{entity}.yml", head + entity_stub(table), done)
         head = schema_comment("mapping", depth=1)
-        text = head + mapping_stub(table.schema, mapping)
+        text = head + mapping_stub(table, mapping)
         _write(directory / "mappings" / f"{mapping}.yml", text, done)
         done.mappings.append(mapping)
     _show(done, output)
@@ -62,13 +60,9 @@ class _Done:
     mappings: list[str] = field(default_factory=list)
 
 
-def _tables(project: Project, source: str) -> list[CatalogTable]:
+def _tables(project: Project, source: str) -> list[TableSchema]:
     """Errors: ConfigError where there is none."""
-    settings = project.sources[source]
-    publication = settings.publication or object_name(project, source)
-    with connect(settings.url) as connection, translated("reading the catalog"):
-        tables = read_tables(connection, settings.patterns, publication)
-    found = [table for table in tables if table.is_capturable]
+    found = tables(project, source)
     if not found:
         raise ConfigError(
             "the source has no table that its patterns name",

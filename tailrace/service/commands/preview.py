@@ -12,6 +12,7 @@ from cdc.patterns import Patterns
 from cdc.postgres.catalog import CatalogTable, read_tables
 from cdc.postgres.decode import CopyDecoder
 from cdc.postgres.session import Connection, connect, quoted, translated
+from cdc.postgres.settings import PostgresSource
 from config.load import load_project
 from config.project import Project
 from tailrace.errors import ConfigError
@@ -40,6 +41,8 @@ def command(directory: Path, mapping: str, sample: int) -> None:
     if mapping not in project.mappings:
         raise ConfigError(f"no mapping is named {mapping!r}", where={"folder": "mappings"})
     source = project.sources[_source_of(project, mapping)]
+    if not isinstance(source, PostgresSource):
+        raise ConfigError(f"a preview of a source of type {source.type} is not built yet")
     declared = project.mappings[mapping]
     exact = '"{}"."{}"'.format(
         *(part.replace('"', '""') for part in (declared.source.schema, declared.source.name))

@@ -6,12 +6,13 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
+from cdc.mysql.settings import MariadbSource
 from cdc.postgres.removal import Removal, remove
 from cdc.postgres.session import connect
 from config.load import load_project
@@ -77,13 +78,22 @@ def _nobody_at_work(
 
 
 def _question(project: Project, source: str, journal: bool) -> str:
-    slot = project.sources[source].slot or object_name(project, source)
+    settings = project.sources[source]
     deleting = " and delete its journal here" if journal else ""
+    if isinstance(settings, MariadbSource):
+        return f"End what reads the log of {source} for our user{deleting}?"
+    slot = settings.slot or object_name(project, source)
     return f"Drop slot {slot} at {source}{deleting}? Capture then begins with a new snapshot."
 
 
 def _removal(project: Project, source: str) -> Removal:
     settings = project.sources[source]
+    if isinstance(settings, MariadbSource):
+        from cdc.mysql import removal, session
+
+        with closing(session.connect(settings.url)) as mariadb:
+            ended, left = removal.end_streams(mariadb)
+        return Removal(ended, (), removal.PROOF, left)
     name = object_name(project, source)
     with connect(settings.url) as connection:
         return remove(

@@ -11,14 +11,15 @@ from dataclasses import dataclass
 import pytest
 
 from cdc.changes import ChangeSet
+from cdc.mysql.facts import TABLES
 from cdc.mysql.preflight import inspect
 from cdc.mysql.session import connect
 from cdc.mysql.settings import MariadbSource, arguments
-from cdc.mysql.source import TABLES, Mariadb
+from cdc.mysql.source import Mariadb
 from cdc.mysql.stream import BinlogStream
 from tailrace.errors import ContinuityError, PreflightError, SourceUnavailable
 from tailrace.service.localmaria import LocalMariadb
-from tests.cdc.mysql.conftest import Maria
+from tests.maria import Maria
 
 State = dict[tuple[str | None, ...], tuple[str | None, ...]]
 
@@ -28,7 +29,7 @@ class Reader:
     maria: Maria
     user: str
 
-    def settings(self, *tables: str, server_id: int = 77) -> MariadbSource:
+    def settings(self, *tables: str, server_id: int | None = None) -> MariadbSource:
         return MariadbSource(
             type="mariadb",
             url=f"mariadb://{self.user}:p%40ss@127.0.0.1:{self.maria.server.port}/",
@@ -37,7 +38,7 @@ class Reader:
         )
 
     def open(self, *tables: str) -> closing[Mariadb]:
-        return closing(Mariadb(self.settings(*tables)))
+        return closing(Mariadb(self.settings(*tables), self.user))
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from cdc.mysql import layout
 from cdc.mysql.decode import BinlogDecoder
 from tailrace.errors import DecodeError, PreflightError, TailraceError
 from tests.cdc.mysql.binlogs import charsets, decoded, split, without_checksum
-from tests.cdc.mysql.conftest import Maria
+from tests.maria import Maria
 
 
 def operations(found: Any) -> list[tuple[str, str, list[str | None]]]:

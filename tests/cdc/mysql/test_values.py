@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.cdc.mysql.conftest import Maria
+from tests.maria import Maria
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ import pytest
 from cdc.changes import ChangeSet
 from tailrace.service.localmaria import LocalMariadb, binary
 from tests.cdc.mysql.binlogs import charsets, decoded, newest
-from tests.conftest import open_directory
 
 _numbers = itertools.count(1)
 
@@ -21,6 +20,8 @@ _numbers = itertools.count(1)
 def maria_server() -> Iterator[LocalMariadb]:
     if binary() is None:
         pytest.skip("MariaDB is not installed (apt install mariadb-server)")
+    from tests.conftest import open_directory
+
     with open_directory() as directory, LocalMariadb.start(directory / "maria") as server:
         yield server
 

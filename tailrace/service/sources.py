@@ -1,0 +1,38 @@
+"""What commands ask of a source, whatever its type."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from cdc.findings import Finding
+from cdc.mysql.settings import MariadbSource
+from cdc.schema import TableSchema
+from config.project import Project
+from tailrace.service.assemble_capture import object_name
+
+
+def look(project: Project, name: str) -> tuple[list[Finding], list[TableSchema]]:
+    """(what is wrong, the tables that can be captured). Errors: SourceUnavailable."""
+    source, default = project.sources[name], object_name(project, name)
+    if isinstance(source, MariadbSource):
+        from cdc.mysql import preflight, session
+
+        with closing(session.connect(source.url)) as connection:
+            findings, found = preflight.inspect(connection, source)
+        return findings, [table.schema for table in found]
+    from cdc.postgres.preflight import inspect
+
+    return inspect(source, default), tables(project, name)
+
+
+def tables(project: Project, name: str) -> list[TableSchema]:
+    """The tables that can be captured. Errors: SourceUnavailable."""
+    source, default = project.sources[name], object_name(project, name)
+    if isinstance(source, MariadbSource):
+        return look(project, name)[1]
+    from cdc.postgres.catalog import read_tables
+    from cdc.postgres.session import connect, translated
+
+    with connect(source.url) as connection, translated("reading the catalog"):
+        named = read_tables(connection, source.patterns, source.publication or default)
+    return [table.schema for table in named if table.is_capturable]
