@@ -58,11 +58,9 @@ ENUM = 15  # size: bytes; labels
 SET = 16  # size: bytes; labels
 CODEC = 17  # size: bytes of the length; labels: the name of Python's codec
 
-_NULL = -1
-_ABSENT = -2
+# Inside of functions these and what follows stand as numbers: a module's name is looked up each
+# time. In place of where a value begins, -1 stands for NULL and -2 for a column that is absent.
 
-_DIGIT_BYTES = bytes([0, 1, 1, 2, 2, 3, 3, 4, 4, 4])
-_HEX = b"0123456789abcdef"
 _float = struct.Struct("<f")
 _double = struct.Struct("<d")
 
@@ -88,6 +86,21 @@ def _big(p: cython.p_uchar, at: cython.Py_ssize_t, size: cython.Py_ssize_t) -> c
     for i in range(size):
         value = value << 8 | p[at + i]
     return value
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def _hex(value: cython.int) -> cython.int:
+    return value + 48 if value < 10 else value + 87
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def _decimal_bytes(digits: cython.int) -> cython.int:
+    """Bytes of a packed decimal's digits: four for nine, one for every two of the rest."""
+    return digits // 9 * 4 + ((digits % 9 + 1) >> 1)
 
 
 def shortest_float(raw: bytes) -> bytes:
@@ -123,7 +136,7 @@ class RowTable(Table):
     p_kinds: cython.p_int
     p_sizes: cython.p_int
     p_mores: cython.p_int
-    _before: bytearray  # where each value of the row before begins and ends, or _NULL, _ABSENT
+    _before: bytearray  # where each value of the row before begins and ends, or -1, -2
     _after: bytearray
     p_before: cython.p_int
     p_after: cython.p_int
@@ -242,10 +255,10 @@ class RowTable(Table):
             raise DecodeError("a row ends inside its null bits")
         for i in range(self.width):
             if not present[i >> 3] >> (i & 7) & 1:
-                spans[2 * i] = _ABSENT
+                spans[2 * i] = -2
                 continue
             if p[nulls + (bit >> 3)] >> (bit & 7) & 1:
-                spans[2 * i] = _NULL
+                spans[2 * i] = -1
             else:
                 spans[2 * i] = at
                 at = self.after_value(i, p, at, end)
@@ -295,7 +308,7 @@ class RowTable(Table):
     def created(self, p: cython.p_uchar) -> cython.int:
         i: cython.int
         for i in range(self.width):
-            if self.p_after[2 * i] == _ABSENT:
+            if self.p_after[2 * i] == -2:
                 raise DecodeError("an insert without all its columns")
             self.put_span(i, p, self.p_after, self.columns[i])
         return 0
@@ -305,15 +318,15 @@ class RowTable(Table):
         """Absent after but present before: unchanged. Absent in both: not sent."""
         i: cython.int
         for i in range(self.width):
-            if self.p_after[2 * i] != _ABSENT:
+            if self.p_after[2 * i] != -2:
                 self.put_span(i, p, self.p_after, self.columns[i])
-            elif self.p_before[2 * i] != _ABSENT:
+            elif self.p_before[2 * i] != -2:
                 self.put_span(i, p, self.p_before, self.columns[i])
             else:
                 self.mark_unsent(i)
                 cython.cast(Text, self.columns[i]).null()
         for i in self.keys:
-            if self.p_after[2 * i] != _ABSENT and not self.same(i, p):
+            if self.p_after[2 * i] != -2 and not self.same(i, p):
                 self.old_key(p)
                 break
         return 0
@@ -343,7 +356,7 @@ class RowTable(Table):
             self.old_kind = bytearray(self.room)
         self.old_kind[self.rows] = 1
         for i in self.keys:
-            if self.p_before[2 * i] == _ABSENT:
+            if self.p_before[2 * i] == -2:
                 raise DecodeError("a row before without its key")
             self.put_span(i, p, self.p_before, self.old_column(i))
         return 0
@@ -352,7 +365,7 @@ class RowTable(Table):
     def put_span(
         self, i: cython.int, p: cython.p_uchar, spans: cython.p_int, column: Text
     ) -> cython.int:
-        if spans[2 * i] == _NULL:
+        if spans[2 * i] == -1:
             return column.null()
         self.put_value(i, p, spans[2 * i], spans[2 * i + 1], column)
         return column.end_value()
@@ -464,7 +477,7 @@ class RowTable(Table):
             self.byte(45)
         while left > 0:
             digits = left % 9 if left % 9 else 9
-            size = _DIGIT_BYTES[digits]
+            size = _decimal_bytes(digits)
             value = self.group(p, at, size, flip, first)
             first = 0
             at += size
@@ -478,7 +491,7 @@ class RowTable(Table):
             self.byte(46)
         while scale > 0:
             digits = min(scale, 9)
-            size = _DIGIT_BYTES[digits]
+            size = _decimal_bytes(digits)
             value = self.group(p, at, size, flip, first)
             first = 0
             at += size
@@ -626,8 +639,8 @@ class RowTable(Table):
         to[0] = 92
         to[1] = 120
         for j in range(size):
-            to[2 + 2 * j] = _HEX[p[at + j] >> 4 if j < end - at else 0]
-            to[3 + 2 * j] = _HEX[p[at + j] & 15 if j < end - at else 0]
+            to[2 + 2 * j] = _hex(p[at + j] >> 4 if j < end - at else 0)
+            to[3 + 2 * j] = _hex(p[at + j] & 15 if j < end - at else 0)
         return column.put(to, 0, 2 + 2 * size)
 
     @cython.cfunc
@@ -662,13 +675,6 @@ class RowTable(Table):
         if len(labels) < 64 and members >> len(labels):
             raise DecodeError("a set value beyond its labels")
         return self.whole(b",".join(found), column)
-
-
-@cython.cfunc
-@cython.inline
-@cython.exceptval(check=False)
-def _decimal_bytes(digits: cython.int) -> cython.int:
-    return digits // 9 * 4 + ((digits % 9 + 1) >> 1)
 
 
 @cython.cfunc
