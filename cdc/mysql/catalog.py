@@ -93,6 +93,7 @@ def read_tables(
             if kind != "BASE TABLE":
                 raise PreflightError(
                     f"table {name} is system-versioned: its old rows carry the key of its new ones",
+                    where={"table": str(name)},
                     fix="leave the table out of `tables`",
                 )
             described = _described(connection, name, collations)

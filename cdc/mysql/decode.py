@@ -18,7 +18,7 @@ from cdc.arrays import table_changes, transactions
 from cdc.changes import CREATE, DELETE, TRUNCATE, UPDATE, ChangeSet
 from cdc.mysql import events as ev
 from cdc.mysql.events import Gtid, Head
-from cdc.mysql.layout import row_table
+from cdc.mysql.layout import may_be_more, row_table
 from cdc.mysql.tablemap import TableMap, table_id, table_map
 from cdc.schema import TableName
 from tailrace.errors import DecodeError, TailraceError
@@ -72,7 +72,8 @@ class BinlogDecoder:
 
     `captured` says whether a table is wanted; `charset_of` maps a collation's number to its
     character set; `resume` is the position up to which the journal holds every transaction;
-    `shape_of` gives the shape of a table that is cleared before any change of it was read;
+    `shape_of` gives today's shape of a table, for one that is cleared before any change of it was
+    read, and refuses one whose columns the log does not tell from others (UUID from BINARY(16));
     `checksums`: whether events have one before the first FORMAT_DESCRIPTION says so.
     Errors: DecodeError on anything unknown, PreflightError on what is not read yet; both name
     file and position, and the state is then useless.
@@ -203,6 +204,8 @@ class BinlogDecoder:
             wanted = self._captured(described.table)
             if len(self._maps) >= MAPS_MAX:
                 self._maps.clear()
+            if wanted and any(map(may_be_more, described.columns)):
+                self._shape_of(described.table)
             table = row_table(described, self._charset_of) if wanted else None
             self._maps[shape] = table
         self._tables[table_id(body)] = table

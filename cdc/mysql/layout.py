@@ -60,6 +60,7 @@ def row_table(described: TableMap, charset_of: Mapping[int, str]) -> Any:
     if not described.key:
         raise PreflightError(
             f"table {described.table} has no primary key, so its rows cannot be told apart",
+            where={"table": str(described.table)},
             fix=f"ALTER TABLE {described.table} ADD PRIMARY KEY (…);",
         )
     readings = [_reading(column, described, charset_of) for column in described.columns]
@@ -78,6 +79,11 @@ def row_table(described: TableMap, charset_of: Mapping[int, str]) -> Any:
         *(bytearray(array("i", numbers)) for numbers in _numbers(readings)),
         [found.labels for found in readings],
     )
+
+
+def may_be_more(column: MapColumn) -> bool:
+    """Whether the log shows a BINARY where the table may have a UUID, INET4 or INET6."""
+    return column.type == tm.STRING and column.charset == BINARY_CHARSET and column.size in (4, 16)
 
 
 def _numbers(readings: list[_Reading]) -> tuple[list[int], list[int], list[int]]:

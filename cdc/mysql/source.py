@@ -104,10 +104,13 @@ class Mariadb:
         return self._stream
 
     def _shape_of(self, name: TableName) -> TableMap | None:
-        """Today's shape, which serves where a table is only cleared."""
-        tables, _ = read_tables(
+        """Today's shape. Errors: PreflightError where today's cannot be captured."""
+        tables, refused = read_tables(
             self._connection, self._settings.patterns, read_charsets(self._connection)
         )
+        for error in refused:
+            if error.where.get("table") == str(name):
+                raise error
         return next((table.map for table in tables if table.name == name), None)
 
     def heartbeat(self) -> None:

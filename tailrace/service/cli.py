@@ -56,12 +56,13 @@ def _version(context: click.Context, parameter: click.Parameter, value: bool) ->
         return
     from importlib.metadata import version
 
-    from cdc.postgres.decode import COMPILED as DECODER_COMPILED
+    from cdc.mysql.layout import COMPILED as MARIADB_COMPILED
+    from cdc.postgres.decode import COMPILED as POSTGRES_COMPILED
     from sinks.postgres.copytext import COMPILED as ENCODER_COMPILED
 
     words = {True: "compiled", False: "uncompiled (slow)"}
     click.echo(f"tailrace {version('tailrace')}")
-    click.echo(f"decoder  {words[DECODER_COMPILED]}")
+    click.echo(f"decoder  {words[POSTGRES_COMPILED and MARIADB_COMPILED]}")
     click.echo(f"encoder  {words[ENCODER_COMPILED]}")
     context.exit()
 

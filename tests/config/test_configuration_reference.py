@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from cdc.mysql.settings import MariadbSource
 from cdc.postgres.settings import PostgresSource
 from cdc.sizes import parse_bytes
 from config.jsonschema import MODELS, schema_comment
@@ -19,6 +20,7 @@ TEXT = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
 SECTIONS: dict[str, type[BaseModel]] = {
     "tailrace.yml": ProjectFile,
     "A source of type postgres": PostgresSource,
+    "A source of type mariadb": MariadbSource,
     "A target of type postgres": PostgresTarget,
     "A pipeline": Pipeline,
     "A rule of `replicate`": Replicate,

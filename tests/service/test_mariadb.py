@@ -181,3 +181,36 @@ def test_chinook(tmp_path: Path, maria: Maria, user: str, database18) -> None:
         )
         line.drained()
         line.compare()
+
+
+def test_discovered_mappings_make_entities(
+    tmp_path: Path, maria: Maria, user: str, database18
+) -> None:
+    maria.execute(*ITEMS)
+    line = MariaLine(tmp_path / "project", maria, user, database18.url)
+    found = line.command("discover", "erp", "-o", "json")
+    assert found.returncode == 0, found.stderr
+    config = line.directory / "tailrace.yml"
+    head = config.read_text().partition("    replicate:")[0]
+    config.write_text(head + "    mappings: [erp_item, erp_mark]\n")
+    mapping = line.directory / "mappings" / "erp_item.yml"
+    text = mapping.read_text()
+    mapping.write_text(
+        re.sub(r"(?m)^  name: .*$", "  name: \"upper(name) || ' (' || e || ')'\"", text)
+    )
+    checked = line.command("check")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    with line:
+        line.streams()
+        maria.execute(
+            "update item set name = 'müller' where id = 7", "delete from item where id = 8"
+        )
+        line.arrives("public.mark")
+        with psycopg.connect(line.target) as target:
+            rows = target.execute(
+                "select id, name, amount from public.item"
+                " where id < 10 order by id"
+            ).fetchall()
+    assert [row[0] for row in rows] == [1, 2, 3, 4, 5, 6, 7, 9]
+    assert rows[6][1] == "MÜLLER (ö)"
+    assert str(rows[6][2]) == "2.33"

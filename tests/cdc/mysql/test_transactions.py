@@ -168,6 +168,18 @@ def test_compressed_events(maria: Maria) -> None:
     assert found.tables[0].new[1].to_pylist()[2] == "z" * 6000
 
 
+def test_tables_without_transactions(maria: Maria) -> None:
+    maria.execute(
+        "create table t (id int primary key, v text) engine = myisam",
+        "insert into t values (1, 'a'), (2, 'b')",
+        "update t set v = 'c' where id = 2",
+    )
+    (found,) = maria.changes()
+    assert [op for op, _, _ in operations([found])] == ["c", "c", "u"]
+    assert found.complete
+    assert found.transactions.num_rows == 2
+
+
 def test_several_domains(maria: Maria) -> None:
     maria.execute(
         "create table t (id int primary key)",
