@@ -208,8 +208,7 @@ def test_discovered_mappings_make_entities(
         line.arrives("public.mark")
         with psycopg.connect(line.target) as target:
             rows = target.execute(
-                "select id, name, amount from public.item"
-                " where id < 10 order by id"
+                "select id, name, amount from public.item where id < 10 order by id"
             ).fetchall()
     assert [row[0] for row in rows] == [1, 2, 3, 4, 5, 6, 7, 9]
     assert rows[6][1] == "MÜLLER (ö)"
