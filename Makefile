@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 KILLS ?= 50
+BENCH ?= postgres
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo yes || { sudo -n true 2>/dev/null && echo yes; })
@@ -17,6 +18,7 @@ help:
 	@echo "make test    every test, on PostgreSQL 18 and the system's PostgreSQL"
 	@echo "make check   ruff, mypy --strict, import-linter"
 	@echo "make bench   side by side with PostgreSQL's own replication (BENCH_ROWS, BENCH_RSS=1)"
+	@echo "             BENCH=mysql: a MariaDB source, beside mysql-replication and beside PostgreSQL"
 	@echo "make kill    kill both processes KILLS=50 times under load and count"
 	@echo "make clean   remove .venv and everything built"
 
@@ -32,8 +34,10 @@ check: $(VENV)/ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/ready
-	@$(BIN)/python -m bench
+bench: $(VENV)/ready $(if $(filter mysql,$(BENCH)),servers)
+	@if [ "$(BENCH)" = mysql ]; then \
+	  $(BIN)/python -m pip install -q --disable-pip-version-check -c requirements.lock -e '.[bench]'; fi
+	@BENCH=$(BENCH) $(BIN)/python -m bench
 
 kill: $(VENV)/ready
 	@KILLS=$(KILLS) $(BIN)/python -m tests.kill.harness

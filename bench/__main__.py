@@ -1,5 +1,6 @@
 """``make bench``: prints a table, then one line of JSON, and keeps it under bench/results/.
 
+BENCH=mysql measures a MariaDB source instead (`bench.mariadb`).
 BENCH_ROWS (default 1,000,000) rows in one transaction; BENCH_RSS=1 also measures memory at one
 and five times as many rows, which takes minutes. When a clock starts, all servers and all
 processes are running, and nothing is connected to the source: the work lies in its log.
@@ -67,7 +68,9 @@ def main() -> None:
             limit = Limit(source_server)
             native = stack.enter_context(closing(Native(source_server, target_server)))
             project = directory / "project"
-            ours = stack.enter_context(closing(Tailrace(source_server, target_server, project)))
+            ours = stack.enter_context(
+                closing(Tailrace.from_postgres(source_server, target_server, project))
+            )
             ours.start()
             ours.wait(source.do("select 1"))  # slot, empty snapshot, streaming
             side_by_side(source, limit, native, ours, rows, figures)
@@ -75,6 +78,11 @@ def main() -> None:
             ours.stop()
             if os.environ.get("BENCH_RSS") == "1":
                 measure_memory(source, ours, rows, figures)
+    report(figures)
+
+
+def report(figures: dict[str, float | int | None]) -> None:
+    """The last line, also kept as a file."""
     line = json.dumps(figures)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{time.strftime('%Y%m%dT%H%M%S')}.json").write_text(line + "\n")
@@ -154,4 +162,9 @@ def measure_memory(
 
 
 if __name__ == "__main__":
-    main()
+    if os.environ.get("BENCH", "postgres") == "mysql":
+        from bench import mariadb
+
+        report(mariadb.measure(int(os.environ.get("BENCH_ROWS", "1000000"))))
+    else:
+        main()

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import psycopg
 
@@ -134,17 +135,26 @@ class Tailrace:
 
     name = "tailrace"
 
-    def __init__(self, source: LocalPostgres, target: LocalPostgres, directory: Path) -> None:
-        self._source = source
+    def __init__(
+        self,
+        target: LocalPostgres,
+        directory: Path,
+        source: str,
+        cut: Callable[[], object],
+        database: str = "bench_tailrace",
+    ) -> None:
+        """`source`: its settings as YAML. `cut`: ends capture's connection to it."""
         self._target = target
         self._directory = directory
-        target.execute("create database bench_tailrace")
+        self._cut = cut
+        self._database = database
+        target.execute(f"create database {database}")
         directory.mkdir()
         (directory / "tailrace.yml").write_text(
             f"""version: 1
 project: bench
 sources:
-  erp: {{type: postgres, url: "{source.url("bench")}", tables: [bench.*], publication: bench}}
+  erp: {source}
 targets:
   hub: {{type: postgres, url: "{self.target_url}"}}
 pipelines:
@@ -159,9 +169,22 @@ pipelines:
         self._process: subprocess.Popen[bytes] | None = None
         self.usage = Usage(0, 0)
 
+    @classmethod
+    def from_postgres(cls, source: LocalPostgres, target: LocalPostgres, directory: Path) -> Self:
+        url = source.url("bench")
+        return cls(
+            target,
+            directory,
+            f'{{type: postgres, url: "{url}", tables: [bench.*], publication: bench}}',
+            lambda: source.execute(
+                "select pg_terminate_backend(active_pid, 10000) from pg_replication_slots"
+                " where slot_name like 'tailrace%' and active"
+            ),
+        )
+
     @property
     def target_url(self) -> str:
-        return self._target.url("bench_tailrace")
+        return self._target.url(self._database)
 
     def start(self) -> None:
         with (self._directory / "log").open("ab") as log:
@@ -190,10 +213,7 @@ pipelines:
     def hold(self) -> None:
         """Stop capture in its tracks and cut its connection."""
         os.kill(self._capture_pid(), signal.SIGSTOP)
-        self._source.execute(
-            "select pg_terminate_backend(active_pid, 10000) from pg_replication_slots"
-            " where slot_name like 'tailrace%' and active"
-        )
+        self._cut()
 
     def resume(self) -> None:
         os.kill(self._capture_pid(), signal.SIGCONT)

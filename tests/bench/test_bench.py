@@ -10,6 +10,8 @@ from typing import Any, cast
 import pytest
 
 from bench import __main__ as bench
+from bench import mariadb
+from tailrace.service.localmaria import binary
 
 ALWAYS = {
     "insert_vs_native",
@@ -53,3 +55,19 @@ def test_copies_that_differ_end_the_bench(database18: Any, second_database18: An
     second_database18.execute("update bench.wide set ratio = ratio + 1e-9 where id = 50")
     with pytest.raises(SystemExit, match="the copies differ"):
         bench.compare(native, ours)
+
+
+@pytest.mark.skipif(binary() is None, reason="MariaDB is not installed")
+def test_a_small_bench_of_mariadb(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the rival, which only the bench installs."""
+    monkeypatch.setattr(mariadb, "rival_rows_per_s", lambda *_: 1000.0)
+    figures = mariadb.measure(2000)
+    assert figures.pop("mariadb_to_mariadb_vs_native") is None
+    assert figures.pop("rss_mb_5m") is None
+    assert set(figures) == {
+        "rows",
+        "capture_vs_mysql_replication",
+        "capture_rows_per_cpu_s",
+        "mariadb_to_pg_vs_pg_to_pg",
+    }
+    assert all(figure is not None and figure > 0 for figure in figures.values()), figures

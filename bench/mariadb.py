@@ -1,0 +1,170 @@
+"""``make bench BENCH=mysql``: a MariaDB source, beside mysql-replication and beside PostgreSQL.
+
+Capture is measured by itself (log to journal), then the whole line. Each measures the same rows in
+one transaction. What is not built has no figure yet (null).
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+from bench import work
+from bench.contestants import Done, Tailrace
+from cdc.mysql.settings import MariadbSource
+from cdc.mysql.source import Mariadb
+from tailrace.journal.sqlite import SqliteWriter
+from tailrace.service.localmaria import LocalMariadb
+from tailrace.service.localpg import LocalPostgres
+
+RIVAL_ROWS = 200_000
+"""mysql-replication reads some 30,000 rows a second; a rate needs no million."""
+SERVER = {
+    "innodb_buffer_pool_size": "512M",
+    "max_binlog_size": "1G",
+    "innodb_flush_log_at_trx_commit": "0",  # the writer's time is not ours
+}
+CREATE = """
+create table wide (
+    id bigint primary key, small_number int, name varchar(60), amount decimal(12,2), code char(3),
+    description varchar(100), quantity int, ratio double, active tinyint,
+    changed_at timestamp(6) null, booked_at datetime(6), booked_on date)
+"""
+
+
+class Source:
+    """The server, which does the work and marks its end."""
+
+    def __init__(self, server: LocalMariadb) -> None:
+        self.server = server
+        server.execute("create database bench")
+        server.execute(CREATE, "create table done (number int primary key)", database="bench")
+        self._number = 0
+
+    def do(self, sql: str) -> Done:
+        self._number += 1
+        mark = f"insert into done values ({self._number})"
+        self.server.execute(sql, mark, database="bench")
+        return Done(self._number, "")
+
+    def cut(self) -> None:
+        for (number,) in self.server.execute(
+            "select id from information_schema.processlist where command like 'Binlog Dump%'"
+        ):
+            self.server.execute(f"kill {number}")
+
+
+def insert(first: int, rows: int) -> str:
+    """As `work.insert`."""
+    return f"""
+insert into wide
+select seq, seq % 1000, concat('name ', seq), (seq % 100000) / 100, 'abc',
+       concat('description ', lpad(seq % 1000000, 13, '0')), seq % 70000, seq / 3e0, seq % 2 = 0,
+       '2026-01-01' + interval seq second, '2026-01-01' + interval seq minute,
+       '2026-01-01' + interval (seq % 365) day
+from seq_{first}_to_{first + rows - 1}
+"""
+
+
+def measure(rows: int) -> dict[str, float | int | None]:
+    figures: dict[str, float | int | None] = {"rows": rows, "mariadb_to_mariadb_vs_native": None}
+    with tempfile.TemporaryDirectory(prefix="tailrace-bench-") as scratch, ExitStack() as stack:
+        os.chmod(scratch, 0o755)
+        directory = Path(scratch)
+        server = stack.enter_context(LocalMariadb.start(directory / "maria", settings=SERVER))
+        source = Source(server)
+        settings = MariadbSource(
+            type="mariadb", url=f"mariadb://root@127.0.0.1:{server.port}/", tables=("bench.*",)
+        )
+        figures |= capture(source, settings, rows, directory)
+        figures |= line(source, settings, rows, directory, stack)
+    return figures
+
+
+def capture(
+    source: Source, settings: MariadbSource, rows: int, directory: Path
+) -> dict[str, float | int | None]:
+    with closing(Mariadb(settings, "bench")) as ours:
+        with closing(ours.snapshot({})) as snapshot:
+            list(snapshot.changes())
+            position = snapshot.position
+        source.do(insert(1, rows))
+        before, began = time.process_time(), time.monotonic()
+        captured = 0
+        with (
+            closing(ours.stream(position)) as stream,
+            SqliteWriter(directory / "journal" / "journal.db") as journal,
+        ):
+            while captured < rows:
+                for changes in stream.changes(1):
+                    journal.append([changes])
+                    captured += changes.rows
+        elapsed, cpu = time.monotonic() - began, time.process_time() - before
+    rival = rival_rows_per_s(source, position, min(rows, RIVAL_ROWS))
+    print(f"capture     {rows / elapsed:,.0f} rows/s, mysql-replication {rival:,.0f} rows/s")
+    return {
+        "capture_vs_mysql_replication": round(rows / elapsed / rival, 2),
+        "capture_rows_per_cpu_s": round(rows / cpu),
+    }
+
+
+def rival_rows_per_s(source: Source, position: str, rows: int) -> float:
+    """https://pypi.org/project/mysql-replication/, which decodes to rows and stores nothing."""
+    from pymysqlreplication import BinLogStreamReader
+    from pymysqlreplication.row_event import WriteRowsEvent
+
+    reader = BinLogStreamReader(
+        connection_settings={"host": "127.0.0.1", "port": source.server.port, "user": "root"},
+        server_id=4711,
+        only_events=[WriteRowsEvent],
+        is_mariadb=True,
+        auto_position=position,
+        blocking=True,
+    )
+    with closing(reader):
+        began, read = time.monotonic(), 0
+        for event in reader:
+            read += len(event.rows)
+            if read >= rows:
+                break
+        return read / (time.monotonic() - began)
+
+
+def line(
+    source: Source, settings: MariadbSource, rows: int, directory: Path, stack: ExitStack
+) -> dict[str, float | int | None]:
+    """MariaDB to PostgreSQL, against PostgreSQL to PostgreSQL."""
+    from bench.__main__ import Source as PostgresSource
+
+    tuned = {"max_wal_size": "8GB", "checkpoint_timeout": "30min", "autovacuum": "off"}
+    postgres, target = (
+        stack.enter_context(LocalPostgres.start(directory / name, settings=tuned))
+        for name in ("source", "target")
+    )
+    theirs = stack.enter_context(closing(PostgresSource(postgres)))
+    yaml = f'{{type: mariadb, url: "{settings.url}", tables: [bench.*]}}'
+    source.do("truncate table wide")
+    lines: list[tuple[Source | PostgresSource, Tailrace]] = [
+        (source, Tailrace(target, directory / "from_maria", yaml, source.cut, "from_maria")),
+        (theirs, Tailrace.from_postgres(postgres, target, directory / "from_postgres")),
+    ]
+    took: list[float] = []
+    peak: int | None = None
+    for server, ours in lines:
+        stack.enter_context(closing(ours))
+        ours.start()
+        ours.wait(server.do("select 1"))
+        ours.hold()
+        done = server.do(insert(1, rows) if server is source else work.insert(1, rows))
+        target.execute("checkpoint")
+        took.append(ours.drain(done))
+        if server is source and os.environ.get("BENCH_RSS") == "1":
+            ours.hold()
+            ours.drain(source.do(insert(rows + 1, 5 * rows)))
+            peak = round(ours.usage.rss_bytes / 1e6)
+        ours.stop()
+    print(f"to postgres from mariadb {took[0]:.2f} s, from postgres {took[1]:.2f} s", flush=True)
+    return {"mariadb_to_pg_vs_pg_to_pg": round(took[1] / took[0], 3), "rss_mb_5m": peak}
