@@ -27,7 +27,10 @@ from cdc.protocol import SnapshotProgress
 from cdc.schema import TableName
 from tailrace.errors import PreflightError
 
-FETCH_ROWS = 16_384
+FETCH_ROWS_MAX = 16_384
+FETCH_ROWS_FIRST = 64
+FETCH_BYTES = 8 << 20
+"""About what one set holds: the number of rows follows from how wide the last ones were."""
 
 
 class MariadbSnapshot:
@@ -126,8 +129,14 @@ def _chunks(connection: Connection, table: CatalogTable) -> Iterator[list[tuple[
         closing(connection.cursor(pymysql.cursors.SSCursor)) as cursor,
     ):
         cursor.execute(sql)
-        while chunk := cursor.fetchmany(FETCH_ROWS):
-            yield list(chunk)
+        wanted_rows = FETCH_ROWS_FIRST
+        while chunk := list(cursor.fetchmany(wanted_rows)):
+            yield chunk
+            # Characters stand for bytes here; never more than doubling guards against one wide row
+            # after many narrow ones.
+            size = sum(len(value) for row in chunk for value in row if value is not None)
+            fitting = FETCH_BYTES * len(chunk) // max(size, 1)
+            wanted_rows = max(1, min(fitting, 2 * wanted_rows, FETCH_ROWS_MAX))
 
 
 def quoted(name: str) -> str:

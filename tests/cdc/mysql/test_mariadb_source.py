@@ -202,6 +202,23 @@ def test_a_large_event_and_a_large_transaction(reader: Reader) -> None:
     assert state[("1",)][1] == "ä" * 20_000_000
 
 
+def test_a_snapshot_of_wide_rows_comes_in_small_sets(reader: Reader) -> None:
+    reader.maria.execute(
+        "create table t (id int primary key, v longtext)",
+        "insert into t select seq, repeat('x', 1000000) from seq_1_to_100",
+        "create table u (id int primary key)",
+        "insert into u select seq from seq_1_to_40000",
+    )
+    with reader.open() as source, closing(source.snapshot({})) as opened:
+        rows: dict[str, list[int]] = {"t": [], "u": []}
+        for found, progress in opened.changes():
+            rows[progress.table.rpartition(".")[2]].append(found.rows)
+    assert sum(rows["t"]) == 101
+    assert max(rows["t"][1:]) <= 8
+    assert sum(rows["u"]) == 40_001
+    assert max(rows["u"]) == 16_384
+
+
 def test_a_resume_begins_behind_what_is_held(reader: Reader) -> None:
     maria = reader.maria
     maria.execute("create table t (id int primary key)")
