@@ -1,0 +1,99 @@
+"""A MariaDB source through TLS: small events, huge ones, and silence between them."""
+
+from __future__ import annotations
+
+import shutil
+import ssl
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from cdc.mysql.session import connect
+from cdc.mysql.settings import MariadbSource
+from cdc.mysql.source import Mariadb
+from tailrace.errors import SourceUnavailable
+from tailrace.service.localmaria import LocalMariadb, binary
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalMariadb, Path]]:
+    if shutil.which("openssl") is None or binary() is None:
+        pytest.skip("openssl or MariaDB is not installed")
+    directory = tmp_path_factory.mktemp("tls")
+    key, certificate = directory / "server.key", directory / "server.crt"
+    subprocess.run(
+        [
+            *("openssl", "req", "-new", "-x509", "-nodes", "-days", "2", "-newkey", "rsa:2048"),
+            *("-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"),
+            *("-keyout", str(key), "-out", str(certificate)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    settings = {"ssl_cert": str(certificate), "ssl_key": str(key), "max_allowed_packet": "1G"}
+    with LocalMariadb.start(directory / "maria", settings=settings) as server:
+        server.execute(
+            "create user reader identified by 'p@ss' require ssl",
+            "grant replication slave, binlog monitor, select on *.* to reader",
+            "create database shop",
+            "create table shop.t (id int primary key, v longtext)",
+        )
+        yield server, certificate
+
+
+def url(server: LocalMariadb, options: str) -> str:
+    return f"mariadb://reader:p%40ss@127.0.0.1:{server.port}/?{options}"
+
+
+def test_snapshot_and_stream_go_through_tls(secured: tuple[LocalMariadb, Path]) -> None:
+    server, certificate = secured
+    settings = MariadbSource(
+        type="mariadb",
+        url=url(server, f"ssl_ca={certificate}&ssl_verify_identity=true"),
+        tables=("shop.*",),
+    )
+    with closing(Mariadb(settings, "tls")) as source:
+        with closing(source.snapshot({})) as snapshot:
+            list(snapshot.changes())
+            position = snapshot.position
+        server.execute(
+            "insert into shop.t select seq, 'x' from seq_1_to_50000",
+            "insert into shop.t values (60000, repeat('long', 5000000))",
+            database="shop",
+        )
+        rows, longest = 0, 0
+        with closing(source.stream(position)) as stream:
+            assert isinstance(stream._socket, ssl.SSLSocket)
+            deadline = time.monotonic() + 60
+            for wanted in (50_001, 50_002):
+                while rows < wanted:
+                    for changes in stream.changes(0.2):
+                        rows += changes.rows
+                        for table in changes.tables:
+                            longest = max(longest, *map(len, table.new[1].to_pylist()))
+                    assert time.monotonic() < deadline
+                assert list(stream.changes(0.2)) == []
+                if wanted == 50_001:
+                    server.execute("insert into shop.t values (70000, 'after silence')")
+    assert longest == 20_000_000
+
+
+def test_a_certificate_that_does_not_hold_is_refused(
+    secured: tuple[LocalMariadb, Path], tmp_path: Path
+) -> None:
+    server, _ = secured
+    other = tmp_path / "other.crt"
+    subprocess.run(
+        [
+            *("openssl", "req", "-new", "-x509", "-nodes", "-days", "2", "-newkey", "rsa:2048"),
+            *("-subj", "/CN=127.0.0.1", "-keyout", str(tmp_path / "key"), "-out", str(other)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    with pytest.raises(SourceUnavailable, match=r"(?i)certificate"):
+        connect(url(server, f"ssl_ca={other}&ssl_verify_identity=true"))
