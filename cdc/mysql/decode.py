@@ -21,7 +21,7 @@ from cdc.mysql.events import Gtid, Head
 from cdc.mysql.layout import may_be_more, row_table
 from cdc.mysql.tablemap import TableMap, table_id, table_map
 from cdc.schema import TableName
-from tailrace.errors import DecodeError, TailraceError
+from tailrace.errors import ContinuityError, DecodeError, TailraceError
 
 ROWS_MAX = 32_768
 """Rows of a change set, as of every source; a rows event more may be in it, some hundred rows."""
@@ -41,6 +41,21 @@ _SILENT = frozenset(
     }
 )
 _COMMENTS = re.compile(r"\A(?:\s|/\*(?!!).*?\*/|--[^\n]*\n|#[^\n]*\n)+", re.DOTALL)
+_ROLLBACK_TO = re.compile(r"\s*rollback\s+(work\s+)?to\b", re.IGNORECASE)
+_NAME = re.compile(r"(?:`((?:[^`]|``)+)`|(\w+))(?:\s*\.\s*(?:`((?:[^`]|``)+)`|(\w+)))?")
+_TABLE = re.compile(r"\btable\s+(?:if\s+(?:not\s+)?exists\s+)?", re.IGNORECASE)
+_REPLACES = {
+    "drop": re.compile(r"\s*drop\s+table\b", re.IGNORECASE),
+    "rename": re.compile(r"\s*rename\s+table\b", re.IGNORECASE),
+    "create": re.compile(r"\s*create\s+or\s+replace\s+table\b", re.IGNORECASE),
+    "alter": re.compile(
+        r"\s*alter\s.*\btable\b.*\b(?:(?:drop|truncate|exchange|discard|import)\s+"
+        r"(?:partition|tablespace)|rename\s+(?!column\b|index\b|key\b))",
+        re.IGNORECASE | re.DOTALL,
+    ),
+}
+"""What may drop or swap rows with a table; a database's DROP TABLEs are logged one by one or as
+DROP DATABASE, which leaves tables that no change comes from any more."""
 _CHANGES_ROWS = frozenset({"insert", "update", "delete", "replace", "load", "call", "with"})
 
 
@@ -269,13 +284,33 @@ class BinlogDecoder:
             )
         if verb == "truncate" and not self._skipping:
             self._truncate(database, text)
-        if self._gtid is not None and (self._flags & ev.GTID_STANDALONE or verb == "rollback"):
+        elif verb in _REPLACES and not self._skipping:
+            self._refuse_replacing(database, verb, text)
+        ended = verb == "rollback" and not _ROLLBACK_TO.match(text)
+        if self._gtid is not None and (self._flags & ev.GTID_STANDALONE or ended):
             self._end()
 
     def _concerns(self, database: str, statement: str) -> bool:
         """Whether a captured table stands in the statement; true where that cannot be told."""
         names = _tables(database, statement)
         return names is None or any(map(self._captured, names))
+
+    def _refuse_replacing(self, database: str, verb: str, statement: str) -> None:
+        """Rows that go or come with their table stand in no rows event."""
+        if not _REPLACES[verb].match(statement):
+            return
+        rest = _TABLE.split(statement, maxsplit=1)[-1]
+        names = _NAME.findall(rest)
+        for quoted, plain, inner, name in names if verb in ("drop", "rename") else names[:1]:
+            first, second = quoted.replace("``", "`") or plain, inner.replace("``", "`") or name
+            table = TableName(first, second) if second else TableName(database, first)
+            if self._captured(table):
+                raise ContinuityError(
+                    "a captured table was dropped, renamed or made anew, or lost a partition; what"
+                    " that did to its rows is not in the log",
+                    where={"table": str(table)},
+                    fix="remove the source's journal and start again with a new snapshot",
+                )
 
     def _truncate(self, database: str, statement: str) -> None:
         names = _tables(database, statement)

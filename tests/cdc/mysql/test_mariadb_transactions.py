@@ -13,7 +13,7 @@ import pytest
 
 from cdc.mysql import layout
 from cdc.mysql.decode import BinlogDecoder
-from tailrace.errors import DecodeError, PreflightError, TailraceError
+from tailrace.errors import ContinuityError, DecodeError, PreflightError, TailraceError
 from tests.cdc.mysql.binlogs import charsets, decoded, split, without_checksum
 from tests.maria import Maria
 
@@ -180,6 +180,43 @@ def test_tables_without_transactions(maria: Maria) -> None:
     assert found.transactions.num_rows == 2
 
 
+def test_statements_around_rows(maria: Maria) -> None:
+    """Tables made from queries, copies of both engines in one transaction, DDL and maintenance."""
+    maria.execute(
+        "create table t (id int primary key, v text)",
+        "insert into t values (1, 'a'), (2, 'b')",
+        "create table copy (primary key (id)) select * from t",
+        "create table plain (id int primary key) engine = myisam",
+        "begin",
+        "savepoint one",
+        "insert into plain values (1)",
+        "insert into t values (3, 'c')",
+        "commit",
+        "analyze table t",
+        "optimize table t",
+        "flush tables",
+        "create temporary table gone (id int primary key)",
+        "insert into gone values (1)",
+        "insert into t select id + 10, 'd' from gone",
+        "drop temporary table gone",
+        "alter table t rename column v to w, add index named (w(3))",
+        "alter table t rename index named to other, drop column w",
+        "insert into copy values (9, 'c')",
+        "create view seen as select * from t",
+        "drop view seen",
+        "insert into t values (20)",
+    )
+    (found,) = maria.changes()
+    assert found.complete
+    rows = [(op, table, row[0]) for op, table, row in operations([found])]
+    assert rows == [
+        ("c", "t", "1"), ("c", "t", "2"),
+        ("c", "copy", "1"), ("c", "copy", "2"),
+        ("c", "plain", "1"), ("c", "t", "3"), ("c", "t", "11"), ("c", "copy", "9"),
+        ("c", "t", "20"),
+    ]  # fmt: skip
+
+
 def test_several_domains(maria: Maria) -> None:
     maria.execute(
         "create table t (id int primary key)",
@@ -235,6 +272,57 @@ def test_what_is_refused(name: str, maria: Maria) -> None:
         maria.changes()
     assert raised.value.where["position"] > 0
     assert str(raised.value.where["gtid"]).count("-") == 2
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "drop table t",
+        "create or replace table t (id int primary key)",
+        "rename table other to x, t to y",
+        "alter table t rename to y",
+        "alter table t truncate partition p",
+        "alter table t drop partition p",
+        "drop table other, t",
+        "drop table if exists t",
+    ],
+)
+def test_rows_that_go_with_their_table_stop_capture(statement: str, maria: Maria) -> None:
+    maria.execute(
+        "create table other (id int primary key)",
+        "create table t (id int primary key) partition by range (id)"
+        " (partition p values less than (10), partition q values less than (20))",
+        "insert into t values (1), (11)",
+    )
+    taken = {(maria.name, "t")}
+    maria.execute(statement)
+    decoder = BinlogDecoder(
+        lambda table: (table.schema, table.name) in taken, charsets(maria.server)
+    )
+    log = list(split(maria.log()))
+    with pytest.raises(ContinuityError, match="dropped, renamed or made anew") as raised:
+        [decoder.feed(event) for event in log]
+    assert raised.value.where["table"] == f"{maria.name}.t"
+    assert raised.value.fix
+
+
+def test_other_tables_go_as_they_like(maria: Maria) -> None:
+    maria.execute(
+        "create table t (id int primary key)",
+        "create table other (id int primary key) partition by range (id)"
+        " (partition t values less than (10), partition q values less than (20))",
+        "alter table other drop partition t",
+        "rename table other to another",
+        "create or replace table another (t int primary key)",
+        "drop table another",
+        "insert into t values (1)",
+    )
+    decoder = BinlogDecoder(lambda table: table.name == "t", charsets(maria.server))
+    for event in split(maria.log()):
+        decoder.feed(event)
+    taken = decoder.take()
+    assert taken is not None
+    assert operations([taken]) == [("c", "t", ["1"])]
 
 
 def test_without_metadata_it_is_refused(maria: Maria) -> None:
