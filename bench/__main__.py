@@ -19,37 +19,14 @@ from pathlib import Path
 
 import psycopg
 
-from bench import latency, work
-from bench.contestants import Done, Limit, Native, Tailrace
+from bench import latency, mariadb, work
+from bench.contestants import TUNED, Limit, Native, Tailrace, settle
+from bench.source import Source
 from tailrace.service.localpg import LocalPostgres
 
 RESULTS = Path(__file__).with_name("results")
 SMALL_TRANSACTIONS = 20_000
 LATENCY_S = 10.0
-
-
-class Source:
-    """The source's connection, which does the work and marks its end."""
-
-    def __init__(self, server: LocalPostgres) -> None:
-        self.server = server
-        server.execute("create database bench")
-        self.connection = psycopg.connect(server.url("bench"), autocommit=True)
-        self.connection.execute(work.CREATE.encode())
-        self.connection.execute("create publication bench for table bench.wide, bench.done")
-        self.connection.execute("set synchronous_commit = off")  # the writer's time is not ours
-        self._number = 0
-
-    def do(self, sql: str) -> Done:
-        self._number += 1
-        self.connection.execute(sql.encode())
-        self.connection.execute("insert into bench.done values (%s)", (self._number,))
-        row = self.connection.execute("select pg_switch_wal(), pg_current_wal_lsn()").fetchone()
-        assert row is not None
-        return Done(self._number, row[0])
-
-    def close(self) -> None:
-        self.connection.close()
 
 
 def main() -> None:
@@ -58,10 +35,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="tailrace-bench-") as scratch:
         os.chmod(scratch, 0o755)
         directory = Path(scratch)
-        settings = {"max_wal_size": "8GB", "checkpoint_timeout": "30min", "autovacuum": "off"}
         with ExitStack() as stack:
             source_server, target_server = (
-                stack.enter_context(LocalPostgres.start(directory / name, settings=settings))
+                stack.enter_context(LocalPostgres.start(directory / name, settings=TUNED))
                 for name in ("source", "target")
             )
             source = stack.enter_context(closing(Source(source_server)))
@@ -73,7 +49,7 @@ def main() -> None:
             )
             ours.start()
             ours.wait(source.do("select 1"))  # slot, empty snapshot, streaming
-            side_by_side(source, limit, native, ours, rows, figures)
+            side_by_side(source, target_server, (limit, native, ours), rows, figures)
             measure_latency(source, ours, rows, figures)
             ours.stop()
             if os.environ.get("BENCH_RSS") == "1":
@@ -91,24 +67,24 @@ def report(figures: dict[str, float | int | None]) -> None:
 
 def side_by_side(
     source: Source,
-    limit: Limit,
-    native: Native,
-    ours: Tailrace,
+    target: LocalPostgres,
+    contestants: tuple[Limit, Native, Tailrace],
     rows: int,
     figures: dict[str, float | int | None],
 ) -> None:
+    _, native, ours = contestants
     pieces = [
         ("insert", work.insert(1, rows)),
         ("update", work.update(rows // 2)),
         ("small_tx", work.small_transactions(10 * rows, SMALL_TRANSACTIONS)),
     ]
-    print(f"{'seconds':12}" + "".join(f"{who.name:>16}" for who in (limit, native, ours)))
+    print(f"{'seconds':12}" + "".join(f"{who.name:>16}" for who in contestants))
     for name, sql in pieces:
         ours.hold()
         done = source.do(sql)
         seconds = []
-        for who in (limit, native, ours):
-            native.settle()
+        for who in contestants:
+            settle(target)
             seconds.append(who.drain(done))
         at_limit, natively, we = seconds
         print(f"{name:12}{at_limit:16.2f}{natively:16.2f}{we:16.2f}", flush=True)
@@ -163,8 +139,6 @@ def measure_memory(
 
 if __name__ == "__main__":
     if os.environ.get("BENCH", "postgres") == "mysql":
-        from bench import mariadb
-
         report(mariadb.measure(int(os.environ.get("BENCH_ROWS", "1000000"))))
     else:
         main()

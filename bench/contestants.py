@@ -28,6 +28,16 @@ DEADLINE_S = 900
 POLL_S = 0.01
 
 
+TUNED = {"max_wal_size": "8GB", "checkpoint_timeout": "30min", "autovacuum": "off"}
+"""Settings of the PostgreSQL servers: nothing of their own shall run while a clock does."""
+
+
+def settle(target: LocalPostgres) -> None:
+    """Have the target write what it still holds: the next one to be measured must not pay for the
+    one before, least of all for a subscription, which does not wait for its commits."""
+    target.execute("checkpoint")
+
+
 @dataclass(frozen=True, slots=True)
 class Done:
     """The end of a piece of work: the row that marks it, and the source's position after it."""
@@ -93,11 +103,6 @@ class Native:
             "select 1 from pg_replication_slots where slot_name = 'bench_native' and active"
         ):
             time.sleep(POLL_S)
-
-    def settle(self) -> None:
-        """Have the target write what it still holds: the next one to be measured must not pay for
-        the one before, least of all for a subscription, which does not wait for its commits."""
-        self._connection.execute("checkpoint")
 
     def done(self) -> int:
         return _done(self._connection)

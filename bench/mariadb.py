@@ -13,7 +13,8 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 from bench import work
-from bench.contestants import Done, Tailrace
+from bench.contestants import TUNED, Done, Tailrace, settle
+from bench.source import Source as PostgresSource
 from cdc.mysql.settings import MariadbSource
 from cdc.mysql.source import Mariadb
 from tailrace.journal.sqlite import SqliteWriter
@@ -137,11 +138,8 @@ def line(
     source: Source, settings: MariadbSource, rows: int, directory: Path, stack: ExitStack
 ) -> dict[str, float | int | None]:
     """MariaDB to PostgreSQL, against PostgreSQL to PostgreSQL."""
-    from bench.__main__ import Source as PostgresSource
-
-    tuned = {"max_wal_size": "8GB", "checkpoint_timeout": "30min", "autovacuum": "off"}
     postgres, target = (
-        stack.enter_context(LocalPostgres.start(directory / name, settings=tuned))
+        stack.enter_context(LocalPostgres.start(directory / name, settings=TUNED))
         for name in ("source", "target")
     )
     theirs = stack.enter_context(closing(PostgresSource(postgres)))
@@ -159,7 +157,7 @@ def line(
         ours.wait(server.do("select 1"))
         ours.hold()
         done = server.do(insert(1, rows) if server is source else work.insert(1, rows))
-        target.execute("checkpoint")
+        settle(target)
         took.append(ours.drain(done))
         if server is source and os.environ.get("BENCH_RSS") == "1":
             ours.hold()

@@ -24,6 +24,12 @@ from cdc.schema import TableSchema
 CREATE, UPDATE, DELETE, TRUNCATE, READ = (ord(op) for op in "cudtr")
 """Operations, with Debezium's letters; READ is a row of a snapshot."""
 
+ROWS_MAX = 32_768
+"""Rows of a change set: large enough that per-set costs vanish, small enough that delivery of a
+huge transaction starts early and memory stays bounded."""
+BYTES_MAX = 8 << 20
+"""The same bound in bytes, for wide rows."""
+
 OLD_NONE, OLD_KEY, OLD_ROW = 0, 1, 2
 """What the log said of the row before the change: nothing (its key is the new one), key, or all."""
 

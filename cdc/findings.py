@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
+
+from tailrace.errors import PreflightError
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,3 +22,16 @@ class Finding:
     what: str
     where: str
     fix: str
+
+
+def refuse_errors(findings: Iterable[Finding]) -> None:
+    """Errors: PreflightError that names the first error and how many there are."""
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if not errors:
+        return
+    first, others = errors[0], len(errors) - 1
+    raise PreflightError(
+        first.what + (f" (and {others} more: tailrace check)" if others else ""),
+        where={"at": first.where},
+        fix=first.fix,
+    )

@@ -111,6 +111,13 @@ class Patterns:
         ]
 
 
+def some_included(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """The same, for a setting. Errors: ValueError where a pattern is none, or all exclude."""
+    if not Patterns.parse(texts).included:
+        raise ValueError("every pattern excludes tables; name some to include")
+    return texts
+
+
 def _unquoted(part: str) -> str:
     return part[1:-1].replace('""', '"') if part[0] == '"' else part
 

@@ -12,6 +12,9 @@ from typing import Protocol
 
 from cdc.changes import ChangeSet
 
+START_OVER = "start over with a new snapshot: tailrace remove SOURCE --journal, then tailrace run"
+"""What an operator does where the log no longer joins what the journal holds."""
+
 
 @dataclass(frozen=True, slots=True)
 class SourceState:

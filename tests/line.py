@@ -30,6 +30,14 @@ def wait_until(condition: Callable[[], object], what: str, deadline_s: float = D
         time.sleep(0.05)
 
 
+def is_gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
 class Line:
     """`tailrace run` of a project with one source, one target and one pipeline."""
 

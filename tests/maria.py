@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +43,18 @@ class Maria:
     def changes(self, **more: Any) -> list[ChangeSet]:
         """What was logged since the last call."""
         return decoded(self.log(), charsets(self.server), self.name, **more)
+
+    @contextmanager
+    def reader(self, password: str = "") -> Iterator[str]:
+        """A user with the rights that a source needs, and no other."""
+        user = f"reader_{self.name}"
+        self.execute(
+            f"create user {user} identified by '{password}'",
+            f"grant replication slave, binlog monitor on *.* to {user}",
+            f"grant select on {self.name}.* to {user}",
+        )
+        yield user
+        self.execute(f"drop user {user}")
 
 
 @pytest.fixture

@@ -48,6 +48,16 @@ _TYPES = {
     **dict.fromkeys(("tinytext", "text", "mediumtext", "longtext"), tm.BLOB),
     **dict.fromkeys(("tinyblob", "blob", "mediumblob", "longblob"), tm.BLOB),
 }
+_COLUMNS = (
+    "select table_schema, table_name, column_name, data_type, column_type, is_nullable,"
+    " numeric_precision, numeric_scale, datetime_precision, character_octet_length, collation_name"
+    " from information_schema.columns where (table_schema, table_name) in %s"
+    " order by ordinal_position"
+)
+_KEYS = (
+    "select table_schema, table_name, column_name from information_schema.statistics"
+    " where (table_schema, table_name) in %s and index_name = 'PRIMARY' order by seq_in_index"
+)
 _LENGTH_BYTES = {"tiny": 1, "medium": 3, "long": 4}
 _LABEL = re.compile(r"'((?:[^']|'')*)'")
 
@@ -84,11 +94,11 @@ def read_tables(
         " order by 1, 2",
         _SYSTEM,
     )
+    wanted = [(TableName(*row[:2]), *row[2:]) for row in names]
+    wanted = [row for row in wanted if patterns.matches(row[0])]
+    columns, keys = _columns_and_keys(connection, [row[0] for row in wanted])
     found, refused = [], []
-    for schema, table, estimate, kind in names:
-        name = TableName(schema, table)
-        if not patterns.matches(name):
-            continue
+    for name, estimate, kind in wanted:
         try:
             if kind != "BASE TABLE":
                 raise PreflightError(
@@ -96,7 +106,7 @@ def read_tables(
                     where={"table": str(name)},
                     fix="leave the table out of `tables`",
                 )
-            described = _described(connection, name, collations)
+            described = _described(name, columns[name], keys[name], collations)
             layout = row_table(described, charset_of)
         except TailraceError as error:
             refused.append(error)
@@ -105,26 +115,33 @@ def read_tables(
     return found, refused
 
 
-def _described(connection: Connection, name: TableName, collations: Mapping[str, int]) -> TableMap:
-    rows = query(
-        connection,
-        "select column_name, data_type, column_type, is_nullable, numeric_precision, numeric_scale,"
-        " datetime_precision, character_octet_length, collation_name"
-        " from information_schema.columns where table_schema = %s and table_name = %s"
-        " order by ordinal_position",
-        name.schema,
-        name.name,
+Rows = list[tuple[Any, ...]]
+
+
+def _columns_and_keys(
+    connection: Connection, tables: list[TableName]
+) -> tuple[dict[TableName, Rows], dict[TableName, Rows]]:
+    """For each table its columns, and the names in its primary key, in order."""
+    found: list[dict[TableName, Rows]] = []
+    for sql in (_COLUMNS, _KEYS):
+        of: dict[TableName, Rows] = {name: [] for name in tables}
+        names = tuple((name.schema, name.name) for name in tables)
+        for schema, table, *row in query(connection, sql, names) if tables else ():
+            of[TableName(schema, table)].append(tuple(row))
+        found.append(of)
+    return found[0], found[1]
+
+
+def _described(
+    name: TableName, columns: Rows, keys: Rows, collations: Mapping[str, int]
+) -> TableMap:
+    order = [row[0] for row in columns]
+    return TableMap(
+        name,
+        tuple(_column(name, row, collations) for row in columns),
+        tuple(order.index(key) for (key,) in keys),
+        described=True,
     )
-    columns = tuple(_column(name, row, collations) for row in rows)
-    keys = query(
-        connection,
-        "select column_name from information_schema.statistics where table_schema = %s"
-        " and table_name = %s and index_name = 'PRIMARY' order by seq_in_index",
-        name.schema,
-        name.name,
-    )
-    order = [column.name for column in columns]
-    return TableMap(0, name, columns, tuple(order.index(key) for (key,) in keys), described=True)
 
 
 def _column(table: TableName, row: tuple[Any, ...], collations: Mapping[str, int]) -> MapColumn:

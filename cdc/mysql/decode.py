@@ -15,17 +15,15 @@ import sqlglot
 from sqlglot import exp
 
 from cdc.arrays import table_changes, transactions
-from cdc.changes import CREATE, DELETE, TRUNCATE, UPDATE, ChangeSet
+from cdc.changes import BYTES_MAX, CREATE, DELETE, ROWS_MAX, TRUNCATE, UPDATE, ChangeSet
 from cdc.mysql import events as ev
 from cdc.mysql.events import Gtid, Head
 from cdc.mysql.layout import may_be_more, row_table
 from cdc.mysql.tablemap import TableMap, table_id, table_map
+from cdc.protocol import START_OVER
 from cdc.schema import TableName
 from tailrace.errors import ContinuityError, DecodeError, TailraceError
 
-ROWS_MAX = 32_768
-"""Rows of a change set, as of every source; a rows event more may be in it, some hundred rows."""
-BYTES_MAX = 8 << 20
 MAPS_MAX = 10_000
 """Table maps remembered; more different ones come only where tables are altered all the time."""
 
@@ -89,7 +87,8 @@ class BinlogDecoder:
     character set; `resume` is the position up to which the journal holds every transaction;
     `shape_of` gives today's shape of a table, for one that is cleared before any change of it was
     read, and refuses one whose columns the log does not tell from others (UUID from BINARY(16));
-    `checksums`: whether events have one before the first FORMAT_DESCRIPTION says so.
+    `checksums`: whether events have one before the first FORMAT_DESCRIPTION says so. A set may
+    hold more than `rows_max` rows by those of one event, some hundred.
     Errors: DecodeError on anything unknown, PreflightError on what is not read yet; both name
     file and position, and the state is then useless.
     """
@@ -160,6 +159,7 @@ class BinlogDecoder:
         error.where.setdefault("file", self._file)
         error.where.setdefault("position", max(0, head.next - head.size))
         error.where.setdefault("event", head.type)
+        error.fix = error.fix or f"see what wrote this; to go on behind it, {START_OVER}"
         if self._gtid is not None:
             error.where.setdefault("gtid", str(self._gtid))
         return error
@@ -246,9 +246,7 @@ class BinlogDecoder:
         op = _OPERATIONS[plain]
         before = reader.take(size) if op != CREATE else b""
         after = before if op == DELETE else reader.take(size)
-        data = bytearray(reader.rest())
-        if kind != plain:
-            data = bytearray(ev.uncompressed(bytes(data)))
+        data = bytearray(body[reader.at :] if kind == plain else ev.uncompressed(reader.rest()))
         self._list()
         if not table.count:
             self._used.append(table)
@@ -263,7 +261,7 @@ class BinlogDecoder:
 
     def _in_transaction(self) -> None:
         if self._gtid is None:
-            raise DecodeError("rows outside a transaction; is gtid_domain_id set, and GTID on?")
+            raise DecodeError("rows outside a transaction")
 
     def _query(self, database: str, statement: str) -> None:
         """A statement that is its own transaction (DDL), or one inside of one."""
@@ -309,7 +307,7 @@ class BinlogDecoder:
                     "a captured table was dropped, renamed or made anew, or lost a partition; what"
                     " that did to its rows is not in the log",
                     where={"table": str(table)},
-                    fix="remove the source's journal and start again with a new snapshot",
+                    fix=START_OVER,
                 )
 
     def _truncate(self, database: str, statement: str) -> None:

@@ -76,7 +76,9 @@ def row_table(described: TableMap, charset_of: Mapping[int, str]) -> Any:
         schema,
         len(readings),
         described.key,
-        *(bytearray(array("i", numbers)) for numbers in _numbers(readings)),
+        bytearray(array("i", [found.kind for found in readings])),
+        bytearray(array("i", [found.size for found in readings])),
+        bytearray(array("i", [found.more for found in readings])),
         [found.labels for found in readings],
     )
 
@@ -84,14 +86,6 @@ def row_table(described: TableMap, charset_of: Mapping[int, str]) -> Any:
 def may_be_more(column: MapColumn) -> bool:
     """Whether the log shows a BINARY where the table may have a UUID, INET4 or INET6."""
     return column.type == tm.STRING and column.charset == BINARY_CHARSET and column.size in (4, 16)
-
-
-def _numbers(readings: list[_Reading]) -> tuple[list[int], list[int], list[int]]:
-    return (
-        [found.kind for found in readings],
-        [found.size for found in readings],
-        [found.more for found in readings],
-    )
 
 
 def _reading(column: MapColumn, table: TableMap, charset_of: Mapping[int, str]) -> _Reading:

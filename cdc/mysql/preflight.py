@@ -10,12 +10,12 @@ from cdc.mysql.catalog import CatalogTable, read_charsets, read_tables
 from cdc.mysql.session import Connection, query
 from cdc.mysql.settings import MariadbSource
 from cdc.mysql.snapshot import quoted_table
-from tailrace.errors import PreflightError, TailraceError
+from tailrace.errors import TailraceError
 
 OLDEST = (10, 5)
 """The first version with binlog_row_metadata, and the first still in use where it matters."""
 
-_WANTED = {
+WANTED = {
     "binlog_format": (
         "ROW",
         "changes are logged as statements, which do not say what they changed",
@@ -59,7 +59,7 @@ def _server(connection: Connection, version: str) -> Iterator[Finding]:
             "-- use a newer server, or a replica of one",
         )  # fmt: skip
         return
-    names = ("log_bin", "server_id", *_WANTED)
+    names = ("log_bin", "server_id", *WANTED)
     found = dict(
         query(
             connection,
@@ -76,7 +76,7 @@ def _server(connection: Connection, version: str) -> Iterator[Finding]:
     if found["server_id"] == "0":
         yield Finding("error", "a server without number serves no log", "server_id",
                       "SET GLOBAL server_id = 1;")  # fmt: skip
-    for name, (wanted, why) in _WANTED.items():
+    for name, (wanted, why) in WANTED.items():
         if found[name] != wanted:
             yield Finding(
                 "error",
@@ -120,15 +120,3 @@ def _cascades(connection: Connection, tables: list[CatalogTable]) -> Iterator[Fi
 
 def _of(error: TailraceError) -> Finding:
     return Finding("error", error.what, str(error.where.get("table", "tables")), f"-- {error.fix}")
-
-
-def refuse_errors(findings: list[Finding]) -> None:
-    """Errors: PreflightError that names the first error and how many there are."""
-    errors = [finding for finding in findings if finding.severity == "error"]
-    if errors:
-        first, others = errors[0], len(errors) - 1
-        raise PreflightError(
-            first.what + (f" (and {others} more)" if others else ""),
-            where={"at": first.where},
-            fix=first.fix,
-        )

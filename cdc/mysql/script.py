@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+from cdc.mysql.preflight import WANTED
 from cdc.mysql.settings import MariadbSource, arguments
 from cdc.mysql.snapshot import quoted
 
-SETTINGS = ("log_bin = binlog", "binlog_format = ROW", "binlog_row_metadata = FULL")
-
 
 def source_script(title: str, source: MariadbSource) -> str:
-    """Errors: ValueError where the URL is still a reference."""
     given = arguments(source.url)
     user = f"'{given['user']}'@'%'"
     databases = sorted({pattern.schema or "*" for pattern in source.patterns.included})
@@ -17,7 +15,8 @@ def source_script(title: str, source: MariadbSource) -> str:
         f"-- {title}: a MariaDB server, so run this part there, with the mariadb client:",
         "--",
         "-- in the server's configuration, under [mariadbd] (then restart it):",
-        *(f"--     {setting}" for setting in SETTINGS),
+        "--     log_bin = binlog",
+        *(f"--     {name} = {value}" for name, (value, _) in WANTED.items()),
         "--",
         f"-- CREATE USER IF NOT EXISTS {user} IDENTIFIED BY '…';",
         f"-- GRANT REPLICATION SLAVE, BINLOG MONITOR ON *.* TO {user};",

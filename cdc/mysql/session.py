@@ -17,8 +17,7 @@ Connection: TypeAlias = "pymysql.Connection[Any]"
 PINS = "SET time_zone = '+00:00', sql_mode = '', max_statement_time = 0, net_write_timeout = 600"
 """All that the text of a value depends on; and nothing may cut a long read short."""
 
-_REFUSED = {
-    ER.ACCESS_DENIED_ERROR,
+_RIGHT_MISSING = {
     ER.DBACCESS_DENIED_ERROR,
     ER.TABLEACCESS_DENIED_ERROR,
     ER.COLUMNACCESS_DENIED_ERROR,
@@ -48,8 +47,12 @@ def translated(doing: str, **where: object) -> Iterator[None]:
     except pymysql.Error as error:
         number = error.args[0] if error.args else None
         text = str(error.args[1]) if len(error.args) > 1 else type(error).__name__
-        if number in _REFUSED and number != ER.ACCESS_DENIED_ERROR:
-            raise PreflightError(f"{doing}: {text}", where={**where, "errno": number}) from None
+        if number in _RIGHT_MISSING:
+            raise PreflightError(
+                f"{doing}: {text}",
+                where={**where, "errno": number},
+                fix="grant what is missing; tailrace check --sql lists all that is needed",
+            ) from None
         if number in (CR.CR_SERVER_LOST, CR.CR_SERVER_GONE_ERROR):
             text = "the connection broke"
         raise SourceUnavailable(f"{doing}: {text}", where={**where, "errno": number}) from None

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from cdc.patterns import Patterns
+from cdc.patterns import Patterns, some_included
 
 _OPTIONS = {"ssl_ca", "ssl_cert", "ssl_key", "ssl_verify_identity", "connect_timeout"}
 
@@ -66,7 +66,7 @@ class MariadbSource(BaseModel):
 
     type: Literal["mariadb"]
     url: MysqlUrl
-    tables: Annotated[tuple[str, ...], Field(min_length=1)]
+    tables: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(some_included)]
     server_id: Annotated[int, Field(ge=1, le=2**32 - 1)] | None = None
 
     retain_max: ClassVar[int] = 0

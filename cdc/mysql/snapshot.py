@@ -17,7 +17,7 @@ import pyarrow as pa
 import pymysql.cursors
 
 from cdc.arrays import transactions
-from cdc.changes import READ, TRUNCATE, ChangeSet, TableChanges
+from cdc.changes import BYTES_MAX, READ, TRUNCATE, ChangeSet, TableChanges
 from cdc.mysql import tablemap as tm
 from cdc.mysql.catalog import CatalogTable
 from cdc.mysql.layout import BINARY_CHARSET, rows
@@ -29,8 +29,6 @@ from tailrace.errors import PreflightError
 
 FETCH_ROWS_MAX = 16_384
 FETCH_ROWS_FIRST = 64
-FETCH_BYTES = 8 << 20
-"""About what one set holds: the number of rows follows from how wide the last ones were."""
 
 
 class MariadbSnapshot:
@@ -94,10 +92,9 @@ class MariadbSnapshot:
             seq=pa.array(range(count), pa.int32()),
             new=tuple(columns),
         )
-        opening = [(0, self._position, self._taken_us, None, None)] if count else []
         return ChangeSet(
-            tables=(changes,) if count else (),
-            transactions=transactions(opening),
+            tables=(changes,),
+            transactions=transactions([(0, self._position, self._taken_us, None, None)]),
             position=self._position,
             complete=complete,
             part=part,
@@ -132,10 +129,11 @@ def _chunks(connection: Connection, table: CatalogTable) -> Iterator[list[tuple[
         wanted_rows = FETCH_ROWS_FIRST
         while chunk := list(cursor.fetchmany(wanted_rows)):
             yield chunk
-            # Characters stand for bytes here; never more than doubling guards against one wide row
+            # The number of rows follows from how wide the last ones were, a character standing for
+            # a byte; never more than doubling guards against one wide row
             # after many narrow ones.
             size = sum(len(value) for row in chunk for value in row if value is not None)
-            fitting = FETCH_BYTES * len(chunk) // max(size, 1)
+            fitting = BYTES_MAX * len(chunk) // max(size, 1)
             wanted_rows = max(1, min(fitting, 2 * wanted_rows, FETCH_ROWS_MAX))
 
 

@@ -7,20 +7,24 @@ import logging
 import zlib
 from collections.abc import Mapping
 
+from cdc.findings import refuse_errors
 from cdc.mysql.catalog import CatalogTable, read_charsets, read_tables
 from cdc.mysql.decode import BinlogDecoder, Position
-from cdc.mysql.facts import TABLES
-from cdc.mysql.preflight import inspect, refuse_errors
+from cdc.mysql.preflight import inspect
 from cdc.mysql.session import Connection, connect, query
 from cdc.mysql.settings import MariadbSource
 from cdc.mysql.snapshot import MariadbSnapshot
-from cdc.mysql.stream import START_OVER, BinlogStream
+from cdc.mysql.stream import BinlogStream
 from cdc.mysql.tablemap import TableMap
-from cdc.protocol import SourceState
+from cdc.protocol import START_OVER, SourceState
 from cdc.schema import TableName
 from tailrace.errors import ContinuityError
 
 log = logging.getLogger("tailrace.mariadb")
+
+
+TABLES = "mariadb.tables"
+"""The fact that lists the tables captured since the first snapshot: JSON, [[schema, name], …]."""
 
 
 class Mariadb:

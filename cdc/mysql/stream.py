@@ -1,8 +1,8 @@
 """The replication stream of a MariaDB server: registration, packets, events.
 
-We register as a replica and ask for the log from a GTID position on, so that a promoted replica
-serves as well as the server it replaces. PyMySQL opens the connection and logs in; then the socket
-is read here in large pieces.
+We register as a replica and ask for the log from a GTID position on, which a promoted replica
+understands as well as the server it replaces. PyMySQL opens the connection and logs in; then the
+socket is read here in large pieces.
 https://mariadb.com/kb/en/5-slave-registration/
 
     packet   length:u24 number:u8 payload       one of 0xffffff bytes goes on in the next
@@ -22,6 +22,7 @@ from pymysql.constants import COMMAND
 from cdc.changes import ChangeSet
 from cdc.mysql.decode import BinlogDecoder
 from cdc.mysql.session import Connection, query, translated
+from cdc.protocol import START_OVER
 from tailrace.errors import ContinuityError, SourceUnavailable
 from tailrace.failpoints import failpoint
 
@@ -30,9 +31,6 @@ PACKET_MAX = 0xFFFFFF
 HEARTBEAT_S = 5
 SILENT_S = 60.0
 """Twelve heartbeats missed: the server, or the way to it, is gone."""
-START_OVER = (
-    "remove the source's journal (.tailrace/journal/SOURCE) and start again with a new snapshot"
-)
 _GONE = 1236  # ER_MASTER_FATAL_ERROR_READING_BINLOG
 
 

@@ -8,7 +8,7 @@ https://dev.mysql.com/doc/dev/mysql-server/latest/classmysql_1_1binlog_1_1event_
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from cdc.mysql.events import Reader
@@ -63,7 +63,6 @@ class TableMap:
     `described`: whether the log says names and key (binlog_row_metadata=FULL).
     """
 
-    id: int
     table: TableName
     columns: tuple[MapColumn, ...]
     key: tuple[int, ...]
@@ -73,7 +72,7 @@ class TableMap:
 @dataclass(slots=True)
 class _Described:
     unsigned: list[int] = field(default_factory=list)  # indexes of columns
-    charsets: Mapping[int, int] = field(default_factory=dict)
+    charsets: dict[int, int] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)
     labels: dict[int, tuple[bytes, ...]] = field(default_factory=dict)
     key: tuple[int, ...] = ()
@@ -86,8 +85,7 @@ def table_id(body: memoryview) -> int:
 def table_map(body: memoryview) -> TableMap:
     """Errors: DecodeError."""
     reader = Reader(body)
-    number = reader.number(6)
-    reader.take(2)
+    reader.take(8)
     schema = reader.take(reader.number(1)).decode("utf-8", "replace")
     reader.take(1)
     name = reader.take(reader.number(1)).decode("utf-8", "replace")
@@ -111,7 +109,7 @@ def table_map(body: memoryview) -> TableMap:
         )
         for i, kind in enumerate(kinds)
     )
-    return TableMap(number, TableName(schema, name), columns, said.key, bool(said.names))
+    return TableMap(TableName(schema, name), columns, said.key, bool(said.names))
 
 
 def _kind(type_: int, metadata: Reader) -> tuple[int, int, int]:
@@ -148,15 +146,9 @@ def _described(reader: Reader, types: list[int]) -> _Described:
             numeric = [i for i, type_ in enumerate(types) if type_ in NUMERIC]
             bits = field_.rest()
             said.unsigned = [i for n, i in enumerate(numeric) if bits[n >> 3] >> (7 - (n & 7)) & 1]
-        elif kind in (DEFAULT_CHARSET, COLUMN_CHARSET):
-            wanted = [i for i, type_ in enumerate(types) if type_ in CHARACTER]
-            said.charsets = {**said.charsets, **_charsets(kind, field_, wanted)}
-        elif kind in (ENUM_DEFAULT_CHARSET, ENUM_CHARSET):
-            wanted = [i for i, type_ in enumerate(types) if type_ in (ENUM, SET)]
-            said.charsets = {
-                **said.charsets,
-                **_charsets(kind - ENUM_DEFAULT_CHARSET + DEFAULT_CHARSET, field_, wanted),
-            }
+        elif kind in _CHARSETS:
+            of, read = _CHARSETS[kind]
+            said.charsets |= read(field_, [i for i, type_ in enumerate(types) if type_ in of])
         elif kind == COLUMN_NAME:
             said.names = [field_.text() for _ in types]
         elif kind in enumerated:
@@ -172,10 +164,13 @@ def _described(reader: Reader, types: list[int]) -> _Described:
     return said
 
 
-def _charsets(kind: int, reader: Reader, wanted: list[int]) -> dict[int, int]:
-    """Column index → collation. One for all and the exceptions, or one for each."""
-    if kind == COLUMN_CHARSET:
-        return {i: reader.packed() for i in wanted}
+def _charset_of_each(reader: Reader, wanted: list[int]) -> dict[int, int]:
+    """Column index → collation."""
+    return {i: reader.packed() for i in wanted}
+
+
+def _default_charset(reader: Reader, wanted: list[int]) -> dict[int, int]:
+    """The same: one for all, then the exceptions, counted among the `wanted`."""
     default = reader.packed()
     found = dict.fromkeys(wanted, default)
     numbers = list(_numbers(reader))
@@ -184,6 +179,14 @@ def _charsets(kind: int, reader: Reader, wanted: list[int]) -> dict[int, int]:
             raise DecodeError("a character set beyond the columns")
         found[wanted[n]] = charset
     return found
+
+
+_CHARSETS = {
+    DEFAULT_CHARSET: (CHARACTER, _default_charset),
+    COLUMN_CHARSET: (CHARACTER, _charset_of_each),
+    ENUM_DEFAULT_CHARSET: (frozenset({ENUM, SET}), _default_charset),
+    ENUM_CHARSET: (frozenset({ENUM, SET}), _charset_of_each),
+}
 
 
 def _numbers(reader: Reader) -> Iterator[int]:

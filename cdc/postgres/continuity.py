@@ -12,11 +12,9 @@ from cdc.postgres.lsn import format_lsn, parse_lsn
 from cdc.postgres.publication import Publication, read_publication
 from cdc.postgres.session import Connection, translated
 from cdc.postgres.slot import PLUGIN, Slot, read_slot
+from cdc.protocol import START_OVER
 from cdc.sizes import format_bytes
 from tailrace.errors import ContinuityError, SourceUnavailable
-
-START_OVER = "start over with a new snapshot: tailrace remove SOURCE --journal, then tailrace run"
-
 
 IDENTITY = "postgres.identity"
 """Journal fact: an `Identity`."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from cdc.arrays import table_changes, transactions
-from cdc.changes import ChangeSet
+from cdc.changes import BYTES_MAX, ROWS_MAX, ChangeSet
 from cdc.postgres.lsn import format_lsn
 from cdc.schema import Identity, TableName, TableSchema
 from tailrace.errors import DecodeError
@@ -19,12 +19,6 @@ _columns: Any = load("cdc._columns")  # first, so that the others find this vari
 _pgoutput: Any = load("cdc.postgres._pgoutput")
 _copyrows: Any = load("cdc.postgres._copyrows")
 COMPILED: bool = bool(_columns.COMPILED and _pgoutput.COMPILED and _copyrows.COMPILED)
-
-ROWS_MAX = 32_768
-"""Rows of a change set: large enough that per-set costs vanish, small enough that delivery of a
-huge transaction starts early and memory stays bounded."""
-BYTES_MAX = 8 << 20
-"""The same bound in bytes, for wide rows."""
 
 _IDENTITIES: dict[str, Identity] = {"d": "default", "i": "index", "f": "full", "n": "nothing"}
 
@@ -189,9 +183,7 @@ class CopyDecoder:
 
 
 __all__ = [
-    "BYTES_MAX",
     "COMPILED",
-    "ROWS_MAX",
     "CopyDecoder",
     "Describe",
     "PgoutputDecoder",

@@ -7,7 +7,7 @@ order in which an operator mends them.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 
 from cdc.findings import Finding
@@ -19,7 +19,7 @@ from cdc.postgres.session import connect, connect_replication, quoted, translate
 from cdc.postgres.settings import PostgresSource
 from cdc.postgres.slot import PLUGIN
 from cdc.sizes import format_bytes
-from tailrace.errors import PreflightError, SourceUnavailable
+from tailrace.errors import SourceUnavailable
 
 OLDEST = 140000
 """PostgreSQL 14 is the oldest version that still gets fixes, and the oldest we test."""
@@ -42,19 +42,6 @@ def inspect(source: PostgresSource, name: str) -> list[Finding]:
                 return [_standby()]
             seen = look(connection, source, name)
             return [finding for check in _CHECKS for finding in check(seen)]
-
-
-def refuse_errors(findings: Iterable[Finding]) -> None:
-    """Errors: PreflightError that names the first error and how many there are."""
-    errors = [finding for finding in findings if finding.severity == "error"]
-    if not errors:
-        return
-    first, others = errors[0], len(errors) - 1
-    raise PreflightError(
-        first.what + (f" (and {others} more: tailrace check)" if others else ""),
-        where={"at": first.where},
-        fix=first.fix,
-    )
 
 
 def _too_old(version: int) -> Finding:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
-from cdc.patterns import Patterns
+from cdc.patterns import Patterns, some_included
 from cdc.sizes import Size
 from cdc.urls import PostgresUrl
 
@@ -42,20 +42,13 @@ class PostgresSource(BaseModel):
 
     type: Literal["postgres"]
     url: PostgresUrl
-    tables: Annotated[tuple[str, ...], Field(min_length=1)]
+    tables: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(some_included)]
     publication: Identifier | None = None
     slot: str | None = None
     heartbeat_s: Annotated[float, Field(ge=1, le=3600)] = 10.0
     retain_max: Annotated[Size, Field(ge=64 << 20)] = 20 << 30
     decoding_memory: Annotated[Size, Field(ge=1 << 20, le=8 << 30)] = 256 << 20
     on_limit: Literal["hold", "drop_slot"] = "hold"
-
-    @field_validator("tables")
-    @classmethod
-    def _check_tables(cls, tables: tuple[str, ...]) -> tuple[str, ...]:
-        if not Patterns.parse(tables).included:
-            raise ValueError("every pattern excludes tables; name some to include")
-        return tables
 
     @field_validator("publication")
     @classmethod

@@ -7,21 +7,21 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 
-from cdc.changes import ChangeSet
+from cdc.changes import BYTES_MAX, ROWS_MAX, ChangeSet
+from cdc.findings import refuse_errors
 from cdc.postgres.catalog import CatalogTable, read_tables
 from cdc.postgres.continuity import (
     IDENTITY,
-    START_OVER,
     Identity,
     check_continuity,
     check_published,
     read_identity,
 )
-from cdc.postgres.decode import BYTES_MAX, ROWS_MAX, CopyDecoder, PgoutputDecoder, Relation
+from cdc.postgres.decode import CopyDecoder, PgoutputDecoder, Relation
 from cdc.postgres.describe import describe
 from cdc.postgres.lsn import format_lsn, parse_lsn
 from cdc.postgres.order import parents_first
-from cdc.postgres.preflight import inspect, refuse_errors
+from cdc.postgres.preflight import inspect
 from cdc.postgres.publication import Publication, create_publication, read_publication
 from cdc.postgres.session import Connection, connect, connect_replication, translated
 from cdc.postgres.settings import PostgresSource
@@ -35,7 +35,7 @@ from cdc.postgres.slot import (
 )
 from cdc.postgres.snapshot import SnapshotReader
 from cdc.postgres.stream import ReplicationStream
-from cdc.protocol import SnapshotProgress, SourceState
+from cdc.protocol import START_OVER, SnapshotProgress, SourceState
 from cdc.schema import TableSchema
 from tailrace.errors import ContinuityError, PreflightError
 

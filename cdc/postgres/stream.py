@@ -40,8 +40,8 @@ begin short, for the latency of small transactions, and double while the transac
 LOOPBACK_RECEIVE_BYTES = 128 << 10
 """Between processes of one machine each row would go through the whole of TCP, which costs the
 server more than decoding it. With a small window, which is shut during a nap, the rows gather in
-the server's send buffer and travel in pieces of 64 kB: 3.9 s of the server's CPU for a million
-rows instead of 6.2 s (docs/decisions/0010). Over a network a small window would limit the rate,
+the server's send buffer and travel in pieces of 64 kB: 3.8 s of the server's CPU for a million
+rows instead of 6.3 s (docs/decisions/0010). Over a network a small window would limit the rate,
 and the network card gathers by itself."""
 
 _POSTGRES_EPOCH_US = 946_684_800_000_000

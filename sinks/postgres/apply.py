@@ -36,7 +36,8 @@ class Guess:
     def __init__(self) -> None:
         self._failures = self._rest = 0
 
-    def __bool__(self) -> bool:
+    def is_worth_trying(self) -> bool:
+        """False for a while after failures; each question counts as a batch."""
         if self._rest == 0:
             return True
         self._rest -= 1
@@ -90,7 +91,7 @@ class TableWriter:
         return written
 
     def _upsert(self, count: int, *, known: bool) -> None:
-        if known and self.sql.others and self._all_known:
+        if known and self.sql.others and self._all_known.is_worth_trying():
             all_known = self._update(()) == count
             self._all_known.was(all_known)
             if all_known:
@@ -116,7 +117,7 @@ class TableWriter:
         """False where rows were already there, or were so lately too often to try."""
         if net.upserts is None or net.upserts.unsent or net.patches is not None:
             return False
-        if not self._all_new:
+        if not self._all_new.is_worth_trying():
             return False
         self._connection.execute("savepoint tailrace_copy")
         try:

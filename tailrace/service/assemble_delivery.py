@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from cdc.mysql.facts import TABLES
 from cdc.postgres.continuity import IDENTITY
 from config.project import Project
 from sinks.postgres.sink import PostgresSink
@@ -15,6 +14,7 @@ from tailrace.journal.paths import JournalPaths
 from tailrace.journal.protocol import JournalReader
 from tailrace.journal.sqlite import SqliteReader
 from tailrace.pipeline.deliver import DeliverySettings
+from tailrace.pipeline.facts import SNAPSHOT
 from tailrace.pipeline.stopping import Stop
 from tailrace.service.layout import Layout
 from transforms.router import Router
@@ -28,7 +28,7 @@ def journal_reader(layout: Layout, source: str, pipeline: str, stop: Stop) -> Jo
     while not stop:
         if is_made(file):
             reader = SqliteReader(file, pipeline)
-            if any(reader.get(fact) is not None for fact in (IDENTITY, TABLES)):
+            if reader.get(SNAPSHOT) is not None:  # stored with what it says of its source
                 return reader
             reader.close()
         stop.wait(OPEN_AGAIN_S)

@@ -29,7 +29,13 @@ def tables(project: Project, name: str) -> list[TableSchema]:
     """The tables that can be captured. Errors: SourceUnavailable."""
     source, default = project.sources[name], object_name(project, name)
     if isinstance(source, MariadbSource):
-        return look(project, name)[1]
+        from cdc.mysql import catalog, session
+
+        with closing(session.connect(source.url)) as connection:
+            found, _ = catalog.read_tables(
+                connection, source.patterns, catalog.read_charsets(connection)
+            )
+        return [table.schema for table in found]
     from cdc.postgres.catalog import read_tables
     from cdc.postgres.session import connect, translated
 

@@ -9,9 +9,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from cdc.findings import Finding
+from cdc.findings import Finding, refuse_errors
 from cdc.postgres import look
-from cdc.postgres.preflight import inspect, refuse_errors
+from cdc.postgres.preflight import inspect
 from cdc.postgres.settings import PostgresSource
 from tailrace.errors import PreflightError, SourceUnavailable
 from tailrace.service.localpg import LocalPostgres

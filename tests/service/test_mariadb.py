@@ -71,15 +71,9 @@ class MariaLine(Line):
 
 @pytest.fixture
 def user(maria: Maria) -> Iterator[str]:
-    name = f"tailrace_{maria.name}"
-    maria.execute(
-        f"create user {name}",
-        f"grant replication slave, binlog monitor on *.* to {name}",
-        f"grant select on {maria.name}.* to {name}",
-        "create table mark (mark varchar(40) primary key)",
-    )
-    yield name
-    maria.execute(f"drop user {name}")
+    maria.execute("create table mark (mark varchar(40) primary key)")
+    with maria.reader() as name:
+        yield name
 
 
 ITEMS = (

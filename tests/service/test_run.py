@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.line import Line, content, wait_until
+from tests.line import Line, content, is_gone, wait_until
 
 TABLES = """
 create schema shop;
@@ -168,15 +168,7 @@ def test_workers_end_with_their_supervisor(line: Line) -> None:
         pids = [line.report(role)["pid"] for role in ("capture", "deliver")]
         line.process.send_signal(signal.SIGKILL)
         line.process.wait(10)
-
-        def gone(pid: int) -> bool:
-            try:
-                os.kill(pid, 0)
-            except ProcessLookupError:
-                return True
-            return False
-
-        wait_until(lambda: all(map(gone, pids)), "the workers to end")
+        wait_until(lambda: all(map(is_gone, pids)), "the workers to end")
 
 
 def test_remove_leaves_nothing_at_the_source(line: Line) -> None:

@@ -42,7 +42,10 @@ def command(directory: Path, mapping: str, sample: int) -> None:
         raise ConfigError(f"no mapping is named {mapping!r}", where={"folder": "mappings"})
     source = project.sources[_source_of(project, mapping)]
     if not isinstance(source, PostgresSource):
-        raise ConfigError(f"a preview of a source of type {source.type} is not built yet")
+        raise ConfigError(
+            f"a preview of a source of type {source.type} is not built yet",
+            fix="tailrace check checks its expressions",
+        )
     declared = project.mappings[mapping]
     exact = '"{}"."{}"'.format(
         *(part.replace('"', '""') for part in (declared.source.schema, declared.source.name))

@@ -9,13 +9,13 @@ from contextlib import closing
 from dataclasses import dataclass
 
 import pytest
+from pydantic import ValidationError
 
 from cdc.changes import ChangeSet
-from cdc.mysql.facts import TABLES
 from cdc.mysql.preflight import inspect
 from cdc.mysql.session import connect
 from cdc.mysql.settings import MariadbSource, arguments
-from cdc.mysql.source import Mariadb
+from cdc.mysql.source import TABLES, Mariadb
 from cdc.mysql.stream import BinlogStream
 from tailrace.errors import ContinuityError, PreflightError, SourceUnavailable
 from tailrace.service.localmaria import LocalMariadb
@@ -43,14 +43,8 @@ class Reader:
 
 @pytest.fixture
 def reader(maria: Maria) -> Iterator[Reader]:
-    user = f"reader_{maria.name}"
-    maria.execute(
-        f"create user {user} identified by 'p@ss'",
-        f"grant replication slave, binlog monitor on *.* to {user}",
-        f"grant select on {maria.name}.* to {user}",
-    )
-    yield Reader(maria, user)
-    maria.execute(f"drop user {user}")
+    with maria.reader("p@ss") as user:
+        yield Reader(maria, user)
 
 
 def apply(state: State, found: ChangeSet) -> None:
@@ -350,6 +344,15 @@ def test_the_preflight_names_what_is_missing(reader: Reader) -> None:
     (warning,) = (finding for finding in findings if finding.severity == "warning")
     assert "CASCADE" in warning.what
     assert all(finding.fix for finding in findings)
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [(("no_dot",), "not a table pattern"), (("!shop.*",), "every pattern excludes tables")],
+)
+def test_patterns_that_name_nothing(tables: tuple[str, ...], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        MariadbSource(type="mariadb", url="mariadb://h/", tables=tables)
 
 
 def test_urls() -> None:
