@@ -9,7 +9,7 @@ BENCH ?= postgres
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo yes || { sudo -n true 2>/dev/null && echo yes; })
 
-COMPILED_SOURCES := $(wildcard cdc/_columns.py cdc/_columns.pxd cdc/*/_*.py sinks/*/_*.py)
+COMPILED_SOURCES := $(wildcard cdc/_columns.py cdc/_columns.pxd cdc/*/_*.py sinks/_*.py)
 
 .PHONY: help demo test check bench kill clean servers
 
@@ -62,11 +62,11 @@ $(VENV)/ready: pyproject.toml setup.py requirements.lock $(COMPILED_SOURCES) | $
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c requirements.lock -e '.[demo,dev]'
 	@$(BIN)/python -c 'import sys; \
 	  from cdc.postgres.decode import COMPILED as d; from cdc.mysql.layout import COMPILED as m; \
-	  from sinks.postgres.copytext import COMPILED as e; \
+	  from sinks.copytext import COMPILED as e; \
 	  sys.exit(None if d and m and e else "note: running uncompiled, which is slow; install gcc and python3-dev, then make clean")' \
 	  || true
 	@touch $@
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .hypothesis
-	rm -f cdc/_*.c cdc/*.so cdc/*/_*.c cdc/*/*.so sinks/*/_*.c sinks/*/*.so
+	rm -f cdc/_*.c cdc/*.so cdc/*/_*.c cdc/*/*.so sinks/_*.c sinks/*.so

@@ -18,7 +18,7 @@ from pydantic_core import PydanticCustomError
 _HOST = r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:/?,@\[\]]*)(?::[0-9]*)?"
 _PAIR = r"[^&=\s]+=[^&=\s]*"
 _URL = re.compile(
-    rf"postgres(?:ql)?://(?:[^@/\s]*@)?{_HOST}(?:,{_HOST})*(?:/[^?\s]*)?(?:\?{_PAIR}(?:&{_PAIR})*)?"
+    rf"postgres(?:ql)?://(?:[^@/\s]*@)?+{_HOST}(?:,{_HOST})*(?:/[^?\s]*)?(?:\?{_PAIR}(?:&{_PAIR})*)?"
 )
 _BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})|%00")
 _VALUE = r"(?:'(?:[^'\\]|\\.)*'|(?:[^\s'\\]|\\.)*)"

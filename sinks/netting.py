@@ -7,7 +7,7 @@ other only by a key change, the first is then deleted before the second is writt
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -203,6 +203,22 @@ def _merged_rows(
         if lost.any():
             unsent[i] = pa.array(lost)
     return Rows(tuple(columns), unsent)
+
+
+def by_missing(rows: Rows) -> Iterator[tuple[tuple[int, ...], Rows]]:
+    """Rows grouped by which of their columns were not sent; most batches are one group."""
+    if not rows.unsent:
+        yield (), rows
+        return
+    indexes = sorted(rows.unsent)
+    flags = np.stack([rows.unsent[i].to_numpy(zero_copy_only=False) for i in indexes], axis=1)
+    patterns, group = np.unique(flags, axis=0, return_inverse=True)
+    for number, pattern in enumerate(patterns):
+        members = pa.array(np.flatnonzero(group.reshape(-1) == number))
+        yield (
+            tuple(indexes[i] for i in np.flatnonzero(pattern)),
+            Rows(tuple(column.take(members) for column in rows.columns)),
+        )
 
 
 def meet(changes: Sequence[RowChanges]) -> bool:

@@ -9,44 +9,22 @@ that keeps proving a guess wrong is not asked for a while.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-import numpy as np
 import pyarrow as pa
 from psycopg import errors as pg
 
-from sinks.netting import Net, Rows
-from sinks.postgres.copytext import encode
-from sinks.postgres.ordered import diverged
-from sinks.postgres.session import Connection
+from sinks.copytext import encode
+from sinks.guess import Guess
+from sinks.netting import Net, by_missing
+from sinks.ordered import diverged
+from sinks.postgres.session import Connection, translated
 from sinks.postgres.statements import Statements
 from tailrace.failpoints import failpoint
 from transforms.rows import TargetTable
 
 LOOK_UP = b"set local enable_hashjoin = off; set local enable_mergejoin = off"
 PLAN_FREELY = b"set local enable_hashjoin to default; set local enable_mergejoin to default"
-
-FAILURES_MAX = 3
-REST_BATCHES = 100
-
-
-class Guess:
-    """Whether a shorter way is worth trying, learnt from how it went."""
-
-    def __init__(self) -> None:
-        self._failures = self._rest = 0
-
-    def is_worth_trying(self) -> bool:
-        """False for a while after failures; each question counts as a batch."""
-        if self._rest == 0:
-            return True
-        self._rest -= 1
-        return False
-
-    def was(self, right: bool) -> None:
-        self._failures = 0 if right else self._failures + 1
-        if self._failures >= FAILURES_MAX:
-            self._rest, self._failures = REST_BATCHES, 0
 
 
 class TableWriter:
@@ -71,17 +49,22 @@ class TableWriter:
         """Rows that were deleted; one that left its key is counted where it went."""
         if net.deletes is None:
             return 0
-        self._stage(self.sql.copy_keys, net.deletes)
-        self._by_key(self.sql.delete)
+        with translated("writing", table=str(net.table.table)):
+            self._stage(self.sql.copy_keys, net.deletes)
+            self._by_key(self.sql.delete)
         return len(net.deletes[0]) - net.implied
 
     def upsert(self, net: Net) -> int:
         """Errors: TargetRefused where a row with values not sent is not there to keep them."""
-        if net.fresh and net.deletes is None and self._copied_directly(net):
-            return net.upserts.count if net.upserts else 0
+        with translated("writing", table=str(net.table.table)):
+            if net.fresh and net.deletes is None and self._copied_directly(net):
+                return net.upserts.count if net.upserts else 0
+            return self._staged(net)
+
+    def _staged(self, net: Net) -> int:
         written = 0
         for rows, must_exist in ((net.upserts, True), (net.patches, False)):
-            for missing, part in _by_missing(rows) if rows is not None else ():
+            for missing, part in by_missing(rows) if rows is not None else ():
                 self._stage(self.sql.copy_rows, part.columns)
                 if must_exist and not missing:
                     self._upsert(part.count, known=not net.fresh)
@@ -145,19 +128,3 @@ class TableWriter:
         with self._connection.cursor() as cursor, cursor.copy(statement) as copy:
             for piece in encode(columns):
                 copy.write(piece)
-
-
-def _by_missing(rows: Rows) -> Iterator[tuple[tuple[int, ...], Rows]]:
-    """Rows grouped by which of their columns were not sent; most batches are one group."""
-    if not rows.unsent:
-        yield (), rows
-        return
-    indexes = sorted(rows.unsent)
-    flags = np.stack([rows.unsent[i].to_numpy(zero_copy_only=False) for i in indexes], axis=1)
-    patterns, group = np.unique(flags, axis=0, return_inverse=True)
-    for number, pattern in enumerate(patterns):
-        members = pa.array(np.flatnonzero(group.reshape(-1) == number))
-        yield (
-            tuple(indexes[i] for i in np.flatnonzero(pattern)),
-            Rows(tuple(column.take(members) for column in rows.columns)),
-        )

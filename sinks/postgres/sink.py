@@ -2,9 +2,7 @@
 
     begin ─▶ lock our checkpoint row (fencing) ─▶ clear, delete, upsert … ─▶ checkpoint ─▶ commit
 
-A handful of changes is applied one by one in the source's order (`ordered`), more of them as sets
-inside a savepoint (`apply`). Where sets cannot tell the outcome or the target refuses them, the
-same changes are applied in order.
+`sinks.applying` says what is written in which way; `apply` and `ordered` are the two ways.
 """
 
 from __future__ import annotations
@@ -18,14 +16,14 @@ from psycopg import errors as pg
 from psycopg import pq
 
 from cdc.schema import TableName
-from sinks.batches import Segment, joined, segments
-from sinks.netting import NeedsOrder, Net, meet, net
+from sinks import applying
+from sinks.foreign_keys import References
 from sinks.postgres.apply import TableWriter
 from sinks.postgres.checkpoint import CheckpointTable
 from sinks.postgres.names import quoted_table
 from sinks.postgres.ordered import SAVEPOINT, apply_in_order
 from sinks.postgres.session import Connection, connect, translate, translated
-from sinks.postgres.tables import References, prepare, references
+from sinks.postgres.tables import prepare, references
 from sinks.protocol import Checkpoint, Durable, Written
 from tailrace.errors import Fenced, TargetRefused, TargetUnavailable
 from tailrace.failpoints import failpoint
@@ -89,12 +87,7 @@ class PostgresSink:
     def write(self, changes: Sequence[RowChanges]) -> dict[str, Written]:
         with translated("writing", pipeline=self._pipeline):
             self._begin()
-        counts: dict[str, Written] = {}
-        for segment in segments(changes):
-            if segment.cleared:
-                self._clear(segment.cleared, counts)
-            if segment.changes:
-                self._apply(segment, counts)
+        counts = applying.write(self, changes)
         failpoint("deliver.applied")
         return counts
 
@@ -150,102 +143,53 @@ class PostgresSink:
         for writer in self._writers.values():
             writer.begin()
 
-    def _clear(self, cleared: Sequence[TableName], counts: dict[str, Written]) -> None:
-        tables = list(dict.fromkeys(cleared))
-        names = ", ".join(quoted_table(table) for table in tables)
-        with translated("clearing", tables=names):
-            self._execute(f"savepoint {SAVEPOINT}")
-            try:
-                self._connected.execute(f"truncate {names}".encode())
-            except (pg.InsufficientPrivilege, pg.FeatureNotSupported):
-                # No right to truncate, or a table outside this batch refers to one of these.
-                self._undo()
-                for table in sorted(tables, key=self._rank, reverse=True):
-                    self._connected.execute(f"delete from {quoted_table(table)}".encode())
-            self._execute(f"release {SAVEPOINT}")
-        for table in cleared:
-            counts.setdefault(str(table), Written()).cleared += 1
+    # What `sinks.applying` asks of us
 
-    def _apply(self, segment: Segment, counts: dict[str, Written]) -> None:
-        rows = sum(change.rows for change in segment.changes)
-        if rows <= SINGLY_ROWS_MAX * len({change.table for change in segment.changes}):
-            self._apply_few(segment, counts)
-        else:
-            self._apply_many(segment, counts)
+    @property
+    def singly_max(self) -> int:
+        return SINGLY_ROWS_MAX
 
-    def _apply_few(self, segment: Segment, counts: dict[str, Written]) -> None:
-        """In order; as sets where a constraint of the target's own is against that order."""
-        try:
-            self._apply_in_order(segment, counts)
-        except TargetRefused as refused:
-            if not str(refused.where.get("sqlstate", "")).startswith("23"):
-                raise
-            self._undo()
-            try:
-                self._apply_sets(self._nets(segment), counts)
-            except (NeedsOrder, TargetRefused):
-                raise refused from None
-            self._execute(f"release {SAVEPOINT}")
-        failpoint("deliver.staged")
+    @property
+    def references(self) -> References:
+        return self._references
 
-    def _apply_many(self, segment: Segment, counts: dict[str, Written]) -> None:
+    def writer(self, table: TargetTable) -> TableWriter:
+        return self._writers[table]
+
+    def in_order(self, changes: Sequence[RowChanges]) -> dict[str, Written]:
+        statements = {change.table: self._writers[change.table].sql for change in changes}
+        return apply_in_order(self._connected, changes, statements)
+
+    def savepoint(self) -> None:
         self._execute(f"savepoint {SAVEPOINT}")
-        try:
-            self._apply_sets(self._nets(segment), counts)
-        except (NeedsOrder, TargetRefused):
-            self._undo()
-            self._apply_in_order(segment, counts)
-        self._execute(f"release {SAVEPOINT}")
 
-    def _undo(self) -> None:
+    def undo(self) -> None:
         self._execute(f"rollback to {SAVEPOINT}")
         for writer in self._writers.values():
             writer.undone()
 
+    def release(self) -> None:
+        self._execute(f"release {SAVEPOINT}")
+
+    def is_constraint(self, refused: TargetRefused) -> bool:
+        return str(refused.where.get("sqlstate", "")).startswith("23")
+
+    def clear(self, tables: Sequence[TableName]) -> None:
+        names = ", ".join(quoted_table(table) for table in tables)
+        self.savepoint()
+        with translated("clearing", tables=names):
+            try:
+                self._connected.execute(f"truncate {names}".encode())
+            except (pg.InsufficientPrivilege, pg.FeatureNotSupported):
+                # No right to truncate, or a table outside this batch refers to one of these.
+                self.undo()
+                for table in sorted(tables, key=self._references.rank, reverse=True):
+                    self._connected.execute(f"delete from {quoted_table(table)}".encode())
+        self.release()
+
     def _execute(self, statement: str) -> None:
         with translated("writing", pipeline=self._pipeline):
             self._connected.execute(statement.encode())
-
-    def _nets(self, segment: Segment) -> list[Net]:
-        """The net effect on each table, parents before children. Errors: NeedsOrder."""
-        by_name: dict[TableName, dict[TargetTable, list[RowChanges]]] = {}
-        for change in segment.changes:
-            by_name.setdefault(change.table.table, {}).setdefault(change.table, []).append(change)
-        nets = []
-        for name in sorted(by_name, key=self._rank):
-            versions = [joined(group) for group in by_name[name].values()]
-            if len(versions) > 1 and (_keys_differ(versions) or meet(versions)):
-                raise NeedsOrder  # two shapes of one table, as after ALTER TABLE, touch one row
-            nets += [net(version) for version in versions]
-        written = any(one.upserts or one.patches for one in nets)
-        if written and any(
-            one.deletes is not None and one.table.table in self._references.cascading
-            for one in nets
-        ):
-            raise NeedsOrder  # a delete before its time could take rows that are to stay
-        return nets
-
-    def _apply_sets(self, nets: Sequence[Net], counts: dict[str, Written]) -> None:
-        """Deletes, children before parents; then upserts, parents before children."""
-        done = [Written(coalesced=one.coalesced) for one in nets]
-        with translated("writing", pipeline=self._pipeline):
-            for one, written in reversed(list(zip(nets, done, strict=True))):
-                written.deleted = self._writers[one.table].delete(one)
-            for one, written in zip(nets, done, strict=True):
-                written.upserted = self._writers[one.table].upsert(one)
-        for one, written in zip(nets, done, strict=True):
-            add(counts.setdefault(str(one.table.table), Written()), written)
-
-    def _apply_in_order(self, segment: Segment, counts: dict[str, Written]) -> None:
-        done = apply_in_order(
-            self._connected,
-            [(change, self._writers[change.table].sql) for change in segment.changes],
-        )
-        for table, written in done.items():
-            add(counts.setdefault(table, Written()), written)
-
-    def _rank(self, table: TableName) -> int:
-        return self._references.parents_first.index(table)
 
     def _lost(self, error: psycopg.Error) -> NoReturn:
         """Whether it committed, the target knows: opening again waits for the old transaction."""
@@ -259,18 +203,6 @@ class PostgresSink:
         self._in_transaction = False
         error = psycopg.errors.error_from_result(answer, encoding="utf-8")
         raise translate(error, "committing", {"pipeline": self._pipeline})
-
-
-def _keys_differ(changes: Sequence[RowChanges]) -> bool:
-    return len({change.table.key for change in changes}) > 1
-
-
-def add(total: Written, more: Written) -> None:
-    """Add `more` to `total`."""
-    total.upserted += more.upserted
-    total.deleted += more.deleted
-    total.cleared += more.cleared
-    total.coalesced += more.coalesced
 
 
 def _system(connection: Connection) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 from psycopg import errors as pg
 
 from cdc.schema import TableName
+from sinks.foreign_keys import ForeignKey, References
 from sinks.postgres.names import quoted, quoted_list, quoted_table
 from sinks.postgres.session import Connection, translated
 from tailrace.errors import TailraceError, TargetRefused
@@ -176,49 +176,18 @@ def _verify_rows(connection: Connection, pipeline: str, table: TargetTable, name
         )
 
 
-@dataclass(frozen=True, slots=True)
-class References:
-    """What foreign keys at the target ask of the order of writing.
-
-    `parents_first`: our tables, a table after those it refers to; in a cycle as they came.
-    `cascading`: those of which a delete reaches into other rows (ON DELETE CASCADE, SET NULL …),
-    also of tables that are not ours.
-    """
-
-    parents_first: tuple[TableName, ...] = ()
-    cascading: frozenset[TableName] = frozenset()
-
-
 def references(connection: Connection, tables: Iterable[TableName]) -> References:
     """The foreign keys among `tables`, and those that refer to them."""
-    parents: dict[TableName, set[TableName]] = {table: set() for table in tables}
-    cascading = set()
-    for child_schema, child, parent_schema, parent, cascades in connection.execute(_FOREIGN_KEYS):
-        child_name = TableName(str(child_schema), str(child))
-        parent_name = TableName(str(parent_schema), str(parent))
-        if parent_name not in parents:
-            continue
-        if cascades:
-            cascading.add(parent_name)
-        if child_name in parents and child_name != parent_name:
-            parents[child_name].add(parent_name)
-    return References(tuple(_sorted(parents)), frozenset(cascading))
-
-
-def _sorted(parents: dict[TableName, set[TableName]]) -> list[TableName]:
-    placed: list[TableName] = []
-    waiting = list(parents)
-    while waiting:
-        ready = [table for table in waiting if parents[table] <= set(placed)] or waiting[:1]
-        placed += ready
-        waiting = [table for table in waiting if table not in ready]
-    return placed
+    return References.of(
+        tables,
+        (
+            ForeignKey(TableName(str(cs), str(child)), TableName(str(ps), str(parent)), bool(acts))
+            for cs, child, ps, parent, acts in connection.execute(_FOREIGN_KEYS)
+        ),
+    )
 
 
 def _refused(table: TargetTable, what: str, fix: str) -> TailraceError:
     return TargetRefused(
         f"target table {table.table} {what}", where={"table": str(table.table)}, fix=fix
     )
-
-
-__all__: Sequence[str] = ["References", "prepare", "references", "verify"]

@@ -70,6 +70,7 @@ _TEXT = st.text(st.sampled_from("abc:/@?&=,.[]%20'\\ #-_é"), max_size=30)
 @settings(max_examples=1000, deadline=None)
 @example("postgresql://", "[a:b@")
 @example("postgresql://", "?a=b@c")
+@example("postgresql://", "?@=?0")
 def test_libpq_reads_what_is_accepted(begin: str, rest: str) -> None:
     text = begin + rest
     if not is_connection(text):

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sinks.postgres.copytext import PIECE_BYTES, encode
+from sinks.copytext import PIECE_BYTES, encode
 
 values = st.none() | st.text(
     st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=30

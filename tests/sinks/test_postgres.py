@@ -21,7 +21,7 @@ from sinks.conformance import (
     opened,
     upsert,
 )
-from sinks.postgres.apply import FAILURES_MAX, REST_BATCHES
+from sinks.guess import FAILURES_MAX, REST_BATCHES
 from sinks.postgres.names import quoted_table
 from sinks.postgres.sink import PostgresSink
 from sinks.protocol import Checkpoint

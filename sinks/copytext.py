@@ -1,4 +1,4 @@
-"""Arrow columns as COPY's text format, in pieces; `_copytext` is the hot part."""
+"""Arrow columns as the text that COPY reads, in pieces; `_copytext` is the hot part."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from tailrace.variants import load
 
-_copytext: Any = load("sinks.postgres._copytext")
+_copytext: Any = load("sinks._copytext")
 COMPILED: bool = bool(_copytext.COMPILED)
 
 PIECE_ROWS = 4096

@@ -1,0 +1,155 @@
+"""How a batch reaches a database target, whatever the database.
+
+A handful of changes is applied one by one in the source's order, more of them as sets inside a
+savepoint. Where sets cannot tell the outcome or the target refuses them, the same changes are
+applied in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from cdc.schema import TableName
+from sinks.batches import Segment, joined, segments
+from sinks.foreign_keys import References
+from sinks.netting import NeedsOrder, Net, meet, net
+from sinks.protocol import Written
+from tailrace.errors import TargetRefused
+from tailrace.failpoints import failpoint
+from transforms.rows import RowChanges, TargetTable
+
+
+class Writer(Protocol):
+    """Writes one target table as sets. Errors: TargetRefused, TargetUnavailable."""
+
+    def delete(self, net: Net) -> int:
+        """Rows that were deleted; one that left its key is counted where it went."""
+
+    def upsert(self, net: Net) -> int:
+        """Rows that were written. Refused where one with values not sent is not there."""
+
+
+class Target(Protocol):
+    """An open transaction at a database. `singly_max`: rows a table up to which each is applied
+    by itself in less time than they are staged."""
+
+    @property
+    def singly_max(self) -> int: ...
+
+    @property
+    def references(self) -> References: ...
+
+    def writer(self, table: TargetTable) -> Writer: ...
+
+    def in_order(self, changes: Sequence[RowChanges]) -> dict[str, Written]:
+        """Each change by itself, in a savepoint that is still there after a refusal.
+
+        Errors: TargetRefused with attribute `seq`.
+        """
+
+    def clear(self, tables: Sequence[TableName]) -> None: ...
+
+    def savepoint(self) -> None: ...
+
+    def undo(self) -> None:
+        """Back to the savepoint, which stays."""
+
+    def release(self) -> None: ...
+
+    def is_constraint(self, refused: TargetRefused) -> bool:
+        """Whether a constraint of the target is against a row, and not the row against itself."""
+
+
+def write(target: Target, changes: Sequence[RowChanges]) -> dict[str, Written]:
+    """Apply `changes`; counts by target table. Errors: as `sinks.protocol.Sink.write`."""
+    counts: dict[str, Written] = {}
+    for segment in segments(changes):
+        if segment.cleared:
+            target.clear(list(dict.fromkeys(segment.cleared)))
+            for table in segment.cleared:
+                counts.setdefault(str(table), Written()).cleared += 1
+        if segment.changes:
+            _apply(target, segment, counts)
+    return counts
+
+
+def _apply(target: Target, segment: Segment, counts: dict[str, Written]) -> None:
+    rows = sum(change.rows for change in segment.changes)
+    if rows <= target.singly_max * len({change.table for change in segment.changes}):
+        _few(target, segment, counts)
+    else:
+        _many(target, segment, counts)
+
+
+def _few(target: Target, segment: Segment, counts: dict[str, Written]) -> None:
+    """In order; as sets where a constraint of the target's own is against that order."""
+    try:
+        _in_order(target, segment, counts)
+    except TargetRefused as refused:
+        if not target.is_constraint(refused):
+            raise
+        target.undo()
+        try:
+            _sets(target, _nets(target.references, segment), counts)
+        except (NeedsOrder, TargetRefused):
+            raise refused from None
+        target.release()
+    failpoint("deliver.staged")
+
+
+def _many(target: Target, segment: Segment, counts: dict[str, Written]) -> None:
+    target.savepoint()
+    try:
+        _sets(target, _nets(target.references, segment), counts)
+    except (NeedsOrder, TargetRefused):
+        target.undo()
+        _in_order(target, segment, counts)
+    target.release()
+
+
+def _in_order(target: Target, segment: Segment, counts: dict[str, Written]) -> None:
+    for table, written in target.in_order(segment.changes).items():
+        add(counts.setdefault(table, Written()), written)
+
+
+def _sets(target: Target, nets: Sequence[Net], counts: dict[str, Written]) -> None:
+    """Deletes, children before parents; then upserts, parents before children."""
+    done = [Written(coalesced=one.coalesced) for one in nets]
+    for one, written in reversed(list(zip(nets, done, strict=True))):
+        written.deleted = target.writer(one.table).delete(one)
+    for one, written in zip(nets, done, strict=True):
+        written.upserted = target.writer(one.table).upsert(one)
+    for one, written in zip(nets, done, strict=True):
+        add(counts.setdefault(str(one.table.table), Written()), written)
+
+
+def _nets(references: References, segment: Segment) -> list[Net]:
+    """The net effect on each table, parents before children. Errors: NeedsOrder."""
+    by_name: dict[TableName, dict[TargetTable, list[RowChanges]]] = {}
+    for change in segment.changes:
+        by_name.setdefault(change.table.table, {}).setdefault(change.table, []).append(change)
+    nets = []
+    for name in sorted(by_name, key=references.rank):
+        versions = [joined(group) for group in by_name[name].values()]
+        if len(versions) > 1 and (_keys_differ(versions) or meet(versions)):
+            raise NeedsOrder  # two shapes of one table, as after ALTER TABLE, touch one row
+        nets += [net(version) for version in versions]
+    written = any(one.upserts or one.patches for one in nets)
+    if written and any(
+        one.deletes is not None and one.table.table in references.cascading for one in nets
+    ):
+        raise NeedsOrder  # a delete before its time could take rows that are to stay
+    return nets
+
+
+def _keys_differ(changes: Sequence[RowChanges]) -> bool:
+    return len({change.table.key for change in changes}) > 1
+
+
+def add(total: Written, more: Written) -> None:
+    """Add `more` to `total`."""
+    total.upserted += more.upserted
+    total.deleted += more.deleted
+    total.cleared += more.cleared
+    total.coalesced += more.coalesced
