@@ -27,13 +27,16 @@ class Column:
     `type` is the source's own spelling with its modifier (``numeric(12,2)``, ``character(3)``,
     ``shop.status``). `base_type` is the same without the modifier and, for a user-defined type,
     the type whose text it is (a domain's base; ``enum`` and unknown types: ``text``); mappings
-    compute on `base_type`, copies travel as text and keep `type`.
+    compute on `base_type`, copies travel as text and keep `type`. `native` is what a source that is
+    not PostgreSQL calls the type, where PostgreSQL's names lose something, after the name of its
+    dialect (``mysql:bigint unsigned``): for a target that speaks the same.
     """
 
     name: str
     type: str
     base_type: str
     nullable: bool = True
+    native: str = ""
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,16 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchem
 from cdc.mysql.settings import MariadbSource
 from cdc.postgres.settings import PostgresSource
 from config.places import Loc, Places
+from sinks.mysql.settings import MariadbTarget
 from sinks.postgres.settings import PostgresTarget
 from transforms.model import Entity, Mapping, Replicate
 
 SOURCES = {"postgres": PostgresSource, "mariadb": MariadbSource}
-TARGETS = {"postgres": PostgresTarget}
-"""What is built, by `type`. A new adapter is one line here and one in the union below."""
+TARGETS = {"postgres": PostgresTarget, "mariadb": MariadbTarget}
+"""What is built, by `type`. A new adapter is one line here and one in a union below."""
 
 Source = PostgresSource | MariadbSource
+Target = PostgresTarget | MariadbTarget
 
 FILE = "tailrace.yml"
 NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
@@ -61,7 +63,9 @@ class ProjectFile(Strict):
     sources: Annotated[
         dict[Name, Annotated[Source, Field(discriminator="type")]], Field(min_length=1)
     ]
-    targets: Annotated[dict[Name, PostgresTarget], Field(min_length=1)]
+    targets: Annotated[
+        dict[Name, Annotated[Target, Field(discriminator="type")]], Field(min_length=1)
+    ]
     pipelines: Annotated[dict[Name, Pipeline], Field(min_length=1)]
 
 
@@ -74,7 +78,7 @@ class Project:
 
     project: str
     sources: MappingABC[str, Source]
-    targets: MappingABC[str, PostgresTarget]
+    targets: MappingABC[str, Target]
     pipelines: MappingABC[str, Pipeline]
     entities: MappingABC[str, Entity]
     mappings: MappingABC[str, Mapping]

@@ -57,8 +57,11 @@ class Target(Protocol):
 
     def release(self) -> None: ...
 
-    def is_constraint(self, refused: TargetRefused) -> bool:
-        """Whether a constraint of the target is against a row, and not the row against itself."""
+    def may_go_as_sets(self, refused: TargetRefused) -> bool:
+        """Whether a row that was refused by itself may be none as a part of a set.
+
+        A constraint of the target's own may be against the source's order.
+        """
 
 
 def write(target: Target, changes: Sequence[RowChanges]) -> dict[str, Written]:
@@ -87,7 +90,7 @@ def _few(target: Target, segment: Segment, counts: dict[str, Written]) -> None:
     try:
         _in_order(target, segment, counts)
     except TargetRefused as refused:
-        if not target.is_constraint(refused):
+        if not target.may_go_as_sets(refused):
             raise
         target.undo()
         try:

@@ -12,12 +12,15 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import psycopg
+import pymysql
+
+from cdc.mysql.settings import arguments
 
 DEADLINE_S = 90
 
@@ -36,6 +39,11 @@ def is_gone(pid: int) -> bool:
     except ProcessLookupError:
         return True
     return False
+
+
+def kind_of(url: str) -> str:
+    """The `type` of a source or target."""
+    return url.partition(":")[0].removesuffix("ql")
 
 
 class Line:
@@ -63,13 +71,13 @@ class Line:
 project: test{os.getpid()}
 sources:
   erp:
-    type: {source.partition(":")[0].removesuffix("ql")}
+    type: {kind_of(source)}
     url: "{source}"
     tables: [{tables}]
     {f"slot: {self.slot}" if source.startswith("postgres") else ""}
     {more}
 targets:
-  hub: {{type: postgres, url: "{target}"}}
+  hub: {{type: {kind_of(target)}, url: "{target}"}}
 pipelines:
   line:
     source: erp
@@ -168,15 +176,26 @@ pipelines:
         """Write a mark at the source and wait until it is at the target."""
         mark = str(time.monotonic_ns())
         self.write_mark(table, mark)
+        query = f"select 1 from {table} where mark = '{mark}'"
+        what = f"the mark to arrive; log: {self.log[-1500:]}"
+        if self.target.startswith("mariadb"):
+            wait_until(lambda: self._asks_mariadb(query), what)
+            return
         with psycopg.connect(self.target, autocommit=True) as connection:
 
             def there() -> bool:
                 with suppress(psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
-                    query = f"select 1 from {table} where mark = %s"
-                    return connection.execute(query.encode(), (mark,)).fetchone() is not None
+                    return connection.execute(query.encode()).fetchone() is not None
                 return False
 
-            wait_until(there, f"the mark to arrive; log: {self.log[-1500:]}")
+            wait_until(there, what)
+
+    def _asks_mariadb(self, query: str) -> bool:
+        with closing(pymysql.connect(**arguments(self.target))) as connection:
+            cursor = connection.cursor()
+            with suppress(pymysql.ProgrammingError):  # the table is not there yet
+                return cursor.execute(query) == 1
+        return False
 
 
 def content(url: str, table: str) -> list[str]:

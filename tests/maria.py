@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from cdc.changes import ChangeSet
 from tailrace.service.localmaria import LocalMariadb, binary
 from tests.cdc.mysql.binlogs import charsets, decoded, newest
 
+DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 _numbers = itertools.count(1)
 
 
@@ -55,6 +58,18 @@ class Maria:
         )
         yield user
         self.execute(f"drop user {user}")
+
+
+def chinook() -> list[str]:
+    """The statements of the Chinook database, without those that make and choose a database."""
+    path = DATA / "chinook" / "Chinook_MySql.sql"
+    if not path.exists():
+        pytest.skip(f"{path.name} is not beside this checkout")
+    text = re.sub(r"/\*.*?\*/", "", path.read_text(encoding="utf-8-sig"), flags=re.DOTALL)
+    parts = (part.strip() for part in re.split(r";\s*$", text, flags=re.MULTILINE))
+    return [
+        part for part in parts if part and not re.match(r"(?i)(drop|create) database|use ", part)
+    ]
 
 
 @pytest.fixture

@@ -47,6 +47,7 @@ def copy_of(schema: TableSchema, rule: Replicate) -> TargetTable:
                 column.name,
                 target_type(column.type, column.base_type),
                 column.nullable and column.name not in schema.key,
+                column.native,
             )
             for column in schema.columns
         ),

@@ -26,11 +26,13 @@ CLEAR   removes every row
 
 @dataclass(frozen=True, slots=True)
 class TargetColumn:
-    """`type` is in PostgreSQL's spelling (the canonical one); a sink translates it."""
+    """`type` is in PostgreSQL's spelling (the canonical one); a sink translates it, or takes
+    `native` (see `cdc.schema.Column`) where that is its own dialect."""
 
     name: str
     type: str
     nullable: bool = True
+    native: str = ""
 
 
 @dataclass(frozen=True)

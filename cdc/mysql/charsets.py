@@ -38,6 +38,16 @@ MULTI_BYTE = {
     "big5": "big5",
     "euckr": "euc_kr",
 }
+_BYTES_MAX = {
+    **dict.fromkeys(("utf8", "utf8mb3", "ujis"), 3),
+    **dict.fromkeys(("utf8mb4", "utf16", "utf16le", "utf32", "gb18030"), 4),
+    **dict.fromkeys(("ucs2", "sjis", "cp932", "gbk", "gb2312", "big5", "euckr"), 2),
+}
+
+
+def bytes_max(name: str) -> int:
+    """Bytes of a character at the most, by which servers multiply the lengths of columns."""
+    return _BYTES_MAX.get(name, 1)
 
 
 def single_bytes(name: str) -> list[bytes]:

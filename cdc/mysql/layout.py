@@ -23,8 +23,11 @@ rows: Any = load("cdc.mysql._rows")
 COMPILED: bool = bool(_columns.COMPILED and rows.COMPILED)
 
 BINARY_CHARSET = 63
+LABEL_MAX = 255
+"""Characters of an ENUM's label."""
 
 _INTEGERS = {tm.TINY: 1, tm.SHORT: 2, tm.INT24: 3, tm.LONG: 4, tm.LONGLONG: 8}
+_NAMES = {1: "tinyint", 2: "smallint", 3: "mediumint", 4: "int", 8: "bigint"}
 _SIGNED = {1: "smallint", 2: "smallint", 3: "integer", 4: "integer", 8: "bigint"}
 _UNSIGNED = {1: "smallint", 2: "integer", 3: "integer", 4: "bigint", 8: "numeric(20,0)"}
 _TEMPORAL = {
@@ -32,12 +35,13 @@ _TEMPORAL = {
     tm.TIMESTAMP2: (rows.TIMESTAMP, "timestamp({}) with time zone", "timestamp with time zone"),
     tm.TIME2: (rows.TIME, "interval({})", "interval"),
 }
+_TEMPORAL_NAMES = {tm.TIMESTAMP2: "timestamp", tm.TIME2: "time"}
 _OLD_TEMPORAL = {tm.TIMESTAMP: "TIMESTAMP", tm.DATETIME: "DATETIME", tm.TIME: "TIME"}
 
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """`kind`, `size`, `more`, `labels` as in `_rows`."""
+    """`kind`, `size`, `more`, `labels` as in `_rows`; `native` as in `cdc.schema.Column`."""
 
     kind: int
     type: str
@@ -45,6 +49,7 @@ class _Reading:
     more: int = 0
     labels: object = None
     base_type: str | None = None
+    native: str = ""
 
 
 def row_table(described: TableMap, charset_of: Mapping[int, str]) -> Any:
@@ -67,7 +72,13 @@ def row_table(described: TableMap, charset_of: Mapping[int, str]) -> Any:
     schema = TableSchema(
         table=described.table,
         columns=tuple(
-            Column(column.name, found.type, found.base_type or found.type, column.nullable)
+            Column(
+                column.name,
+                found.type,
+                found.base_type or found.type,
+                column.nullable,
+                f"mysql:{found.native}" if found.native else "",
+            )
             for column, found in zip(described.columns, readings, strict=True)
         ),
         key=tuple(described.columns[i].name for i in described.key),
@@ -95,7 +106,8 @@ def _reading(column: MapColumn, table: TableMap, charset_of: Mapping[int, str]) 
         named = (_UNSIGNED if column.unsigned else _SIGNED)[size]
         kind = rows.UNSIGNED if column.unsigned else rows.SIGNED
         base = "numeric" if named.startswith("numeric") else None
-        return _Reading(kind, named, size, base_type=base)
+        native = _NAMES[size] + (" unsigned" if column.unsigned else "")
+        return _Reading(kind, named, size, base_type=base, native=native)
     if type_ == tm.NEWDECIMAL:
         named = f"numeric({column.size},{column.more})"
         return _Reading(rows.DECIMAL, named, column.size, column.more, base_type="numeric")
@@ -111,7 +123,10 @@ def _reading(column: MapColumn, table: TableMap, charset_of: Mapping[int, str]) 
         kind, named, base_type = _TEMPORAL[type_]
         if column.size > 6:
             raise DecodeError(f"column {column.name} has {column.size} digits of a second")
-        return _Reading(kind, named.format(column.size), column.size, base_type=base_type)
+        native = "" if type_ == tm.DATETIME2 else f"{_TEMPORAL_NAMES[type_]}({column.size})"
+        return _Reading(
+            kind, named.format(column.size), column.size, base_type=base_type, native=native
+        )
     if type_ == tm.BIT:
         return _Reading(rows.BIT, f"bit({column.size})", column.size, base_type="bit")
     if type_ in (tm.ENUM, tm.SET):
@@ -149,13 +164,27 @@ def _characters(column: MapColumn, table: TableMap, charset_of: Mapping[int, str
         raise DecodeError(f"the log names no character set for column {column.name}")
     if column.charset == BINARY_CHARSET:
         padded = column.size if column.type == tm.STRING else 0
-        return _Reading(rows.BYTES, "bytea", size, padded)
+        native = _sized("binary", column, 1)
+        return _Reading(rows.BYTES, "bytea", size, padded, native=native)
     charset = _charset(column, table, charset_of)
+    native = _sized("char", column, charsets.bytes_max(charset))
     if charset in charsets.UTF8:
-        return _Reading(rows.TEXT, "text", size)
+        return _Reading(rows.TEXT, "text", size, native=native)
     if charset in charsets.SINGLE_BYTE:
-        return _Reading(rows.CODED, "text", size, labels=charsets.single_bytes(charset))
-    return _Reading(rows.CODEC, "text", size, labels=charsets.MULTI_BYTE[charset])
+        labels: object = charsets.single_bytes(charset)
+        return _Reading(rows.CODED, "text", size, labels=labels, native=native)
+    labels = charsets.MULTI_BYTE[charset]
+    return _Reading(rows.CODEC, "text", size, labels=labels, native=native)
+
+
+def _sized(name: str, column: MapColumn, bytes_max: int) -> str:
+    """``varchar(40)``; of a TEXT or BLOB nothing, since its size in another character set differs.
+
+    `column.size` is in bytes.
+    """
+    if column.type == tm.BLOB:
+        return ""
+    return f"{'' if column.type == tm.STRING else 'var'}{name}({column.size // bytes_max})"
 
 
 def _charset(column: MapColumn, table: TableMap, charset_of: Mapping[int, str]) -> str:
@@ -174,4 +203,6 @@ def _enumerated(column: MapColumn, table: TableMap, charset_of: Mapping[int, str
         codec = charsets.SINGLE_BYTE.get(charset) or charsets.MULTI_BYTE[charset]
         labels = [charsets.decoded(label, codec) for label in labels]
     kind = rows.ENUM if column.type == tm.ENUM else rows.SET
-    return _Reading(kind, "text", column.size, labels=labels)
+    # A label that is added later then needs no change at a target.
+    native = f"varchar({LABEL_MAX})" if column.type == tm.ENUM else ""
+    return _Reading(kind, "text", column.size, labels=labels, native=native)

@@ -171,7 +171,7 @@ class PostgresSink:
     def release(self) -> None:
         self._execute(f"release {SAVEPOINT}")
 
-    def is_constraint(self, refused: TargetRefused) -> bool:
+    def may_go_as_sets(self, refused: TargetRefused) -> bool:
         return str(refused.where.get("sqlstate", "")).startswith("23")
 
     def clear(self, tables: Sequence[TableName]) -> None:

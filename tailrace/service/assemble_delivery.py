@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from cdc.postgres.continuity import IDENTITY
 from config.project import Project
-from sinks.postgres.sink import PostgresSink
+from sinks.mysql.settings import MariadbTarget
 from sinks.protocol import Sink
 from tailrace.journal.index import is_made
 from tailrace.journal.paths import JournalPaths
@@ -54,7 +54,15 @@ def sink_factory(project: Project, name: str, journal: JournalReader) -> Callabl
     """The same sink each time: it remembers its epoch, so that a process that was fenced while
     its connection was away stays fenced."""
     target = project.targets[project.pipelines[name].target]
-    sink = PostgresSink(target.url, name, origin=_origin(journal))
+    sink: Sink
+    if isinstance(target, MariadbTarget):
+        from sinks.mysql.sink import MariadbSink
+
+        sink = MariadbSink(target.url, name)
+    else:
+        from sinks.postgres.sink import PostgresSink
+
+        sink = PostgresSink(target.url, name, origin=_origin(journal))
     return lambda: sink
 
 

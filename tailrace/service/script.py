@@ -7,6 +7,8 @@ from cdc.mysql.settings import MariadbSource
 from cdc.patterns import Pattern, Patterns
 from cdc.postgres.script import source_script
 from config.project import Project
+from sinks.mysql.script import target_script as mariadb_target_script
+from sinks.mysql.settings import MariadbTarget
 from sinks.postgres.script import target_script
 from tailrace.service.assemble_capture import object_name
 from transforms.model import Replicate
@@ -28,7 +30,11 @@ def script(project: Project) -> str:
         else:
             parts.append(source_script(f"Source {name}", source, object_name(project, name)))
     for name, target in project.targets.items():
-        parts.append(target_script(f"Target {name}", target, _writes(project, name)))
+        writes = _writes(project, name)
+        if isinstance(target, MariadbTarget):
+            parts.append(mariadb_target_script(f"Target {name}", target, writes))
+        else:
+            parts.append(target_script(f"Target {name}", target, writes))
     return "\n".join(parts)
 
 

@@ -123,7 +123,7 @@ CASES: list[tuple[str, tuple[Change, ...], str, int, str, str | None]] = [
                 "type: kafka\n    url: x",
             ),
         ),
-        *(MAIN, 10, "targets.hub.type: 'kafka' is not known", "built are: postgres"),
+        *(MAIN, 10, "targets.hub.type: 'kafka' is not known", "built are: mariadb, postgres"),
     ),
     (
         "missing key",

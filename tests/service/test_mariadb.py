@@ -17,9 +17,7 @@ from cdc.mysql.session import connect, query
 from cdc.mysql.snapshot import _columns, quoted_table, shown
 from cdc.patterns import Patterns
 from tests.line import Line, wait_until
-from tests.maria import Maria
-
-DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+from tests.maria import Maria, chinook
 
 
 class MariaLine(Line):
@@ -150,18 +148,7 @@ def test_kills_lose_and_double_nothing(tmp_path: Path, maria: Maria, user: str, 
 
 
 def test_chinook(tmp_path: Path, maria: Maria, user: str, database18) -> None:
-    path = DATA / "chinook" / "Chinook_MySql.sql"
-    if not path.exists():
-        pytest.skip(f"{path.name} is not beside this checkout")
-    text = re.sub(r"/\*.*?\*/", "", path.read_text(encoding="utf-8-sig"), flags=re.DOTALL)
-    statements = [part.strip() for part in re.split(r";\s*$", text, flags=re.MULTILINE)]
-    maria.execute(
-        *(
-            statement
-            for statement in statements
-            if statement and not re.match(r"(?i)(drop|create) database|use ", statement)
-        )
-    )
+    maria.execute(*chinook())
     line = MariaLine(tmp_path / "project", maria, user, database18.url)
     with line:
         line.streams()

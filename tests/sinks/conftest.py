@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from tailrace.service.localmaria import LocalMariadb
 from tailrace.service.localpg import LocalPostgres
 from tests.sinks.harness import PostgresHarness
+from tests.sinks.maria_harness import MariadbHarness
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +40,10 @@ def harness18(pg18: LocalPostgres, made_for_sinks: set[int]) -> Iterator[Postgre
 @pytest.fixture
 def harness15(pg15: LocalPostgres, made_for_sinks: set[int]) -> Iterator[PostgresHarness]:
     yield from _harness(pg15, made_for_sinks)
+
+
+@pytest.fixture
+def maria_harness(maria_server: LocalMariadb) -> Iterator[MariadbHarness]:
+    harness = MariadbHarness(maria_server)
+    yield harness
+    harness.close()

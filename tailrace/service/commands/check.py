@@ -94,8 +94,8 @@ def _look_at_target(
     project: Project, name: str, schemas: dict[str, list[TableSchema]], found: _Found
 ) -> None:
     """Only the server, where the tables to be written are not known."""
-    from sinks.postgres.preflight import inspect
     from tailrace.service.assemble_delivery import router
+    from tailrace.service.targets import look
 
     used = [key for key, pipeline in project.pipelines.items() if pipeline.target == name]
     tables = []
@@ -104,7 +104,7 @@ def _look_at_target(
         for schema in schemas.get(project.pipelines[pipeline].source, ()):
             if schema.key:
                 tables += routes.target_tables(schema)
-    found.findings[f"target {name}"] = inspect(project.targets[name], tables, used)
+    found.findings[f"target {name}"] = look(project.targets[name], tables, used)
 
 
 def _show(found: _Found, output: str) -> None:

@@ -1,0 +1,95 @@
+"""A net effect into one table, as sets: staged, then one statement or two.
+
+Rows are matched by the key itself, never by ON DUPLICATE KEY, which would take another row of the
+same secondary unique key for the one meant. Where a batch holds only rows the source calls new, it
+goes straight into the table; that is a guess, which the target answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from sinks.guess import Guess
+from sinks.mysql.loading import Loader
+from sinks.mysql.session import Connection, execute, translated
+from sinks.mysql.statements import Statements
+from sinks.netting import Net, by_missing
+from sinks.ordered import diverged
+from tailrace.errors import TargetRefused
+from tailrace.failpoints import failpoint
+
+
+class TableWriter:
+    """Writes one target table over one connection. Its staging tables are made at first need."""
+
+    def __init__(self, connection: Connection, loader: Loader, sql: Statements) -> None:
+        self._connection = connection
+        self._loader = loader
+        self.sql = sql
+        self._made: set[str] = set()
+        self._all_new = Guess()
+
+    def delete(self, net: Net) -> int:
+        if net.deletes is None:
+            return 0
+        with translated("writing", table=str(net.table.table)):
+            self._stage(self.sql.keys, self.sql.table.key, net.deletes)
+            execute(self._connection, self.sql.delete)
+        return len(net.deletes[0]) - net.implied
+
+    def upsert(self, net: Net) -> int:
+        """Errors: TargetRefused where a row with values not sent is not there to keep them."""
+        with translated("writing", table=str(net.table.table)):
+            if net.fresh and net.deletes is None and self._loaded_directly(net):
+                return net.upserts.count if net.upserts else 0
+            return self._staged(net)
+
+    def _staged(self, net: Net) -> int:
+        written = 0
+        for rows, must_exist in ((net.upserts, True), (net.patches, False)):
+            for missing, part in by_missing(rows) if rows is not None else ():
+                self._stage(self.sql.rows, self.sql.columns, part.columns)
+                found = self._update(missing)
+                if must_exist and found < part.count:
+                    if missing:
+                        raise diverged(self.sql.table, part.count - found)
+                    absent = self.sql.insert_absent if found else self.sql.insert_all
+                    execute(self._connection, absent)
+                written += part.count
+        return written
+
+    def _update(self, missing: Sequence[int]) -> int:
+        sent = [name for i, name in enumerate(self.sql.columns) if i not in missing]
+        return execute(self._connection, self.sql.update(sent))
+
+    def _loaded_directly(self, net: Net) -> bool:
+        """False where rows were already there, or were so lately too often to try."""
+        if net.upserts is None or net.upserts.unsent or net.patches is not None:
+            return False
+        if not self._all_new.is_worth_trying():
+            return False
+        execute(self._connection, "savepoint tailrace_load")
+        try:
+            written = self._loader.load(
+                self.sql, self.sql.name, self.sql.columns, net.upserts.columns
+            )
+            right = written == net.upserts.count
+        except TargetRefused:
+            right = False
+        self._all_new.was(right)
+        if not right:
+            execute(self._connection, "rollback to tailrace_load")
+            return False
+        failpoint("deliver.staged")
+        return True
+
+    def _stage(self, stage: str, names: Sequence[str], columns: Sequence[pa.Array]) -> None:
+        if stage not in self._made:
+            execute(self._connection, self.sql.make(stage))
+            self._made.add(stage)
+        else:
+            execute(self._connection, f"delete from {stage}")
+        self._loader.load(self.sql, stage, names, columns)
+        failpoint("deliver.staged")

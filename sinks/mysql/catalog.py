@@ -1,0 +1,114 @@
+"""What the target's catalog says of tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from cdc.schema import TableName
+from sinks.foreign_keys import ForeignKey
+from sinks.mysql.session import Connection, query
+
+_TABLE = """
+select table_type, engine from information_schema.tables
+where table_schema = %s and table_name = %s
+"""
+_COLUMNS = """
+select column_name, column_type, data_type, character_set_name, collation_name, is_nullable,
+       column_default is not null and column_default <> 'NULL' or extra like '%%auto_increment%%',
+       extra like '%%GENERATED%%', datetime_precision
+from information_schema.columns where table_schema = %s and table_name = %s
+"""
+_UNIQUE_KEYS = """
+select index_name, column_name, sub_part is null and nullable <> 'YES'
+from information_schema.statistics
+where table_schema = %s and table_name = %s and non_unique = 0
+order by index_name, seq_in_index
+"""
+_FOREIGN_KEYS = """
+select r.constraint_schema, r.table_name, k.referenced_table_schema, k.referenced_table_name,
+       r.delete_rule in ('CASCADE', 'SET NULL', 'SET DEFAULT')
+from information_schema.referential_constraints r
+join information_schema.key_column_usage k
+  on k.constraint_schema = r.constraint_schema and k.constraint_name = r.constraint_name
+ and k.table_name = r.table_name
+where k.ordinal_position = 1
+  and (k.referenced_table_schema, k.referenced_table_name) in %s
+"""
+_EXACT = ("_nopad_bin", "_0900_bin")
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogColumn:
+    """`type` as in DDL; `charset` and `collation` of characters; `digits` of a second."""
+
+    name: str
+    type: str
+    kind: str
+    charset: str | None
+    collation: str | None
+    nullable: bool
+    filled: bool
+    generated: bool
+    digits: int | None
+
+    @property
+    def ddl(self) -> str:
+        """For a copy that takes NULL, too."""
+        words = [self.type]
+        if self.charset:
+            words.append(f"character set {self.charset} collate {self.collation}")
+        return " ".join([*words, "null"])
+
+    @property
+    def merges(self) -> bool:
+        """Whether it may take different values for the same: of case, of accents, of spaces."""
+        return self.collation is not None and not self.collation.endswith(_EXACT)
+
+
+def table_kind(connection: Connection, table: TableName) -> tuple[str, str | None] | None:
+    """(``BASE TABLE`` or another kind, engine); None where it is not there, or not shown to us."""
+    rows = query(connection, _TABLE, table.schema, table.name)
+    return (str(rows[0][0]), rows[0][1]) if rows else None
+
+
+def columns(connection: Connection, table: TableName) -> dict[str, CatalogColumn]:
+    found = {}
+    for row in query(connection, _COLUMNS, table.schema, table.name):
+        name, type_, kind, charset, collation, nullable, filled, generated, digits = row
+        found[str(name)] = CatalogColumn(
+            str(name),
+            str(type_),
+            str(kind),
+            charset,
+            collation,
+            nullable == "YES",
+            bool(filled),
+            bool(generated),
+            None if digits is None else int(digits),
+        )
+    return found
+
+
+def unique_keys(connection: Connection, table: TableName) -> list[list[str]]:
+    """The columns of each unique index that is on whole columns, none of which may be NULL."""
+    keys: dict[str, list[str]] = {}
+    partial = set()
+    for name, column, whole in query(connection, _UNIQUE_KEYS, table.schema, table.name):
+        keys.setdefault(str(name), []).append(str(column))
+        if not whole:
+            partial.add(name)
+    return [key for name, key in keys.items() if name not in partial]
+
+
+def foreign_keys(connection: Connection, tables: Iterable[TableName]) -> Iterator[ForeignKey]:
+    """Those that refer to one of `tables`."""
+    names = tuple((table.schema, table.name) for table in tables)
+    for schema, child, parent_schema, parent, acts in (
+        query(connection, _FOREIGN_KEYS, names) if names else ()
+    ):
+        yield ForeignKey(
+            TableName(str(schema), str(child)),
+            TableName(str(parent_schema), str(parent)),
+            bool(acts),
+        )

@@ -1,0 +1,218 @@
+"""The checkpoint row in the target: how far a pipeline is, and who may write.
+
+tailrace.checkpoint   one row a pipeline; its epoch rises with each process that takes over
+tailrace.tables       the tables a pipeline has prepared, so that rows in them are known as ours
+"""
+
+from __future__ import annotations
+
+import pymysql
+
+from sinks.mysql.names import OURS
+from sinks.mysql.session import LOCK_WAIT_TIMEOUT, Connection, execute, query
+from sinks.protocol import Checkpoint
+from tailrace.errors import CheckpointMismatch, Fenced, TailraceError, TargetUnavailable
+
+_CREATE_TABLES = (
+    """
+create table if not exists tailrace.checkpoint (
+    pipeline varchar(64) primary key,
+    epoch bigint not null,
+    journal varchar(200) not null,
+    journal_offset bigint not null,
+    position text not null,
+    holder varchar(40) not null,
+    updated_at timestamp(6) not null default current_timestamp(6) on update current_timestamp(6)
+) engine = InnoDB default character set utf8mb4 collate utf8mb4_bin
+""",
+    """
+create table if not exists tailrace.tables (
+    pipeline varchar(64) not null,
+    table_schema varchar(64) not null,
+    table_name varchar(64) not null,
+    prepared_at timestamp(6) not null default current_timestamp(6),
+    primary key (pipeline, table_schema, table_name)
+) engine = InnoDB default character set utf8mb4 collate utf8mb4_bin
+""",
+)
+
+_TAKE_OVER_WAIT_S = 2
+"""How long the older process may finish what it holds before its connection is ended."""
+
+_TAKE_OVER_END_S = 30
+"""How long its end may take."""
+
+_ACCESS_DENIED = {1044, 1142, 1227}
+
+
+class CheckpointTable:
+    """One pipeline's row, as one process sees it.
+
+    While it is connected, a process also holds a named lock of its `holder`. So whoever takes over
+    knows which connection to end: the number of a connection alone may be another's by now.
+    """
+
+    def __init__(self, connection: Connection, pipeline: str, holder: str, epoch: int = 0) -> None:
+        self._connection = connection
+        self._pipeline = pipeline
+        self._holder = holder
+        self._epoch = epoch
+
+    @property
+    def epoch(self) -> int:
+        return self._epoch
+
+    def ensure(self) -> None:
+        """Create the two tables where they are absent; a user that may only use them does."""
+        found = query(
+            self._connection,
+            "select table_name from information_schema.tables where table_schema = %s"
+            " and table_name in ('checkpoint', 'tables')",
+            OURS,
+        )
+        if len(found) == 2:
+            return
+        try:
+            present = query(
+                self._connection,
+                "select 1 from information_schema.schemata where schema_name = %s",
+                OURS,
+            )
+            if not present:
+                execute(self._connection, f"create database if not exists {OURS}")
+            for statement in _CREATE_TABLES:
+                execute(self._connection, statement)
+        except pymysql.Error as error:
+            if error.args[0] not in _ACCESS_DENIED:
+                raise
+            raise TargetUnavailable(
+                "the target user may not keep checkpoints in a database tailrace",
+                fix="create database tailrace; grant all on tailrace.* to the target user",
+            ) from error
+
+    def take_over(self, journal: str) -> Checkpoint:
+        """Raise the epoch, so that any older process can no longer commit.
+
+        The older one may hold the row in a long transaction. It is given a moment, then its
+        connection is ended (a user may end its own connections), which rolls it back. A process
+        that comes back after such an end finds another holder and stays out: only one that
+        starts anew takes over. Errors: Fenced, CheckpointMismatch.
+        """
+        self._announce()
+        try:
+            return self._claim(journal, _TAKE_OVER_WAIT_S)
+        except pymysql.OperationalError as error:
+            if error.args[0] != LOCK_WAIT_TIMEOUT:
+                raise
+            execute(self._connection, "rollback")
+            for (holder,) in query(
+                self._connection,
+                "select holder from tailrace.checkpoint where pipeline = %s",
+                self._pipeline,
+            ):
+                self._end(str(holder))
+            return self._claim(journal, _TAKE_OVER_END_S)
+
+    def _announce(self) -> None:
+        """Hold our named lock; a connection of ours that still has it is a dead one."""
+        for wait in (0, _TAKE_OVER_END_S):
+            if query(self._connection, "select get_lock(%s, %s)", self._named(), wait)[0][0] == 1:
+                return
+            self._end(self._holder)
+        raise TargetUnavailable(
+            "an earlier connection of this process does not end",
+            where={"pipeline": self._pipeline},
+        )
+
+    def _named(self, holder: str | None = None) -> str:
+        return f"tailrace:{holder or self._holder}"
+
+    def _end(self, holder: str) -> None:
+        ((number,),) = query(self._connection, "select is_used_lock(%s)", self._named(holder))
+        if number is None:
+            return
+        try:
+            execute(self._connection, f"kill connection {int(number)}")
+        except pymysql.OperationalError as error:
+            if error.args[0] != 1094:  # it has ended by itself
+                raise
+
+    def _claim(self, journal: str, wait_s: int) -> Checkpoint:
+        connection = self._connection
+        execute(connection, f"set innodb_lock_wait_timeout = {wait_s}")
+        execute(connection, "start transaction")
+        execute(
+            connection,
+            "insert into tailrace.checkpoint"
+            " (pipeline, epoch, journal, journal_offset, position, holder)"
+            " values (%s, 0, %s, 0, '', %s) on duplicate key update epoch = epoch",
+            self._pipeline,
+            journal,
+            self._holder,
+        )
+        ((epoch, theirs, offset, position, holder),) = query(
+            connection,
+            "select epoch, journal, journal_offset, position, holder from tailrace.checkpoint"
+            " where pipeline = %s for update",
+            self._pipeline,
+        )
+        if theirs != journal or (self._epoch and holder != self._holder):
+            execute(connection, "rollback")
+            raise self._fenced() if theirs == journal else self._mismatch(str(theirs), journal)
+        execute(
+            connection,
+            "update tailrace.checkpoint set epoch = epoch + 1, holder = %s where pipeline = %s",
+            self._holder,
+            self._pipeline,
+        )
+        execute(connection, "commit")
+        execute(connection, "set innodb_lock_wait_timeout = 50")
+        self._epoch = int(epoch) + 1
+        return Checkpoint(journal, int(offset), str(position))
+
+    def begin(self) -> None:
+        """Begin a transaction that holds the row to its end. Errors: Fenced."""
+        execute(self._connection, "start transaction")
+        found = query(
+            self._connection,
+            "select epoch from tailrace.checkpoint where pipeline = %s for update",
+            self._pipeline,
+        )
+        if found != [(self._epoch,)]:
+            raise self._fenced()
+
+    def store(self, checkpoint: Checkpoint) -> None:
+        """Move the row forward, in the open transaction. Errors: Fenced, SinkError."""
+        moved = execute(
+            self._connection,
+            "update tailrace.checkpoint set journal_offset = %s, position = %s"
+            " where pipeline = %s and epoch = %s and journal = %s and journal_offset <= %s",
+            checkpoint.offset,
+            checkpoint.position,
+            self._pipeline,
+            self._epoch,
+            checkpoint.journal,
+            checkpoint.offset,
+        )
+        if moved != 1:  # the row is locked and the epoch ours: only the offset is left
+            raise CheckpointMismatch(
+                "the target's checkpoint is already past this one; nothing was written",
+                where={"pipeline": self._pipeline, "offset": checkpoint.offset},
+                fix="restart delivery, which begins at the target's checkpoint",
+            )
+
+    def _mismatch(self, theirs: str, journal: str) -> TailraceError:
+        return CheckpointMismatch(
+            "the target's checkpoint belongs to another journal",
+            where={"pipeline": self._pipeline, "target_journal": theirs, "journal": journal},
+            fix="restore the journal it belongs to; or, to copy everything anew, empty the"
+            " target tables and delete the pipeline's rows in tailrace.checkpoint and"
+            " tailrace.tables",
+        )
+
+    def _fenced(self) -> Fenced:
+        return Fenced(
+            "another process has taken this pipeline over",
+            where={"pipeline": self._pipeline, "epoch": self._epoch},
+            fix="let one process run each pipeline; this one has stopped writing",
+        )

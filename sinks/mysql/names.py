@@ -1,0 +1,37 @@
+"""Quoting: names into SQL text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from cdc.schema import TableName
+from tailrace.errors import TargetRefused
+
+IDENTIFIER_MAX = 64
+"""Characters (https://mariadb.com/kb/en/identifier-names/)."""
+
+OURS = "tailrace"
+"""The database of a target that holds our checkpoints, and our temporary tables."""
+
+
+def quoted(name: str) -> str:
+    """Errors: TargetRefused for a name MariaDB cannot hold."""
+    if (
+        not name
+        or len(name) > IDENTIFIER_MAX
+        or name.endswith(" ")
+        or any(character == "\0" or ord(character) > 0xFFFF for character in name)
+    ):
+        raise TargetRefused(
+            f"{name[:80]!r} cannot be a name in MariaDB",
+            fix=f"use 1 to {IDENTIFIER_MAX} characters, the last of them no space",
+        )
+    return "`" + name.replace("`", "``") + "`"
+
+
+def quoted_table(table: TableName) -> str:
+    return f"{quoted(table.schema)}.{quoted(table.name)}"
+
+
+def quoted_list(names: Iterable[str], prefix: str = "") -> str:
+    return ", ".join(prefix + quoted(name) for name in names)

@@ -1,0 +1,229 @@
+"""Whether a target can be written, before anything is; creates nothing that stays."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+
+import pymysql
+
+from cdc.findings import Finding
+from cdc.schema import TableName
+from sinks.mysql import catalog
+from sinks.mysql.names import OURS, quoted, quoted_list, quoted_table
+from sinks.mysql.session import Connection, connect, execute, query, translated
+from sinks.mysql.settings import MariadbTarget
+from sinks.mysql.tables import holds_foreign_rows, refuse_system, verify
+from tailrace.errors import TargetRefused
+from transforms.rows import TargetTable
+
+OLDEST = (10, 5)
+PACKET_WANTED = 16 << 20
+
+
+def inspect(
+    target: MariadbTarget, tables: Sequence[TargetTable], pipelines: Sequence[str]
+) -> list[Finding]:
+    """Everything that stands against `pipelines` writing `tables`.
+
+    Errors: TargetUnavailable when nothing can be looked at.
+    """
+    with closing(connect(target.url, "check")) as connection, translated("looking at the target"):
+        found = list(_server(connection))
+        if any(finding.severity == "error" for finding in found):
+            return found
+        rights = _Rights(connection)
+        found += _ours(connection, rights)
+        prepared = _prepared(connection, pipelines)
+        for table in dict.fromkeys(tables):
+            found += _table(connection, rights, table, table.table in prepared)
+        return found
+
+
+def _server(connection: Connection) -> Iterator[Finding]:
+    ((version, read_only, local, packet_max, logs, log_format),) = query(
+        connection,
+        "select version(), @@read_only, @@local_infile, @@max_allowed_packet, @@log_bin,"
+        " @@binlog_format",
+    )
+    numbers = re.match(r"(?:5\.5\.5-)?(\d+)\.(\d+)", version)
+    if "mariadb" not in version.lower() or not numbers or tuple(
+        map(int, numbers.groups())
+    ) < OLDEST:  # fmt: skip
+        what = f"this server is {version}; written is MariaDB from 10.5 on"
+        yield Finding("error", what, "version", "-- use a newer server")
+        return
+    if read_only:
+        yield Finding(
+            "error",
+            "the server is read-only, as replicas are",
+            "read_only",
+            "-- write the primary's address into the target's url; or SET GLOBAL read_only = OFF;",
+        )
+    if logs and log_format == "STATEMENT":
+        yield Finding(
+            "error",
+            "the server logs statements, and takes no transaction of ours (READ COMMITTED) so",
+            "binlog_format",
+            "SET GLOBAL binlog_format = MIXED;  -- and in the server's configuration",
+        )
+    if not local:
+        yield Finding(
+            "warning",
+            "LOAD DATA LOCAL is not allowed: rows go by INSERT, which is a good deal slower",
+            "local_infile",
+            "SET GLOBAL local_infile = ON;  -- and in the server's configuration",
+        )
+    if packet_max < PACKET_WANTED:
+        yield Finding(
+            "warning",
+            f"max_allowed_packet is {packet_max:,} bytes: a larger row may be refused",
+            "max_allowed_packet",
+            f"SET GLOBAL max_allowed_packet = {PACKET_WANTED};  -- and in the configuration",
+        )
+
+
+class _Rights:
+    """What SHOW GRANTS says of the right to create."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.user = str(query(connection, "select current_user()")[0][0])
+        self._grants = [str(row[0]) for row in query(connection, "show grants")]
+
+    @property
+    def account(self) -> str:
+        """As GRANT writes it."""
+        name, _, host = self.user.rpartition("@")
+        return f"{quoted(name)}@{quoted(host)}"
+
+    def may_create(self, schema: str) -> bool:
+        return any(
+            (name := _GRANT.match(grant)) is not None
+            and {"CREATE", "ALL PRIVILEGES"} & {word.strip() for word in name[1].split(",")}
+            and _covers(name[2], schema)
+            for grant in self._grants
+        )
+
+
+_GRANT = re.compile(r"GRANT (.+?) ON (\*|`(?:[^`]|``)+`)\.\* TO ")
+
+
+def _covers(pattern: str, schema: str) -> bool:
+    """A database in a GRANT is a LIKE pattern."""
+    if pattern == "*":
+        return True
+    text = pattern[1:-1].replace("``", "`")
+    parts = re.findall(r"\\(.)|(%)|(_)|(.)", text, re.S)
+    regex = "".join(
+        ".*" if many else "." if one else re.escape(kept or plain)
+        for kept, many, one, plain in parts
+    )
+    return re.fullmatch(regex, schema, re.S) is not None
+
+
+def _ours(connection: Connection, rights: _Rights) -> Iterator[Finding]:
+    grant = f"CREATE DATABASE IF NOT EXISTS {OURS};\nGRANT ALL ON {OURS}.* TO {rights.account};"
+    present = query(
+        connection, "select 1 from information_schema.schemata where schema_name = %s", OURS
+    )
+    if not rights.may_create(OURS):
+        what = "the user cannot keep checkpoints in a database of its own"
+        yield Finding("error", what, f"database {OURS}", grant)
+    elif present:
+        try:
+            execute(connection, f"create or replace temporary table {OURS}.tailrace_check (a int)")
+        except pymysql.Error:
+            what = "the user may not make temporary tables, in which rows are staged"
+            yield Finding("error", what, f"database {OURS}", grant)
+
+
+def _prepared(connection: Connection, pipelines: Sequence[str]) -> set[TableName]:
+    """The tables whose rows are known as ours."""
+    if catalog.table_kind(connection, TableName(OURS, "tables")) is None or not pipelines:
+        return set()
+    rows = query(
+        connection,
+        "select table_schema, table_name from tailrace.tables where pipeline in %s",
+        tuple(pipelines),
+    )
+    return {TableName(str(schema), str(name)) for schema, name in rows}
+
+
+def _table(
+    connection: Connection, rights: _Rights, table: TargetTable, is_ours: bool
+) -> Iterator[Finding]:
+    where = str(table.table)
+    kind = catalog.table_kind(connection, table.table)
+    try:
+        refuse_system(table)
+        if kind is None:
+            yield from _absent(rights, table)
+            return
+        verify(connection, table, kind)
+    except TargetRefused as refused:
+        yield Finding("error", refused.what, where, _sql(refused.fix))
+        return
+    lacking = [name for name, sql in _tries(table) if not _may(connection, sql)]
+    if lacking:
+        names = ", ".join(lacking)
+        fix = f"GRANT {names} ON {quoted_table(table.table)} TO {rights.account};"
+        yield Finding("error", f"the user {rights.user} lacks {names}", where, fix)
+    elif holds_foreign_rows(connection, table, is_ours):
+        yield Finding(
+            "error",
+            "holds rows that Tailrace did not write",
+            where,
+            "-- empty the table, or declare `existing: keep` to write among its rows",
+        )
+    yield from _loose(connection, table)
+
+
+def _tries(table: TargetTable) -> Iterator[tuple[str, str]]:
+    """Statements that the server only plans, by the right that each needs."""
+    name, key = quoted_table(table.table), quoted(table.key[0])
+    yield "SELECT", f"explain select {key} from {name} where false"
+    yield "INSERT", f"explain insert into {name} ({key}) select null from dual where false"
+    yield "UPDATE", f"explain update {name} set {key} = null where false"
+    yield "DELETE", f"explain delete from {name} where false"
+
+
+def _may(connection: Connection, sql: str) -> bool:
+    try:
+        execute(connection, sql)
+    except pymysql.Error as error:
+        if error.args[0] not in (1142, 1143, 1044):
+            raise
+        return False
+    return True
+
+
+def _loose(connection: Connection, table: TargetTable) -> Iterator[Finding]:
+    found = catalog.columns(connection, table.table)
+    loose = [key for key in table.key if found[key].merges]
+    if loose:
+        yield Finding(
+            "warning",
+            f"takes different values of {quoted_list(loose)} for the same (case, accents or"
+            " trailing spaces): two such rows of the source would be refused",
+            str(table.table),
+            f"-- ALTER TABLE {quoted_table(table.table)} MODIFY {quoted(loose[0])}"
+            f" {found[loose[0]].type} COLLATE utf8mb4_nopad_bin NOT NULL;",
+        )
+
+
+def _absent(rights: _Rights, table: TargetTable) -> Iterator[Finding]:
+    schema = table.table.schema
+    if not rights.may_create(schema):
+        yield Finding(
+            "error",
+            f"is not there, and the user {rights.user} may not make it",
+            str(table.table),
+            f"GRANT ALL ON {quoted(schema)}.* TO {rights.account};",
+        )
+
+
+def _sql(fix: str | None) -> str:
+    """Advice that is not SQL becomes a comment."""
+    text = fix or "see the table's definition"
+    return text + ";" if text.startswith("alter ") else f"-- {text}"

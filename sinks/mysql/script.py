@@ -1,0 +1,29 @@
+"""What a DBA runs at a MariaDB target: as comments, since the script around it is for psql."""
+
+from __future__ import annotations
+
+from cdc.mysql.settings import arguments
+from cdc.patterns import Patterns
+from sinks.mysql.names import OURS, quoted
+from sinks.mysql.settings import MariadbTarget
+
+
+def target_script(title: str, target: MariadbTarget, writes: Patterns) -> str:
+    """`writes` are the target tables, as far as the files tell."""
+    user = f"'{arguments(target.url)['user']}'@'%'"
+    databases = sorted({pattern.schema or "*" for pattern in writes.included})
+    lines = [
+        f"-- {title}: a MariaDB server, so run this part there, with the mariadb client:",
+        "--",
+        f"-- CREATE USER IF NOT EXISTS {user} IDENTIFIED BY '…';",
+        f"-- CREATE DATABASE IF NOT EXISTS {OURS};  -- checkpoints, and temporary tables",
+        f"-- GRANT ALL ON {OURS}.* TO {user};",
+        *(_granted(name, user) for name in databases),
+        f"-- the way back: DROP USER {user}; DROP DATABASE {OURS};",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _granted(name: str, user: str) -> str:
+    where = "*" if name == "*" else quoted(name)
+    return f"-- GRANT SELECT, INSERT, UPDATE, DELETE, CREATE ON {where}.* TO {user};"

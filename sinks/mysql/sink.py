@@ -1,0 +1,212 @@
+"""MariaDB as a target: rows and checkpoint in one InnoDB transaction.
+
+    begin ─▶ lock our checkpoint row (fencing) ─▶ clear, delete, upsert … ─▶ checkpoint ─▶ commit
+
+`sinks.applying` says what is written in which way; `apply` and `ordered` are the two ways. Tables
+are made over another connection, since a CREATE would commit what is open.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from dataclasses import replace
+from typing import Any
+
+import pymysql
+from pymysql.constants import COMMAND
+
+from cdc.schema import TableName
+from sinks import applying
+from sinks.foreign_keys import References
+from sinks.mysql.apply import TableWriter
+from sinks.mysql.catalog import foreign_keys
+from sinks.mysql.checkpoint import CheckpointTable
+from sinks.mysql.loading import Loader
+from sinks.mysql.names import quoted_table
+from sinks.mysql.ordered import SAVEPOINT, apply_in_order
+from sinks.mysql.session import (
+    CONSTRAINTS,
+    TOO_LARGE,
+    Connection,
+    connect,
+    execute,
+    query,
+    translated,
+)
+from sinks.mysql.statements import Statements
+from sinks.mysql.tables import prepare
+from sinks.mysql.types import ColumnType, column_types
+from sinks.protocol import Checkpoint, Durable, Written
+from tailrace.errors import Fenced, TargetRefused, TargetUnavailable
+from tailrace.failpoints import failpoint
+from transforms.rows import RowChanges, TargetTable
+
+SINGLY_ROWS_MAX = 16
+"""Rows a table up to which it takes less time to apply each than to stage them."""
+
+
+class MariadbSink:
+    """One pipeline's connection to its target. May be opened again after `close`."""
+
+    def __init__(self, url: str, pipeline: str) -> None:
+        self._url = url
+        self._pipeline = pipeline
+        self._holder = uuid.uuid4().hex
+        self._connection: Connection | None = None
+        self._checkpoint: CheckpointTable | None = None
+        self._loader: Loader | None = None
+        self._writers: dict[TargetTable, TableWriter] = {}
+        self._types: dict[TargetTable, tuple[ColumnType, ...]] = {}
+        self._references = References()
+        self._in_transaction = False
+        self._epoch = 0
+        self.system = ""
+
+    def open(self, journal: str) -> Checkpoint:
+        self.close()
+        self._connection = connection = connect(self._url, self._pipeline)
+        self._checkpoint = table = CheckpointTable(
+            connection, self._pipeline, self._holder, self._epoch
+        )
+        with translated("opening the target", pipeline=self._pipeline):
+            ((host, port, local, packet_max),) = query(
+                connection,
+                "select @@hostname, @@port, @@local_infile, @@max_allowed_packet",
+            )
+            self.system = f"{host}:{port}"
+            self._loader = Loader(connection, local=bool(local), packet_max=int(packet_max))
+            table.ensure()
+            checkpoint = table.take_over(journal)
+        self._epoch = table.epoch
+        return checkpoint
+
+    def prepare(self, tables: Sequence[TargetTable]) -> None:
+        assert self._loader is not None, "open the sink first"
+        wanted = [table for table in tables if table not in self._writers]
+        if not wanted:
+            return
+        with closing(connect(self._url, self._pipeline)) as other:
+            for table in wanted:
+                found = prepare(other, self._pipeline, table)
+                types = self._types[table] = column_types(table)
+                sql = Statements(table, types, found, len(self._writers))
+                self._writers[table] = TableWriter(self._connected, self._loader, sql)
+            names = dict.fromkeys(table.table for table in self._writers)
+            with translated("reading the target's foreign keys"):
+                self._references = References.of(names, foreign_keys(other, names))
+
+    def write(self, changes: Sequence[RowChanges]) -> dict[str, Written]:
+        with translated("writing", pipeline=self._pipeline):
+            self._begin()
+        counts = applying.write(self, [self._converted(change) for change in changes])
+        failpoint("deliver.applied")
+        return counts
+
+    def commit(self, checkpoint: Checkpoint) -> Durable:
+        assert self._checkpoint is not None
+        with translated("storing the checkpoint", pipeline=self._pipeline):
+            self._begin()
+            self._checkpoint.store(checkpoint)
+        failpoint("deliver.before_commit")
+        connection: Any = self._connected
+        try:
+            connection._execute_command(COMMAND.COM_QUERY, "commit")
+            failpoint("deliver.commit_sent")
+            connection._read_query_result()
+        except pymysql.Error as error:
+            # Whether it committed, the target knows: opening again waits for the old transaction.
+            raise TargetUnavailable(
+                "the answer to COMMIT was lost; the checkpoint will tell whether it happened",
+                where={"pipeline": self._pipeline},
+            ) from error
+        self._in_transaction = False
+        return Durable(checkpoint)
+
+    def rollback(self) -> None:
+        if self._connection is not None and self._in_transaction:
+            with translated("rolling back", pipeline=self._pipeline):
+                execute(self._connection, "rollback")
+        self._in_transaction = False
+        self._writers.clear()  # tables may be others by the time this is tried again
+
+    def close(self) -> None:
+        if self._connection is not None:
+            with suppress(pymysql.Error):  # it may be closed already
+                self._connection.close()
+        self._connection = self._checkpoint = self._loader = None
+        self._writers.clear()
+        self._in_transaction = False
+
+    @property
+    def _connected(self) -> Connection:
+        assert self._connection is not None, "open the sink first"
+        return self._connection
+
+    def _begin(self) -> None:
+        if self._in_transaction:
+            return
+        assert self._checkpoint is not None
+        self._in_transaction = True
+        try:
+            self._checkpoint.begin()
+        except Fenced:
+            self.close()  # or the lock just taken would keep the newer process waiting
+            raise
+
+    def _converted(self, change: RowChanges) -> RowChanges:
+        """The same with values in the text that MariaDB reads."""
+        types = self._types[change.table]
+        keys = [types[i] for i in change.table.key_indexes]
+        return replace(
+            change,
+            values=tuple(
+                type_.text(column) for type_, column in zip(types, change.values, strict=True)
+            ),
+            old_key=None
+            if change.old_key is None
+            else tuple(
+                type_.text(column) for type_, column in zip(keys, change.old_key, strict=True)
+            ),
+        )
+
+    # What `sinks.applying` asks of us
+
+    @property
+    def singly_max(self) -> int:
+        return SINGLY_ROWS_MAX
+
+    @property
+    def references(self) -> References:
+        return self._references
+
+    def writer(self, table: TargetTable) -> TableWriter:
+        return self._writers[table]
+
+    def in_order(self, changes: Sequence[RowChanges]) -> dict[str, Written]:
+        assert self._loader is not None
+        statements = {change.table: self._writers[change.table].sql for change in changes}
+        return apply_in_order(self._connected, changes, statements, self._loader.packet_max)
+
+    def clear(self, tables: Sequence[TableName]) -> None:
+        """A TRUNCATE would commit."""
+        with translated("clearing"):
+            for table in sorted(tables, key=self._references.rank, reverse=True):
+                execute(self._connected, f"delete from {quoted_table(table)}")
+
+    def savepoint(self) -> None:
+        self._execute(f"savepoint {SAVEPOINT}")
+
+    def undo(self) -> None:
+        self._execute(f"rollback to {SAVEPOINT}")
+
+    def release(self) -> None:
+        """Nothing: the next of that name takes its place."""
+
+    def may_go_as_sets(self, refused: TargetRefused) -> bool:
+        return refused.where.get("errno") in CONSTRAINTS | {TOO_LARGE}
+
+    def _execute(self, statement: str) -> None:
+        with translated("writing", pipeline=self._pipeline):
+            execute(self._connected, statement)

@@ -1,0 +1,170 @@
+"""The SQL of one target table, written once.
+
+The staging tables are temporary tables with the target's own column types and no constraints, made
+once per connection, where many rows are first written: one for rows, one for keys. They are Aria's,
+which writes no log of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cached_property
+
+from sinks.mysql.catalog import CatalogColumn
+from sinks.mysql.names import OURS, quoted, quoted_list, quoted_table
+from sinks.mysql.types import ColumnType
+from transforms.rows import TargetTable
+
+FORMAT = (
+    "character set utf8mb4 fields terminated by '\\t' escaped by '\\\\' lines terminated by '\\n'"
+)
+"""COPY's text, said to LOAD DATA."""
+
+
+class Statements:
+    """SQL for `table`, of which the target has `found`, with staging tables numbered `number`."""
+
+    def __init__(
+        self,
+        table: TargetTable,
+        types: Sequence[ColumnType],
+        found: Mapping[str, CatalogColumn],
+        number: int,
+    ) -> None:
+        self.table = table
+        self.types = dict(zip(self.columns, types, strict=True))
+        self._found = found
+        self.rows = f"{OURS}.{quoted(f'tailrace_rows_{number}')}"
+        self.keys = f"{OURS}.{quoted(f'tailrace_keys_{number}')}"
+        self._updates: dict[tuple[int, ...], str] = {}
+
+    @cached_property
+    def name(self) -> str:
+        return quoted_table(self.table.table)
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.table.columns)
+
+    @cached_property
+    def others(self) -> tuple[str, ...]:
+        """The columns outside the key."""
+        return tuple(name for name in self.columns if name not in self.table.key)
+
+    def make(self, stage: str) -> str:
+        names = self.columns if stage == self.rows else self.table.key
+        columns = ", ".join(f"{quoted(name)} {self._found[name].ddl}" for name in names)
+        return (
+            f"create or replace temporary table {stage} ({columns}) engine = Aria transactional = 0"
+        )
+
+    def load(self, into: str, names: Sequence[str]) -> str:
+        """LOAD DATA LOCAL of columns `names`."""
+        places, computed = [], []
+        for number, name in enumerate(names):
+            read = self.types[name].read
+            if read == "{}":
+                places.append(quoted(name))
+            else:
+                places.append(f"@v{number}")
+                computed.append(f"{quoted(name)} = {read.format(f'@v{number}')}")
+        return (
+            f"load data local infile 'tailrace' into table {into} {FORMAT} ({', '.join(places)})"
+            + (f" set {', '.join(computed)}" if computed else "")
+        )
+
+    def insert(self, into: str, names: Sequence[str]) -> tuple[str, str]:
+        """(INSERT … VALUES, one row of placeholders)."""
+        row = ", ".join(self.types[name].read.format("%s") for name in names)
+        return f"insert into {into} ({quoted_list(names)}) values ", f"({row})"
+
+    def update(self, sent: Collection[str]) -> str:
+        """The staged rows that exist, only their `sent` columns; counts those found."""
+        assigned = [name for name in self.others if name in sent]
+        joined = f"{self.rows} s straight_join {self.name} t on {self._same}"
+        if not assigned:
+            return f"select 1 from {joined}"
+        setting = ", ".join(f"t.{quoted(name)} = s.{quoted(name)}" for name in assigned)
+        return f"update {joined} set {setting}"
+
+    @cached_property
+    def insert_all(self) -> str:
+        names = quoted_list(self.columns)
+        return f"insert into {self.name} ({names}) select {names} from {self.rows}"
+
+    @cached_property
+    def insert_absent(self) -> str:
+        """The staged rows that do not exist."""
+        return (
+            f"insert into {self.name} ({quoted_list(self.columns)})"
+            f" select {quoted_list(self.columns, 's.')} from {self.rows} s"
+            f" left join {self.name} t on {self._same} where t.{quoted(self.table.key[0])} is null"
+        )
+
+    @cached_property
+    def delete(self) -> str:
+        # A name in place of an alias: with an alias the server asks which database is meant.
+        same = " and ".join(self._equal(self.name))
+        return f"delete {self.name} from {self.keys} s straight_join {self.name} on {same}"
+
+    @cached_property
+    def _same(self) -> str:
+        """The same key, to the byte also where the index takes different values for one."""
+        return " and ".join(self._equal("t"))
+
+    def _equal(self, target: str) -> Iterator[str]:
+        for name in self.table.key:
+            column = quoted(name)
+            yield f"{target}.{column} = s.{column}"
+            if self._found[name].merges:
+                yield f"cast({target}.{column} as binary) = cast(s.{column} as binary)"
+
+    # One row at a time, in the source's order.
+
+    @cached_property
+    def insert_row(self) -> str:
+        """Parameters: all columns."""
+        head, row = self.insert(self.name, self.columns)
+        return _escaped(head) + row
+
+    def update_row(self, missing: tuple[int, ...]) -> str:
+        """Parameters: the columns but those numbered in `missing`, then the row's key until now."""
+        statement = self._updates.get(missing)
+        if statement is None:
+            sent = [name for i, name in enumerate(self.columns) if i not in missing]
+            setting = ", ".join(
+                f"{_escaped(quoted(name))} = {self.types[name].read.format('%s')}" for name in sent
+            )
+            statement = f"update {_escaped(self.name)} set {setting} where {self._key_given}"
+            self._updates[missing] = statement
+        return statement
+
+    @cached_property
+    def delete_row(self) -> str:
+        """Parameters: the key."""
+        return f"delete from {_escaped(self.name)} where {self._key_given}"
+
+    @cached_property
+    def _key_given(self) -> str:
+        """Placeholders, one a column of the key."""
+        return " and ".join(map(self._given, self.table.key))
+
+    def _given(self, name: str) -> str:
+        column, value = _escaped(quoted(name)), self.types[name].read.format("%s")
+        if self._found[name].merges:
+            value = f"convert({value} using {self._found[name].charset})"
+            return f"{column} = {value} and cast({column} as binary) = cast({value} as binary)"
+        return f"{column} = {value}"
+
+    def key_values(self, key: Sequence[object]) -> list[object]:
+        """The parameters of a key: a value that is compared twice is given twice."""
+        return [
+            value
+            for name, value in zip(self.table.key, key, strict=True)
+            for _ in range(2 if self._found[name].merges else 1)
+        ]
+
+
+def _escaped(text: str) -> str:
+    """A name inside a statement with %s parameters."""
+    return text.replace("%", "%%")

@@ -1,0 +1,205 @@
+"""Target tables: created where absent, verified where present, before any row is written.
+
+Every CREATE commits what a connection has open, so all of this runs on a connection of its own.
+"""
+
+from __future__ import annotations
+
+from sinks.mysql import catalog
+from sinks.mysql.names import quoted, quoted_list, quoted_table
+from sinks.mysql.session import Connection, execute, query, translated
+from sinks.mysql.types import COLLATION, column_types
+from tailrace.errors import TailraceError, TargetRefused
+from transforms.rows import TargetColumn, TargetTable
+
+_SYSTEM = frozenset({"mysql", "information_schema", "performance_schema", "sys"})
+
+
+def prepare(
+    connection: Connection, pipeline: str, table: TargetTable
+) -> dict[str, catalog.CatalogColumn]:
+    """Make `table` ready to be written by `pipeline`; what its columns are at the target.
+
+    Errors: TargetRefused, with what to do; TargetUnavailable.
+    """
+    refuse_system(table)
+    with translated("preparing a target table", table=str(table.table)):
+        kind = catalog.table_kind(connection, table.table)
+        if kind is None:
+            _create(connection, table)
+        else:
+            verify(connection, table, kind)
+            _verify_rows(connection, pipeline, table)
+        execute(
+            connection,
+            "insert ignore into tailrace.tables (pipeline, table_schema, table_name)"
+            " values (%s, %s, %s)",
+            pipeline,
+            table.table.schema,
+            table.table.name,
+        )
+        return catalog.columns(connection, table.table)
+
+
+def refuse_system(table: TargetTable) -> None:
+    """Errors: TargetRefused for a database that is the server's own."""
+    if table.table.schema.lower() in _SYSTEM:
+        raise _refused(
+            table, "would be in a database of the server's own", "name another with `into`"
+        )
+
+
+def definition(table: TargetTable) -> str:
+    """The statement that makes it."""
+    columns = [
+        f"{quoted(column.name)} {_with_default(type_.ddl, column.nullable)}"
+        for column, type_ in zip(table.columns, column_types(table), strict=True)
+    ]
+    columns.append(f"primary key ({quoted_list(table.key)})")
+    return (
+        f"create table {quoted_table(table.table)} ({', '.join(columns)})"
+        f" engine = InnoDB default character set utf8mb4 collate {COLLATION}"
+    )
+
+
+def _with_default(ddl: str, nullable: bool) -> str:
+    """A TIMESTAMP without default would take the time of each update."""
+    if nullable:
+        return f"{ddl} null"
+    return f"{ddl} not null" + (
+        " default '1970-01-01 00:00:01'" if ddl.startswith("timestamp") else ""
+    )
+
+
+def _create(connection: Connection, table: TargetTable) -> None:
+    schema = table.table.schema
+    present = query(
+        connection, "select 1 from information_schema.schemata where schema_name = %s", schema
+    )
+    if not present:
+        execute(
+            connection,
+            f"create database if not exists {quoted(schema)}"
+            f" default character set utf8mb4 collate {COLLATION}",
+        )
+    try:
+        execute(connection, definition(table))
+    except connection.OperationalError as error:
+        if error.args[0] not in (1071, 1118):
+            raise
+        raise _refused(
+            table,
+            f"cannot be created: {error.args[1]}",
+            "create the table yourself, with smaller types; what does not fit them is refused",
+        ) from None
+
+
+def verify(connection: Connection, table: TargetTable, kind: tuple[str, str | None]) -> None:
+    """Whether a table that is there has what we write. Errors: TargetRefused, with what to do."""
+    name = quoted_table(table.table)
+    if kind[0] not in ("BASE TABLE", "SYSTEM VERSIONED"):
+        raise _refused(table, "is not a table", "choose another name with `into`")
+    if kind[1] != "InnoDB":
+        raise _refused(
+            table,
+            f"is kept by {kind[1]}, which cannot take back what was not committed",
+            f"alter table {name} engine = InnoDB",
+        )
+    found = catalog.columns(connection, table.table)
+    _verify_columns(table, found, name)
+    if not any(
+        sorted(key) == sorted(table.key) for key in catalog.unique_keys(connection, table.table)
+    ):
+        raise _refused(
+            table,
+            f"has no unique index on exactly ({', '.join(table.key)}), whole and not NULL",
+            f"alter table {name} add primary key ({quoted_list(table.key)})",
+        )
+
+
+def _verify_columns(table: TargetTable, found: dict[str, catalog.CatalogColumn], name: str) -> None:
+    missing = [column for column in table.columns if column.name not in found]
+    if missing:
+        types = dict(zip(table.columns, column_types(table), strict=True))
+        raise _refused(
+            table,
+            f"lacks {len(missing)} column(s): {', '.join(column.name for column in missing)}",
+            "; ".join(
+                f"alter table {name} add column {quoted(column.name)} {types[column].ddl} null"
+                for column in missing
+            ),
+        )
+    generated = [column.name for column in table.columns if found[column.name].generated]
+    if generated:
+        raise _refused(table, f"computes {', '.join(generated)} itself", "leave these columns out")
+    written = {column.name for column in table.columns}
+    unfilled = [
+        column.name
+        for column in found.values()
+        if column.name not in written and not column.nullable and not column.filled
+        if not column.generated
+    ]
+    if unfilled:
+        raise _refused(
+            table,
+            f"demands a value for {', '.join(unfilled)}, which nothing fills",
+            "give these columns a default, or let them be NULL",
+        )
+    for column, type_ in zip(table.columns, column_types(table), strict=True):
+        _verify_moments(table, column, type_.ddl, found[column.name], name)
+    inexact = [key for key in table.key if found[key].kind == "float"]
+    if inexact:
+        raise _refused(
+            table,
+            f"has a FLOAT in its key ({', '.join(inexact)}), which equals no number written out",
+            f"alter table {name} modify {quoted(inexact[0])} double not null",
+        )
+
+
+def _verify_moments(
+    table: TargetTable, column: TargetColumn, ddl: str, found: catalog.CatalogColumn, name: str
+) -> None:
+    """What MariaDB would do in silence: cut digits of a second off, and fill a TIMESTAMP."""
+    wanted = ddl.rpartition("(")[2].rstrip(")")
+    if found.digits is not None and wanted.isdigit() and found.digits < int(wanted):
+        raise _refused(
+            table,
+            f"keeps {found.digits} digits of a second in {column.name}, and {wanted} may come",
+            f"alter table {name} modify {quoted(column.name)} {found.kind}({wanted})"
+            + ("" if found.nullable else " not null"),
+        )
+    if found.kind == "timestamp" and column.nullable and not found.nullable:
+        raise _refused(
+            table,
+            f"puts the present time into {column.name} where NULL is written",
+            f"alter table {name} modify {quoted(column.name)} {found.type} null",
+        )
+
+
+def holds_foreign_rows(connection: Connection, table: TargetTable, is_ours: bool) -> bool:
+    if table.existing == "keep" or is_ours:
+        return False
+    return bool(query(connection, f"select 1 from {quoted_table(table.table)} limit 1"))
+
+
+def _verify_rows(connection: Connection, pipeline: str, table: TargetTable) -> None:
+    ours = query(
+        connection,
+        "select 1 from tailrace.tables where pipeline = %s and table_schema = %s"
+        " and table_name = %s",
+        pipeline,
+        table.table.schema,
+        table.table.name,
+    )
+    if holds_foreign_rows(connection, table, bool(ours)):
+        raise _refused(
+            table,
+            "holds rows that Tailrace did not write",
+            "empty the table, or declare `existing: keep` to write among its rows",
+        )
+
+
+def _refused(table: TargetTable, what: str, fix: str) -> TailraceError:
+    return TargetRefused(
+        f"target table {table.table} {what}", where={"table": str(table.table)}, fix=fix
+    )
