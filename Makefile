@@ -62,7 +62,7 @@ $(VENV)/ready: pyproject.toml setup.py requirements.lock $(COMPILED_SOURCES) | $
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c requirements.lock -e '.[demo,dev]'
 	@$(BIN)/python -c 'import sys; \
 	  from cdc.postgres.decode import COMPILED as d; from cdc.mysql.layout import COMPILED as m; \
-	  from sinks.copytext import COMPILED as e; \
+	  from sinks.rowtext import COMPILED as e; \
 	  sys.exit(None if d and m and e else "note: running uncompiled, which is slow; install gcc and python3-dev, then make clean")' \
 	  || true
 	@touch $@

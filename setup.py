@@ -10,7 +10,7 @@ MODULES = [
     "cdc/postgres/_pgoutput.py",
     "cdc/postgres/_copyrows.py",
     "cdc/mysql/_rows.py",
-    "sinks/_copytext.py",
+    "sinks/_rowtext.py",
 ]
 
 

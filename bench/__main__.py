@@ -20,7 +20,7 @@ from pathlib import Path
 import psycopg
 
 from bench import latency, mariadb, work
-from bench.contestants import TUNED, Limit, Native, Tailrace, settle
+from bench.contestants import TUNED, Limit, Native, PostgresTarget, Tailrace, settle
 from bench.source import Source
 from tailrace.service.localpg import LocalPostgres
 
@@ -92,17 +92,22 @@ def side_by_side(
         if name == "insert":
             figures["insert_vs_limit"] = round(at_limit / we, 3)
             figures["cpu_us_per_row"] = round(ours.usage.cpu_s / rows * 1e6, 2)
-        compare(native, ours)
+        compare(native.target_url, target_url(ours))
 
 
-def compare(native: Native, ours: Tailrace) -> None:
+def target_url(ours: Tailrace) -> str:
+    assert isinstance(ours.target, PostgresTarget)
+    return ours.target.url
+
+
+def compare(native_url: str, our_url: str) -> None:
     """A fast copy that is wrong is worth nothing: both targets must hold the same."""
     query = (
         "select count(*), coalesce(sum(hashtextextended(wide::text, 0)::numeric), 0)"
         " from bench.wide"
     )
     found = []
-    for url in (native.target_url, ours.target_url):
+    for url in (native_url, our_url):
         with psycopg.connect(url, options="-c timezone=UTC") as connection:
             found.append(connection.execute(query).fetchone())
     if found[0] != found[1]:
@@ -113,9 +118,9 @@ def measure_latency(
     source: Source, ours: Tailrace, rows: int, figures: dict[str, float | int | None]
 ) -> None:
     first = 20 * rows
-    latency.measure(source.server.url("bench"), ours.target_url, first_id=first, seconds=2)
+    latency.measure(source.server.url("bench"), target_url(ours), first_id=first, seconds=2)
     took = latency.measure(
-        source.server.url("bench"), ours.target_url, first_id=first + 10_000, seconds=LATENCY_S
+        source.server.url("bench"), target_url(ours), first_id=first + 10_000, seconds=LATENCY_S
     )
     figures["latency_p50_ms"] = round(statistics.median(took), 2)
     figures["latency_p99_ms"] = round(took[int(len(took) * 0.99)], 2)

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 import psycopg
 
@@ -110,7 +110,7 @@ class Native:
     def drain(self, work_done: Done) -> float:
         began = time.monotonic()
         self.start()
-        _wait_until(self.done, work_done.number)
+        wait_until(self.done, work_done.number)
         elapsed = time.monotonic() - began
         self.stop()
         return elapsed
@@ -131,6 +131,38 @@ class Usage:
     rss_bytes: int
 
 
+class Target(Protocol):
+    """A database that a line writes."""
+
+    @property
+    def settings(self) -> str:
+        """As YAML."""
+
+    def done(self) -> int:
+        """The number of the last work that has arrived."""
+
+    def close(self) -> None: ...
+
+
+class PostgresTarget:
+    def __init__(self, server: LocalPostgres, database: str) -> None:
+        server.execute(f"create database {database}")
+        self.url = server.url(database)
+        self._connection = psycopg.connect(self.url, autocommit=True)
+
+    @property
+    def settings(self) -> str:
+        return f'{{type: postgres, url: "{self.url}"}}'
+
+    def done(self) -> int:
+        with suppress(psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+            return _done(self._connection)
+        return 0
+
+    def close(self) -> None:
+        self._connection.close()
+
+
 class Tailrace:
     """The whole line: supervisor, capture and delivery, running like the servers around it.
 
@@ -142,18 +174,15 @@ class Tailrace:
 
     def __init__(
         self,
-        target: LocalPostgres,
+        target: Target,
         directory: Path,
         source: str,
         cut: Callable[[], object],
-        database: str = "bench_tailrace",
     ) -> None:
         """`source`: its settings as YAML. `cut`: ends capture's connection to it."""
-        self._target = target
+        self.target = target
         self._directory = directory
         self._cut = cut
-        self._database = database
-        target.execute(f"create database {database}")
         directory.mkdir()
         (directory / "tailrace.yml").write_text(
             f"""version: 1
@@ -161,7 +190,7 @@ project: bench
 sources:
   erp: {source}
 targets:
-  hub: {{type: postgres, url: "{self.target_url}"}}
+  hub: {target.settings}
 pipelines:
   line:
     source: erp
@@ -170,7 +199,6 @@ pipelines:
       - {{tables: [bench.*], into: "{{schema}}.{{table}}"}}
 """
         )
-        self._connection = psycopg.connect(self.target_url, autocommit=True)
         self._process: subprocess.Popen[bytes] | None = None
         self.usage = Usage(0, 0)
 
@@ -178,7 +206,7 @@ pipelines:
     def from_postgres(cls, source: LocalPostgres, target: LocalPostgres, directory: Path) -> Self:
         url = source.url("bench")
         return cls(
-            target,
+            PostgresTarget(target, "bench_tailrace"),
             directory,
             f'{{type: postgres, url: "{url}", tables: [bench.*], publication: bench}}',
             lambda: source.execute(
@@ -186,10 +214,6 @@ pipelines:
                 " where slot_name like 'tailrace%' and active"
             ),
         )
-
-    @property
-    def target_url(self) -> str:
-        return self._target.url(self._database)
 
     def start(self) -> None:
         with (self._directory / "log").open("ab") as log:
@@ -213,7 +237,7 @@ pipelines:
         if self._process is not None:  # something failed; its workers end with it
             self._process.kill()
             self._process.wait()
-        self._connection.close()
+        self.target.close()
 
     def hold(self) -> None:
         """Stop capture in its tracks and cut its connection."""
@@ -227,12 +251,10 @@ pipelines:
         assert self._process is not None
         if self._process.poll() is not None:
             raise RuntimeError(f"tailrace has stopped: {self._last_words()}")
-        with suppress(psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
-            return _done(self._connection)
-        return 0
+        return self.target.done()
 
     def wait(self, work_done: Done) -> None:
-        _wait_until(self.done, work_done.number)
+        wait_until(self.done, work_done.number)
 
     def drain(self, work_done: Done) -> float:
         before = self._cpu_s()
@@ -265,7 +287,7 @@ def _done(connection: psycopg.Connection) -> int:
     return int(row[0])
 
 
-def _wait_until(done: Callable[[], int], number: int) -> None:
+def wait_until(done: Callable[[], int], number: int) -> None:
     deadline = time.monotonic() + DEADLINE_S
     while done() < number:
         if time.monotonic() > deadline:

@@ -1,19 +1,22 @@
 """``make bench BENCH=mysql``: a MariaDB source, beside mysql-replication and beside PostgreSQL.
 
-Capture is measured by itself (log to journal), then the whole line. Each measures the same rows in
-one transaction. What is not built has no figure yet (null).
+Capture is measured by itself (log to journal), then the whole line: into PostgreSQL, and into
+MariaDB beside a replica. Each measures the same rows in one transaction.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
+import pymysql
+
 from bench import work
-from bench.contestants import TUNED, Done, Tailrace, settle
+from bench.contestants import TUNED, Done, PostgresTarget, Tailrace, settle, wait_until
 from bench.source import Source as PostgresSource
 from cdc.mysql.settings import MariadbSource
 from cdc.mysql.source import Mariadb
@@ -35,6 +38,12 @@ create table wide (
     changed_at timestamp(6) null, booked_at datetime(6), booked_on date)
 """
 
+DONE = "create table done (number int primary key)"
+TARGET = dict.fromkeys(("log_bin", "binlog_format", "binlog_row_metadata")) | {
+    "innodb_buffer_pool_size": "512M"
+}
+"""No log, as a server has none of itself; memory for what is measured."""
+
 
 class Source:
     """The server, which does the work and marks its end."""
@@ -42,7 +51,7 @@ class Source:
     def __init__(self, server: LocalMariadb) -> None:
         self.server = server
         server.execute("create database bench")
-        server.execute(CREATE, "create table done (number int primary key)", database="bench")
+        server.execute(CREATE, DONE, database="bench")
         self._number = 0
 
     def do(self, sql: str) -> Done:
@@ -58,6 +67,89 @@ class Source:
             self.server.execute(f"kill {number}")
 
 
+def as_yaml(settings: MariadbSource) -> str:
+    return f'{{type: mariadb, url: "{settings.url}", tables: [bench.*]}}'
+
+
+class Replica:
+    """MariaDB's own replication, with the settings a server has of itself."""
+
+    def __init__(self, source: LocalMariadb, directory: Path) -> None:
+        self.server = LocalMariadb.start(directory, settings={**TARGET, "server_id": "2"})
+        self.server.execute("create database bench")
+        self.server.execute(CREATE, DONE, database="bench")
+        ((position,),) = source.execute("select @@gtid_binlog_pos")
+        self.server.execute(
+            f"set global gtid_slave_pos = '{position}'",
+            f"change master to master_host = '127.0.0.1', master_port = {source.port},"
+            " master_user = 'root', master_use_gtid = slave_pos",
+        )
+
+    def drain(self, done: Done) -> float:
+        began = time.monotonic()
+        self.server.execute("start slave")
+        wait_until(lambda: arrived(self.server), done.number)
+        elapsed = time.monotonic() - began
+        self.server.execute("stop slave")
+        return elapsed
+
+    def close(self) -> None:
+        self.server.stop()
+
+
+class MariadbTarget:
+    """A `bench.contestants.Target`."""
+
+    def __init__(self, directory: Path) -> None:
+        self.server = LocalMariadb.start(directory, settings=TARGET)
+
+    @property
+    def settings(self) -> str:
+        return f'{{type: mariadb, url: "mariadb://root@127.0.0.1:{self.server.port}/"}}'
+
+    def done(self) -> int:
+        with suppress(pymysql.ProgrammingError, pymysql.OperationalError):
+            return arrived(self.server)
+        return 0
+
+    def close(self) -> None:
+        self.server.stop()
+
+
+def arrived(server: LocalMariadb) -> int:
+    return int(server.execute("select coalesce(max(number), 0) from bench.done")[0][0])
+
+
+def compare(one: LocalMariadb, other: LocalMariadb) -> None:
+    """A fast copy that is wrong is worth nothing: both must hold the same."""
+    query = """
+        select count(*), sum(crc32(concat_ws('|', id, small_number, name, amount, code, description,
+            quantity, ratio, active, changed_at, booked_at, booked_on))) from bench.wide"""
+    found = [server.execute("set time_zone = '+00:00'", query) for server in (one, other)]
+    if found[0] != found[1]:
+        sys.exit(f"the copies differ: replica {found[0]}, tailrace {found[1]}")
+
+
+def beside_replica(
+    source: Source, settings: MariadbSource, rows: int, directory: Path, stack: ExitStack
+) -> dict[str, float | int | None]:
+    source.do("truncate table wide")
+    target = MariadbTarget(directory / "maria_target")
+    ours = stack.enter_context(
+        closing(Tailrace(target, directory / "into_maria", as_yaml(settings), source.cut))
+    )
+    replica = stack.enter_context(closing(Replica(source.server, directory / "replica")))
+    ours.start()
+    ours.wait(source.do("select 1"))
+    ours.hold()
+    done = source.do(insert(1, rows))
+    native, we = replica.drain(done), ours.drain(done)
+    compare(replica.server, target.server)
+    ours.stop()
+    print(f"to mariadb  replica {native:.2f} s, tailrace {we:.2f} s", flush=True)
+    return {"mariadb_to_mariadb_vs_native": round(native / we, 3)}
+
+
 def insert(first: int, rows: int) -> str:
     """As `work.insert`."""
     return f"""
@@ -71,7 +163,7 @@ from seq_{first}_to_{first + rows - 1}
 
 
 def measure(rows: int) -> dict[str, float | int | None]:
-    figures: dict[str, float | int | None] = {"rows": rows, "mariadb_to_mariadb_vs_native": None}
+    figures: dict[str, float | int | None] = {"rows": rows}
     with tempfile.TemporaryDirectory(prefix="tailrace-bench-") as scratch, ExitStack() as stack:
         os.chmod(scratch, 0o755)
         directory = Path(scratch)
@@ -82,6 +174,7 @@ def measure(rows: int) -> dict[str, float | int | None]:
         )
         figures |= capture(source, settings, rows, directory)
         figures |= line(source, settings, rows, directory, stack)
+        figures |= beside_replica(source, settings, rows, directory, stack)
     return figures
 
 
@@ -143,10 +236,15 @@ def line(
         for name in ("source", "target")
     )
     theirs = stack.enter_context(closing(PostgresSource(postgres)))
-    yaml = f'{{type: mariadb, url: "{settings.url}", tables: [bench.*]}}'
+    yaml = as_yaml(settings)
     source.do("truncate table wide")
     lines: list[tuple[Source | PostgresSource, Tailrace]] = [
-        (source, Tailrace(target, directory / "from_maria", yaml, source.cut, "from_maria")),
+        (
+            source,
+            Tailrace(
+                PostgresTarget(target, "from_maria"), directory / "from_maria", yaml, source.cut
+            ),
+        ),
         (theirs, Tailrace.from_postgres(postgres, target, directory / "from_postgres")),
     ]
     took: list[float] = []

@@ -16,8 +16,8 @@ from operator import attrgetter
 import pyarrow as pa
 
 from sinks.batches import sliced
-from sinks.copytext import as_text
 from sinks.protocol import Written
+from sinks.rowtext import as_text
 from tailrace.errors import TailraceError, TargetRefused
 from transforms.rows import DELETE, UPSERT, RowChanges, TargetTable
 

@@ -72,9 +72,10 @@ class TableWriter:
             return False
         execute(self._connection, "savepoint tailrace_load")
         try:
-            written = self._loader.load(
-                self.sql, self.sql.name, self.sql.columns, net.upserts.columns
-            )
+            with translated("writing"):
+                written = self._loader.load(
+                    self.sql, self.sql.name, self.sql.columns, net.upserts.columns
+                )
             right = written == net.upserts.count
         except TargetRefused:
             right = False

@@ -1,63 +1,51 @@
-"""Rows into a table: LOAD DATA LOCAL from memory, or INSERT where the server does not allow it.
-
-The server treats LOAD DATA LOCAL as if it said IGNORE, since it cannot stop the sender: what is not
-right becomes a warning. So any warning about a row is a refusal here.
-https://mariadb.com/kb/en/load-data-infile/
-"""
+"""Many rows into a table: in bulk, or by INSERT where something in between does not speak it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import pyarrow as pa
-import pymysql
-from pymysql.constants import COMMAND
-from pymysql.protocol import OKPacketWrapper
 
-from sinks.copytext import encode
 from sinks.mysql.session import ABOUT_ROWS, TOO_LARGE, Connection, told, warnings
 from sinks.mysql.statements import Statements
+from sinks.rowtext import counted
 from tailrace.errors import TargetRefused
 
-PACKET_BYTES = 1 << 18
 READ_ROWS = 1024
 
 
 class Loader:
-    """How this server takes many rows. `packet_max`: bytes of a statement."""
+    """How this server takes many rows. `packet_max`: bytes of a statement, or of its rows."""
 
-    def __init__(self, connection: Connection, *, local: bool, packet_max: int) -> None:
+    def __init__(self, connection: Connection, *, bulk: bool, packet_max: int) -> None:
         self._connection = connection
-        self._local = local
+        self._bulk = bulk
+        self._prepared: dict[str, int] = {}
         self.packet_max = packet_max
 
     def load(
         self, sql: Statements, into: str, names: Sequence[str], columns: Sequence[pa.Array]
     ) -> int:
         """Rows written. Errors: TargetRefused; pymysql's."""
-        if self._local:
-            return self._load(sql.load(into, names), columns)
+        if self._bulk:
+            written, warned = self._connection.bulk(
+                self._number(sql.insert_bulk(into, names)), len(names), self._pieces(columns)
+            )
+            if warned:
+                refuse_warnings(self._connection)
+            return written
         return self._insert(*sql.insert(into, names), columns)
 
-    def _load(self, statement: str, columns: Sequence[pa.Array]) -> int:
-        connection: Any = self._connection
-        connection._execute_command(COMMAND.COM_QUERY, statement)
-        if not connection._read_packet().is_load_local_packet():
-            connection._force_close()
-            raise pymysql.OperationalError(0, "the server did not ask for the rows")
-        try:
-            for piece in encode(columns):
-                for first in range(0, len(piece), PACKET_BYTES):
-                    connection.write_packet(piece[first : first + PACKET_BYTES])
-        except BaseException:
-            connection._force_close()  # the server still waits for rows
-            raise
-        connection.write_packet(b"")
-        answer = OKPacketWrapper(connection._read_packet())
-        if answer.warning_count:
-            refuse_warnings(self._connection)
-        return int(answer.affected_rows)
+    def _number(self, statement: str) -> int:
+        if statement not in self._prepared:
+            self._prepared[statement] = self._connection.prepare(statement)
+        return self._prepared[statement]
+
+    def _pieces(self, columns: Sequence[pa.Array]) -> Iterator[bytearray]:
+        for piece in counted(columns):
+            if len(piece) + READ_ROWS > self.packet_max:
+                raise too_large({})
+            yield piece
 
     def _insert(self, head: str, row: str, columns: Sequence[pa.Array]) -> int:
         written = 0
@@ -91,7 +79,10 @@ class Loader:
 
 
 def refuse_warnings(connection: Connection, **where: object) -> None:
-    """Errors: TargetRefused where the statement before warned about a row."""
+    """Errors: TargetRefused where the statement before warned about a row.
+
+    Digits of a decimal that do not fit are cut off with a note, and no more.
+    """
     for number, text in warnings(connection):
         if number in ABOUT_ROWS:
             error = told(number, text, "writing", where)

@@ -42,10 +42,9 @@ def inspect(
 
 
 def _server(connection: Connection) -> Iterator[Finding]:
-    ((version, read_only, local, packet_max, logs, log_format),) = query(
+    ((version, read_only, packet_max, logs, log_format),) = query(
         connection,
-        "select version(), @@read_only, @@local_infile, @@max_allowed_packet, @@log_bin,"
-        " @@binlog_format",
+        "select version(), @@read_only, @@max_allowed_packet, @@log_bin, @@binlog_format",
     )
     numbers = re.match(r"(?:5\.5\.5-)?(\d+)\.(\d+)", version)
     if "mariadb" not in version.lower() or not numbers or tuple(
@@ -67,13 +66,6 @@ def _server(connection: Connection) -> Iterator[Finding]:
             "the server logs statements, and takes no transaction of ours (READ COMMITTED) so",
             "binlog_format",
             "SET GLOBAL binlog_format = MIXED;  -- and in the server's configuration",
-        )
-    if not local:
-        yield Finding(
-            "warning",
-            "LOAD DATA LOCAL is not allowed: rows go by INSERT, which is a good deal slower",
-            "local_infile",
-            "SET GLOBAL local_infile = ON;  -- and in the server's configuration",
         )
     if packet_max < PACKET_WANTED:
         yield Finding(

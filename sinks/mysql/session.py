@@ -11,9 +11,10 @@ import pymysql
 from pymysql.constants import CLIENT, CR
 
 from cdc.mysql.settings import arguments
+from sinks.mysql.wire import BulkConnection
 from tailrace.errors import TailraceError, TargetRefused, TargetUnavailable
 
-Connection: TypeAlias = "pymysql.Connection[Any]"
+Connection: TypeAlias = BulkConnection
 
 SQL_MODE = (
     "STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,"
@@ -71,18 +72,14 @@ ABOUT_ROWS = frozenset(_SAYS)
 def connect(url: str, pipeline: str) -> Connection:
     """Errors: TargetUnavailable, without the password."""
     with translated("connecting to the target"):
-        connection = pymysql.connect(
+        return BulkConnection(
             **arguments(url),
             charset="utf8mb4",
             autocommit=True,
             client_flag=CLIENT.FOUND_ROWS,
-            local_infile=True,
             init_command=PINS,
             program_name=f"tailrace:{pipeline}"[:63],
         )
-    # A server may ask for any file in answer to any statement: only `loading` answers, from memory.
-    connection._local_infile = False  # type: ignore[attr-defined]
-    return connection
 
 
 def execute(connection: Connection, sql: str, *values: object) -> int:

@@ -28,7 +28,6 @@ from sinks.mysql.names import quoted_table
 from sinks.mysql.ordered import SAVEPOINT, apply_in_order
 from sinks.mysql.session import (
     CONSTRAINTS,
-    TOO_LARGE,
     Connection,
     connect,
     execute,
@@ -71,12 +70,11 @@ class MariadbSink:
             connection, self._pipeline, self._holder, self._epoch
         )
         with translated("opening the target", pipeline=self._pipeline):
-            ((host, port, local, packet_max),) = query(
-                connection,
-                "select @@hostname, @@port, @@local_infile, @@max_allowed_packet",
+            ((host, port, packet_max),) = query(
+                connection, "select @@hostname, @@port, @@max_allowed_packet"
             )
             self.system = f"{host}:{port}"
-            self._loader = Loader(connection, local=bool(local), packet_max=int(packet_max))
+            self._loader = Loader(connection, bulk=connection.has_bulk, packet_max=int(packet_max))
             table.ensure()
             checkpoint = table.take_over(journal)
         self._epoch = table.epoch
@@ -205,7 +203,7 @@ class MariadbSink:
         """Nothing: the next of that name takes its place."""
 
     def may_go_as_sets(self, refused: TargetRefused) -> bool:
-        return refused.where.get("errno") in CONSTRAINTS | {TOO_LARGE}
+        return refused.where.get("errno") in CONSTRAINTS
 
     def _execute(self, statement: str) -> None:
         with translated("writing", pipeline=self._pipeline):

@@ -15,11 +15,6 @@ from sinks.mysql.names import OURS, quoted, quoted_list, quoted_table
 from sinks.mysql.types import ColumnType
 from transforms.rows import TargetTable
 
-FORMAT = (
-    "character set utf8mb4 fields terminated by '\\t' escaped by '\\\\' lines terminated by '\\n'"
-)
-"""COPY's text, said to LOAD DATA."""
-
 
 class Statements:
     """SQL for `table`, of which the target has `found`, with staging tables numbered `number`."""
@@ -58,20 +53,10 @@ class Statements:
             f"create or replace temporary table {stage} ({columns}) engine = Aria transactional = 0"
         )
 
-    def load(self, into: str, names: Sequence[str]) -> str:
-        """LOAD DATA LOCAL of columns `names`."""
-        places, computed = [], []
-        for number, name in enumerate(names):
-            read = self.types[name].read
-            if read == "{}":
-                places.append(quoted(name))
-            else:
-                places.append(f"@v{number}")
-                computed.append(f"{quoted(name)} = {read.format(f'@v{number}')}")
-        return (
-            f"load data local infile 'tailrace' into table {into} {FORMAT} ({', '.join(places)})"
-            + (f" set {', '.join(computed)}" if computed else "")
-        )
+    def insert_bulk(self, into: str, names: Sequence[str]) -> str:
+        """INSERT of columns `names` with the placeholders of a prepared statement."""
+        row = ", ".join(self.types[name].read.format("?") for name in names)
+        return f"insert into {into} ({quoted_list(names)}) values ({row})"
 
     def insert(self, into: str, names: Sequence[str]) -> tuple[str, str]:
         """(INSERT … VALUES, one row of placeholders)."""

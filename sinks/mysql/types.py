@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sinks.copytext import as_text
+from sinks.rowtext import as_text
 from transforms.rows import TargetColumn, TargetTable
 
 COLLATION = "utf8mb4_nopad_bin"

@@ -14,12 +14,12 @@ from collections.abc import Sequence
 import pyarrow as pa
 from psycopg import errors as pg
 
-from sinks.copytext import encode
 from sinks.guess import Guess
 from sinks.netting import Net, by_missing
 from sinks.ordered import diverged
 from sinks.postgres.session import Connection, translated
 from sinks.postgres.statements import Statements
+from sinks.rowtext import copy_text
 from tailrace.failpoints import failpoint
 from transforms.rows import TargetTable
 
@@ -126,5 +126,5 @@ class TableWriter:
 
     def _copy(self, statement: bytes, columns: Sequence[pa.Array]) -> None:
         with self._connection.cursor() as cursor, cursor.copy(statement) as copy:
-            for piece in encode(columns):
+            for piece in copy_text(columns):
                 copy.write(piece)

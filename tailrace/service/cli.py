@@ -58,7 +58,7 @@ def _version(context: click.Context, parameter: click.Parameter, value: bool) ->
 
     from cdc.mysql.layout import COMPILED as MARIADB_COMPILED
     from cdc.postgres.decode import COMPILED as POSTGRES_COMPILED
-    from sinks.copytext import COMPILED as ENCODER_COMPILED
+    from sinks.rowtext import COMPILED as ENCODER_COMPILED
 
     words = {True: "compiled", False: "uncompiled (slow)"}
     click.echo(f"tailrace {version('tailrace')}")

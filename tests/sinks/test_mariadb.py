@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from dataclasses import replace
 
 import pymysql
 import pytest
 
 import sinks.mysql.sink as module
+import sinks.mysql.wire as wire
 from cdc.schema import TableName
 from sinks.conformance import (
     CASES,
@@ -26,23 +27,21 @@ from sinks.conformance import (
 from sinks.mysql.names import quoted, quoted_table
 from sinks.mysql.sink import MariadbSink
 from sinks.protocol import Checkpoint
+from sinks.rowtext import PIECE_ROWS
 from tailrace.errors import TargetRefused, TargetUnavailable
 from tests.sinks.maria_harness import MariadbHarness
 from transforms.rows import UPSERT, TargetColumn, TargetTable
 
 
-@pytest.fixture(params=["sets", "in_order", "without_local"])
+@pytest.fixture(params=["sets", "in_order", "without_bulk"])
 def way(
     request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
-    maria_harness: MariadbHarness,
-) -> Iterator[None]:
+) -> None:
     """Each way of applying changes, whatever their number."""
     monkeypatch.setattr(module, "SINGLY_ROWS_MAX", 10**6 if request.param == "in_order" else 0)
-    if request.param == "without_local":
-        maria_harness.execute("set global local_infile = off")
-    yield
-    maria_harness.execute("set global local_infile = on")
+    if request.param == "without_bulk":
+        monkeypatch.setattr(wire, "_extended", lambda greeting: 0)
 
 
 @pytest.mark.usefixtures("way")
@@ -360,29 +359,24 @@ def test_a_table_made_in_the_middle_commits_nothing(maria_harness: MariadbHarnes
     assert maria_harness.rows(CHILD) == {("1", "1")}
 
 
-@pytest.mark.parametrize("local", [True, False])
-def test_a_row_larger_than_a_packet(local: bool, maria_harness: MariadbHarness) -> None:
-    """LOAD DATA takes it; without, it is refused with what to do."""
-    maria_harness.execute(
-        "set global max_allowed_packet = 1048576", f"set global local_infile = {int(local)}"
-    )
+@pytest.mark.usefixtures("way")
+def test_a_row_larger_than_a_packet(maria_harness: MariadbHarness) -> None:
+    maria_harness.execute("set global max_allowed_packet = 1048576")
     try:
         sink = opened(maria_harness)
-        given = changes(TABLE, upsert("1", "x" * 1_100_000, "1"), upsert("2", "b", "1"))
-        if local:
-            apply(sink, 1, given)
-            apply(sink, 2, given)
-            lengths = maria_harness.execute("select length(code) from shop.item order by id")
-            assert lengths == [(1_100_000,), (1,)]
-        else:
+        apply(sink, 1, changes(TABLE, upsert("1", "x" * 1_000_000, "1")))
+        given = changes(TABLE, upsert("1", "b", "1"), upsert("2", "x" * 1_048_576, "1"))
+        for fresh in (False, True):
             with pytest.raises(TargetRefused, match="max_allowed_packet") as raised:
-                sink.write([given])
-            assert raised.value.seq == 0  # type: ignore[attr-defined]
+                sink.write([replace(given, fresh=fresh)])
+            assert raised.value.seq == 1  # type: ignore[attr-defined]
             assert "max_allowed_packet" in (raised.value.fix or "")
+            sink.rollback()
+            sink.prepare([TABLE])
     finally:
-        maria_harness.execute(
-            "set global max_allowed_packet = 16777216", "set global local_infile = 1"
-        )
+        maria_harness.execute("set global max_allowed_packet = 16777216")
+    lengths = maria_harness.execute("select length(code) from shop.item order by id")
+    assert lengths == [(1_000_000,)]
 
 
 def test_a_take_over_ends_a_long_transaction_of_the_older(maria_harness: MariadbHarness) -> None:
@@ -541,8 +535,17 @@ def test_without_rights_delivery_waits_instead_of_refusing_rows(
         weak.prepare([TABLE])
 
 
-def test_no_file_is_given_to_a_server_that_asks(maria_harness: MariadbHarness) -> None:
-    """Only rows that we load: any other statement that asks for a file gets none."""
-    sink: Any = opened(maria_harness)
-    with pytest.raises(RuntimeError):
-        sink._connected.query("load data local infile '/etc/hostname' into table shop.item")
+def test_the_answers_of_a_bulk_are_all_read(maria_harness: MariadbHarness) -> None:
+    """Also of the piece that was on its way when one was refused."""
+    sink = opened(maria_harness)
+    rows = 4 * PIECE_ROWS
+    for bad in (0, 5000, rows - 1):
+        given = [upsert(str(n), "x", "1") for n in range(rows)]
+        given[bad] = upsert(str(bad), "x", "s3cret")
+        with pytest.raises(TargetRefused) as raised:
+            sink.write([changes(TABLE, *given, fresh=True)])
+        assert raised.value.seq == bad  # type: ignore[attr-defined]
+        sink.rollback()
+        sink.prepare([TABLE])
+    apply(sink, 1, changes(TABLE, *(upsert(str(n), "x", "1") for n in range(rows)), fresh=True))
+    assert len(maria_harness.rows(TABLE)) == rows

@@ -39,7 +39,6 @@ def test_a_server_that_is_ready(maria_harness: MariadbHarness) -> None:
     ("name", "value", "before", "severity"),
     [
         ("read_only", "1", "0", "error"),
-        ("local_infile", "0", "1", "warning"),
         ("max_allowed_packet", "1048576", "16777216", "warning"),
         ("binlog_format", "'STATEMENT'", "'ROW'", "error"),
     ],

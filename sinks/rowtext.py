@@ -1,32 +1,45 @@
-"""Arrow columns as the text that COPY reads, in pieces; `_copytext` is the hot part."""
+"""Arrow columns as rows on the wire, in pieces; `_rowtext` is the hot part."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from tailrace.variants import load
 
-_copytext: Any = load("sinks._copytext")
-COMPILED: bool = bool(_copytext.COMPILED)
+_rowtext: Any = load("sinks._rowtext")
+COMPILED: bool = bool(_rowtext.COMPILED)
 
 PIECE_ROWS = 4096
 PIECE_BYTES = 1 << 20
 """A piece is at most so many rows and, unless it is a single row, so many bytes at the worst."""
 
 
-def encode(columns: Sequence[pa.Array]) -> Iterator[bytearray]:
+def copy_text(columns: Sequence[pa.Array]) -> Iterator[bytearray]:
     """Rows of `columns` as COPY text, a piece at a time. NULL is ``\\N``."""
+    return _pieces(columns, _rowtext.encode, _rowtext.room)
+
+
+def counted(columns: Sequence[pa.Array]) -> Iterator[bytearray]:
+    """Rows of `columns` as MariaDB's bulk parameters, a piece at a time."""
+    return _pieces(columns, _rowtext.encode_counted, _rowtext.room_counted)
+
+
+def _pieces(
+    columns: Sequence[pa.Array],
+    encode: Callable[[list[Any], int, int], bytearray],
+    room: Callable[[list[Any], int, int], int],
+) -> Iterator[bytearray]:
     rows = len(columns[0]) if columns else 0
-    prepared = [_copytext.Column(*_buffers(as_text(column))) for column in columns]
+    prepared = [_rowtext.Column(*_buffers(as_text(column))) for column in columns]
     start = 0
     while start < rows:
         stop = min(rows, start + PIECE_ROWS)
-        while stop - start > 1 and _copytext.room(prepared, start, stop) > PIECE_BYTES:
+        while stop - start > 1 and room(prepared, start, stop) > PIECE_BYTES:
             stop -= (stop - start) // 2
-        yield _copytext.encode(prepared, start, stop)
+        yield encode(prepared, start, stop)
         start = stop
 
 

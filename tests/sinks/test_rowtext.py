@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sinks.copytext import PIECE_BYTES, encode
+from sinks.rowtext import PIECE_BYTES, copy_text, counted
 
 values = st.none() | st.text(
     st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=30
@@ -28,7 +28,7 @@ def test_postgres_reads_back_the_same(
     columns = [pa.array(column, pa.string()).slice(skip) for column in zip(*rows, strict=True)]
     pg18_copy.execute("truncate copied")
     with pg18_copy.cursor().copy("copied".join(("copy ", " (a, b) from stdin"))) as copy:
-        for piece in encode(columns):
+        for piece in copy_text(columns):
             copy.write(piece)
     found = pg18_copy.execute("select a, b from copied order by n").fetchall()
     assert found == rows[skip:]
@@ -43,19 +43,19 @@ def pg18_copy(pg18):
 
 def test_other_types_are_cast_to_text() -> None:
     columns = [pa.array([1, None, 3]), pa.array([True, False, None])]
-    assert b"".join(encode(columns)) == b"1\ttrue\n\\N\tfalse\n3\t\\N\n"
+    assert b"".join(copy_text(columns)) == b"1\ttrue\n\\N\tfalse\n3\t\\N\n"
 
 
 def test_many_rows_come_in_pieces() -> None:
     rows = 10_000
-    pieces = list(encode([pa.array([str(n) for n in range(rows)])]))
+    pieces = list(copy_text([pa.array([str(n) for n in range(rows)])]))
     assert len(pieces) > 1
     assert b"".join(pieces) == "".join(f"{n}\n" for n in range(rows)).encode()
 
 
 def test_pieces_are_bounded_by_their_bytes_too() -> None:
     sizes = [1, 300_000, 200_000, 10, 3_000_000, 5, 5]
-    pieces = list(encode([pa.array(["x" * size for size in sizes])]))
+    pieces = list(copy_text([pa.array(["x" * size for size in sizes])]))
     assert b"".join(pieces) == b"".join(b"x" * size + b"\n" for size in sizes)
     assert all(len(piece) <= PIECE_BYTES or piece.count(b"\n") == 1 for piece in pieces)
     assert len(pieces) < len(sizes)
@@ -63,7 +63,7 @@ def test_pieces_are_bounded_by_their_bytes_too() -> None:
 
 def test_bytes_travel_as_hex() -> None:
     columns = [pa.array([b"\x00\xff", None, b""]), pa.array([1.5, float("nan"), None])]
-    assert b"".join(encode(columns)) == b"\\\\x00ff\t1.5\n\\N\tnan\n\\\\x\t\\N\n"
+    assert b"".join(copy_text(columns)) == b"\\\\x00ff\t1.5\n\\N\tnan\n\\\\x\t\\N\n"
 
 
 @pytest.mark.skipif("TAILRACE_VARIANT_RUN" in os.environ, reason="already inside")
@@ -78,3 +78,34 @@ def test_each_variant_passes_the_same(pure: str) -> None:
         check=False,
     )
     assert ran.returncode == 0, ran.stdout[-3000:]
+
+
+def test_counted_text() -> None:
+    """Each form of a length, by the bytes that the protocol's page gives."""
+    sizes = [0, 1, 250, 251, 65535, 65536, 70000]
+    column = pa.array(["x" * size for size in sizes] + [None])
+    given = bytes(b"".join(counted([column])))
+    wanted = b"".join(_counted("x" * size) for size in sizes) + b"\x01"
+    assert given == wanted
+
+
+def _counted(text: str) -> bytes:
+    raw = text.encode()
+    size = len(raw)
+    if size < 251:
+        head = bytes([size])
+    elif size < 65536:
+        head = b"\xfc" + size.to_bytes(2, "little")
+    else:
+        head = b"\xfe" + size.to_bytes(8, "little")
+    return b"\x00" + head + raw
+
+
+@given(st.lists(st.tuples(*[st.none() | st.text(max_size=300)] * 3), max_size=50), st.data())
+def test_counted_rows_of_slices(rows: list[tuple[str | None, ...]], data: st.DataObject) -> None:
+    first = data.draw(st.integers(0, len(rows)))
+    columns = [pa.array([row[i] for row in rows], pa.string()).slice(first) for i in range(3)]
+    wanted = b"".join(
+        b"\x01" if value is None else _counted(value) for row in rows[first:] for value in row
+    )
+    assert b"".join(counted(columns)) == wanted

@@ -1,0 +1,123 @@
+"""A connection that also speaks MariaDB's bulk protocol: one prepared statement, many rows.
+
+PyMySQL does all the rest. The server offers what it can in four bytes of its greeting that MySQL
+leaves empty, and is told there what the client can:
+https://mariadb.com/kb/en/connection/#initial-handshake-packet
+A bulk INSERT is strict like any statement, which LOAD DATA LOCAL is not (it turns errors into
+warnings), needs no right and no setting, and takes the server less time: a sixth to a quarter of it
+for the bench's rows.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any
+
+from pymysql.connections import Connection
+from pymysql.constants import CLIENT, COMMAND
+from pymysql.protocol import MysqlPacket, OKPacketWrapper
+
+BULK_EXECUTE = 0xFA
+SEND_TYPES = 128
+STRING = 254
+BULK = 1 << 2
+"""MARIADB_CLIENT_STMT_BULK_OPERATIONS, in the extended capabilities."""
+
+IN_FLIGHT_MAX = 2
+"""Commands sent before an answer is read: the server has the next one at hand."""
+
+
+class BulkConnection(Connection):
+    """`has_bulk` says whether the server speaks it."""
+
+    has_bulk = False
+    _is_greeted = _is_open = False
+
+    def connect(self, sock: Any = None) -> None:
+        self.has_bulk = self._is_greeted = self._is_open = False
+        super().connect(sock)
+        self._is_open = True
+
+    def _read_packet(self, packet_type: Any = MysqlPacket) -> Any:
+        packet = _untyped(super())._read_packet(packet_type)
+        if not self._is_greeted:
+            self._is_greeted = True
+            self.has_bulk = bool(_extended(packet.get_all_data()) & BULK)
+        return packet
+
+    def write_packet(self, payload: bytes) -> None:
+        if self.has_bulk and not self._is_open and _is_response(payload):
+            (flags,) = struct.unpack_from("<I", payload)
+            payload = (
+                struct.pack("<I", flags & ~CLIENT.LONG_PASSWORD)
+                + payload[4:28]
+                + struct.pack("<I", BULK)
+                + payload[32:]
+            )
+        _untyped(super()).write_packet(payload)
+
+    def prepare(self, sql: str) -> int:
+        """The number of a prepared statement that gives no rows. Errors: pymysql's."""
+        connection: Any = self
+        connection._execute_command(COMMAND.COM_STMT_PREPARE, sql)
+        answer = connection._read_packet().get_all_data()
+        number, columns, parameters = struct.unpack_from("<IHH", answer, 1)
+        for count in (parameters, columns):
+            for _ in range(count + 1 if count else 0):  # with the packet that ends them
+                connection._read_packet()
+        return int(number)
+
+    def bulk(self, number: int, width: int, pieces: Iterable[bytes | bytearray]) -> tuple[int, int]:
+        """Execute statement `number` for rows of `width` texts each.
+
+        Returns (rows affected, warnings). Errors: pymysql's, for the first piece that is refused;
+        those before have been executed, and so may the one after.
+        """
+        head = struct.pack("<IH", number, SEND_TYPES) + bytes((STRING, 0)) * width
+        connection: Any = self
+        affected = warnings = waiting = 0
+        try:
+            for piece in pieces:
+                connection._execute_command(BULK_EXECUTE, head + piece)
+                waiting += 1
+                if waiting == IN_FLIGHT_MAX:
+                    waiting -= 1
+                    answer = self._answer()
+                    affected += answer.affected_rows
+                    warnings += answer.warning_count
+            while waiting:
+                waiting -= 1
+                answer = self._answer()
+                affected += answer.affected_rows
+                warnings += answer.warning_count
+        except BaseException:
+            for _ in range(waiting):
+                with suppress(self.Error):
+                    self._answer()
+            raise
+        return affected, warnings
+
+    def _answer(self) -> Any:
+        connection: Any = self
+        connection._next_seq_id = 1  # of each answer, however many commands were sent meanwhile
+        return OKPacketWrapper(connection._read_packet())
+
+
+def _untyped(connection: Any) -> Any:
+    return connection
+
+
+def _is_response(payload: bytes) -> bool:
+    """Whether this is the answer to the greeting, or its beginning, which asks for TLS."""
+    return len(payload) >= 32 and payload[9:32] == bytes(23)
+
+
+def _extended(greeting: bytes) -> int:
+    at = greeting.index(b"\0", 1) + 1 + 4 + 8 + 1
+    (low,) = struct.unpack_from("<H", greeting, at)
+    if low & CLIENT.LONG_PASSWORD:
+        return 0  # a MySQL server
+    (found,) = struct.unpack_from("<I", greeting, at + 2 + 1 + 2 + 2 + 1 + 6)
+    return int(found)
