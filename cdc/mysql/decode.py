@@ -20,6 +20,7 @@ from cdc.mysql import events as ev
 from cdc.mysql.events import Gtid, Head
 from cdc.mysql.layout import may_be_more, row_table
 from cdc.mysql.tablemap import TableMap, table_id, table_map
+from cdc.mysql.zerodates import ZeroDates
 from cdc.protocol import START_OVER
 from cdc.schema import TableName
 from tailrace.errors import ContinuityError, DecodeError, TailraceError
@@ -52,8 +53,12 @@ _REPLACES = {
         re.IGNORECASE | re.DOTALL,
     ),
 }
-"""What may drop or swap rows with a table; a database's DROP TABLEs are logged one by one or as
-DROP DATABASE, which leaves tables that no change comes from any more."""
+"""What may drop or swap rows with a table."""
+_DROPS_SCHEMA = re.compile(
+    r"\s*(?:drop|create\s+or\s+replace)\s+(?:database|schema)\s+(?:if\s+exists\s+)?"
+    r"(?:`((?:[^`]|``)+)`|(\w+))",
+    re.IGNORECASE,
+)
 _CHANGES_ROWS = frozenset({"insert", "update", "delete", "replace", "load", "call", "with"})
 
 
@@ -83,8 +88,9 @@ class Position:
 class BinlogDecoder:
     """Events of a replication stream in, change sets out.
 
-    `captured` says whether a table is wanted; `charset_of` maps a collation's number to its
-    character set; `resume` is the position up to which the journal holds every transaction;
+    `captured` says whether a table is wanted, `in_schema` whether one of a schema is; `charset_of`
+    maps a collation's number to its character set; `resume` is the position up to which the journal
+    holds every transaction;
     `shape_of` gives today's shape of a table, for one that is cleared before any change of it was
     read, and refuses one whose columns the log does not tell from others (UUID from BINARY(16));
     `checksums`: whether events have one before the first FORMAT_DESCRIPTION says so. A set may
@@ -103,8 +109,12 @@ class BinlogDecoder:
         checksums: bool = False,
         rows_max: int = ROWS_MAX,
         bytes_max: int = BYTES_MAX,
+        zero_dates: ZeroDates | None = None,
+        in_schema: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._captured = captured
+        self._in_schema = in_schema
+        self._zero_dates = zero_dates or ZeroDates()
         self._shape_of = shape_of
         self._charset_of = charset_of
         self._rows_max = rows_max
@@ -295,6 +305,12 @@ class BinlogDecoder:
 
     def _refuse_replacing(self, database: str, verb: str, statement: str) -> None:
         """Rows that go or come with their table stand in no rows event."""
+        if (dropped := _DROPS_SCHEMA.match(statement)) and self._in_schema(_name(dropped)):
+            raise ContinuityError(
+                "a database with captured tables was dropped; their rows' end is not in the log",
+                where={"database": _name(dropped)},
+                fix=START_OVER,
+            )
         if not _REPLACES[verb].match(statement):
             return
         rest = _TABLE.split(statement, maxsplit=1)[-1]
@@ -334,7 +350,9 @@ class BinlogDecoder:
         if not self.rows and not (self._part and self.complete):
             return None
         taken = ChangeSet(
-            tables=tuple(table_changes(*table.take()) for table in self._used),
+            tables=tuple(
+                self._zero_dates.changes(table_changes(*table.take())) for table in self._used
+            ),
             transactions=transactions(self._opened),
             position=self.position,
             complete=self.complete,
@@ -345,6 +363,10 @@ class BinlogDecoder:
         self.rows = self._bytes = 0
         self._listed = False
         return taken
+
+
+def _name(matched: re.Match[str]) -> str:
+    return (matched[1] or "").replace("``", "`") or matched[2]
 
 
 def _tables(database: str, statement: str) -> list[TableName] | None:

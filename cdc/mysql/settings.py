@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from cdc.mysql.zerodates import Policy
 from cdc.patterns import Patterns, some_included
 
 _OPTIONS = {"ssl_ca", "ssl_cert", "ssl_key", "ssl_verify_identity", "connect_timeout"}
@@ -56,10 +57,11 @@ MysqlUrl = Annotated[str, Field(min_length=1, repr=False, exclude=True), AfterVa
 class MariadbSource(BaseModel):
     """A MariaDB database whose binary log is read.
 
-    url        of the primary, for a user with REPLICATION SLAVE, BINLOG MONITOR and SELECT
-    tables     patterns, see `cdc.patterns`; a schema is what MariaDB also calls a database
-    server_id  ours among the replicas of the server, of which two with one number cut each other
-               off; left out, made of the project's and the source's names
+    url         of the primary, for a user with REPLICATION SLAVE, BINLOG MONITOR and SELECT
+    tables      patterns, see `cdc.patterns`; a schema is what MariaDB also calls a database
+    server_id   ours among the replicas of the server, of which two with one number cut each other
+                off; left out, made of the project's and the source's names
+    zero_dates  what becomes of dates that are none, see `cdc.mysql.zerodates`
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -68,6 +70,7 @@ class MariadbSource(BaseModel):
     url: MysqlUrl
     tables: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(some_included)]
     server_id: Annotated[int, Field(ge=1, le=2**32 - 1)] | None = None
+    zero_dates: Policy = "exception"
 
     retain_max: ClassVar[int] = 0
     """The server holds nothing for us: it keeps its log as long as its own settings say."""

@@ -23,6 +23,7 @@ from cdc.mysql.catalog import CatalogTable
 from cdc.mysql.layout import BINARY_CHARSET, rows
 from cdc.mysql.session import Connection, connect, query, translated
 from cdc.mysql.tablemap import MapColumn
+from cdc.mysql.zerodates import ZeroDates
 from cdc.protocol import SnapshotProgress
 from cdc.schema import TableName
 from tailrace.errors import PreflightError
@@ -39,7 +40,9 @@ class MariadbSnapshot:
         url: str,
         read: Callable[[Connection], list[CatalogTable]],
         facts: Callable[[list[CatalogTable]], Mapping[str, str]],
+        zero_dates: ZeroDates,
     ) -> None:
+        self._zero_dates = zero_dates
         self._connection = connect(url)
         try:
             query(self._connection, "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
@@ -93,7 +96,7 @@ class MariadbSnapshot:
             new=tuple(columns),
         )
         return ChangeSet(
-            tables=(changes,),
+            tables=(self._zero_dates.changes(changes),),
             transactions=transactions([(0, self._position, self._taken_us, None, None)]),
             position=self._position,
             complete=complete,

@@ -16,6 +16,7 @@ from cdc.mysql.settings import MariadbSource
 from cdc.mysql.snapshot import MariadbSnapshot
 from cdc.mysql.stream import BinlogStream
 from cdc.mysql.tablemap import TableMap
+from cdc.mysql.zerodates import ZeroDates
 from cdc.protocol import START_OVER, SourceState
 from cdc.schema import TableName
 from tailrace.errors import ContinuityError
@@ -37,6 +38,7 @@ class Mariadb:
     def __init__(self, settings: MariadbSource, name: str) -> None:
         self._settings = settings
         self._server_id = settings.server_id or zlib.crc32(name.encode()) | 1 << 31
+        self._zero_dates = ZeroDates(settings.zero_dates)
         self._connection = connect(settings.url)
         self._captured: frozenset[TableName] = frozenset()
         self._stream: BinlogStream | None = None
@@ -75,7 +77,7 @@ class Mariadb:
         """Errors: PreflightError."""
         findings, _ = inspect(self._connection, self._settings)
         refuse_errors(findings)
-        return MariadbSnapshot(self._settings.url, self._read, self._facts)
+        return MariadbSnapshot(self._settings.url, self._read, self._facts, self._zero_dates)
 
     def _read(self, connection: Connection) -> list[CatalogTable]:
         tables, refused = read_tables(
@@ -98,6 +100,8 @@ class Mariadb:
             resume=position,
             shape_of=self._shape_of,
             checksums=checksum == "CRC32",
+            zero_dates=self._zero_dates,
+            in_schema={table.schema for table in self._captured}.__contains__,
         )
         self._stream = BinlogStream(
             connect(self._settings.url),

@@ -6,6 +6,7 @@ from contextlib import closing
 
 from cdc.findings import Finding
 from cdc.mysql.settings import MariadbSource
+from cdc.mysql.zerodates import ZeroDates
 from cdc.schema import TableSchema
 from config.project import Project
 from tailrace.service.assemble_capture import object_name
@@ -19,7 +20,8 @@ def look(project: Project, name: str) -> tuple[list[Finding], list[TableSchema]]
 
         with closing(session.connect(source.url)) as connection:
             findings, found = preflight.inspect(connection, source)
-        return findings, [table.schema for table in found]
+        shown = ZeroDates(source.zero_dates)
+        return findings, [shown.schema(table.schema) for table in found]
     from cdc.postgres.preflight import inspect
 
     return inspect(source, default), tables(project, name)
@@ -35,7 +37,8 @@ def tables(project: Project, name: str) -> list[TableSchema]:
             found, _ = catalog.read_tables(
                 connection, source.patterns, catalog.read_charsets(connection)
             )
-        return [table.schema for table in found]
+        shown = ZeroDates(source.zero_dates)
+        return [shown.schema(table.schema) for table in found]
     from cdc.postgres.catalog import read_tables
     from cdc.postgres.session import connect, translated
 

@@ -13,6 +13,7 @@ from cdc.postgres.settings import PostgresSource
 from cdc.sizes import parse_bytes
 from config.jsonschema import MODELS, schema_comment
 from config.project import Pipeline, ProjectFile
+from sinks.mysql.settings import MariadbTarget
 from sinks.postgres.settings import PostgresTarget
 from transforms.model import Entity, EntityField, FieldRule, Mapping, Replicate, Rows
 
@@ -22,6 +23,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "A source of type postgres": PostgresSource,
     "A source of type mariadb": MariadbSource,
     "A target of type postgres": PostgresTarget,
+    "A target of type mariadb": MariadbTarget,
     "A pipeline": Pipeline,
     "A rule of `replicate`": Replicate,
     "entities/*.yml": Entity,

@@ -16,6 +16,8 @@ from cdc.mysql.catalog import CatalogTable, read_charsets, read_tables
 from cdc.mysql.session import connect, query
 from cdc.mysql.snapshot import _columns, quoted_table, shown
 from cdc.patterns import Patterns
+from tailrace.service.localmaria import LocalMariadb
+from tests.conftest import open_directory
 from tests.line import Line, wait_until
 from tests.maria import Maria, chinook
 
@@ -194,3 +196,89 @@ def test_discovered_mappings_make_entities(
     assert [row[0] for row in rows] == [1, 2, 3, 4, 5, 6, 7, 9]
     assert rows[6][1] == "MÜLLER (ö)"
     assert str(rows[6][2]) == "2.33"
+
+
+@pytest.mark.parametrize(("policy", "kind"), [("null", "date"), ("text", "text")])
+def test_zero_dates(
+    policy: str, kind: str, tmp_path: Path, maria: Maria, user: str, database18
+) -> None:
+    zero = "set sql_mode = ''"
+    maria.execute(
+        *(zero, "create table legacy (id int primary key, d date not null)"),
+        "insert into legacy values (1, '0000-00-00'), (2, '2024-02-29')",
+    )
+    line = MariaLine(
+        tmp_path / "project", maria, user, database18.url, more=f"zero_dates: {policy}"
+    )
+    checked = line.command("check")
+    assert checked.returncode == 0, checked.stdout
+    with line:
+        line.drained()
+        maria.execute(
+            *(zero, "insert into legacy values (3, '2024-00-00')"),
+            "update legacy set d = '0000-00-00' where id = 2",
+        )
+        line.drained()
+    with psycopg.connect(line.target) as target:
+        table = f'"{maria.name}".legacy'
+        found = target.execute(f"select d::text, pg_typeof(d)::text from {table} order by id")
+        rows = found.fetchall()
+    values = [None] * 3 if policy == "null" else ["0000-00-00", "0000-00-00", "2024-00-00"]
+    assert rows == [(value, kind) for value in values]
+
+
+def test_a_promoted_replica_is_followed(
+    tmp_path: Path, maria: Maria, user: str, database18
+) -> None:
+    """The position is a GTID's, which another server of the same history understands."""
+    maria.execute(*ITEMS)
+    settings = {"server_id": "77", "log_slave_updates": "ON"}
+    with (
+        open_directory() as directory,
+        LocalMariadb.start(directory / "replica", settings=settings) as replica,
+    ):
+        replicated = Maria(replica, maria.name)
+        copy_of(maria, replicated, user)
+        line = MariaLine(tmp_path / "project", maria, user, database18.url)
+        with line:
+            line.drained()
+            maria.execute("update item set name = 'before' where id <= 10")
+            line.drained()
+        maria.execute("update item set name = 'meanwhile' where id between 5 and 500")
+        caught_up(maria, replicated)
+        replicated.execute("stop slave")
+        replicated.execute(
+            "insert into item (id, name) values (88888, 'promoted')",
+            "delete from item where id between 20 and 30",
+        )
+        config = line.directory / "tailrace.yml"
+        line.maria, promoted = replicated, f"127.0.0.1:{replica.port}"
+        line.source = f"mariadb://{user}@{promoted}/"
+        config.write_text(config.read_text().replace(f"127.0.0.1:{maria.server.port}", promoted))
+        with line:
+            line.drained()
+            assert line.compare() > 2900
+        assert "snapshot" not in line.log.rpartition('"serving"')[2]
+        # The old primary, which others still write, no longer has our history.
+        maria.execute("insert into item (id) values (99999)")
+        config.write_text(config.read_text().replace(promoted, f"127.0.0.1:{maria.server.port}"))
+        with line:
+            wait_until(lambda: line.state("capture") == "failed", "capture to refuse it")
+            assert "ends before our position" in line.report("capture")["error"]["what"]
+
+
+def copy_of(primary: Maria, replica: Maria, user: str) -> None:
+    """Begin replicating `primary` from its first log on."""
+    ((host,),) = primary.execute("select '127.0.0.1'")
+    replica.server.execute(
+        f"change master to master_host = '{host}', master_port = {primary.server.port},"
+        " master_user = 'root', master_use_gtid = slave_pos",
+        "start slave",
+    )
+    caught_up(primary, replica)
+
+
+def caught_up(primary: Maria, replica: Maria) -> None:
+    ((position,),) = primary.execute("select @@gtid_binlog_pos")
+    ((reached,),) = replica.server.execute(f"select master_gtid_wait('{position}', 60)")
+    assert reached == 0

@@ -306,6 +306,31 @@ def test_rows_that_go_with_their_table_stop_capture(statement: str, maria: Maria
     assert raised.value.fix
 
 
+@pytest.mark.parametrize(
+    "statement", ["drop database {}", "DROP SCHEMA IF EXISTS `{}`", "create or replace database {}"]
+)
+def test_a_database_that_goes_with_its_tables_stops_capture(statement: str, maria: Maria) -> None:
+    other = f"x{maria.name}"
+    maria.execute(f"create database {other}", f"create table {other}.t (id int primary key)")
+    maria.log()
+    maria.execute(statement.format(other), f"drop database if exists {other}")
+    log = list(split(maria.log()))
+
+    def feed(schema: str) -> None:
+        decoder = BinlogDecoder(
+            lambda table: table.schema == schema,
+            charsets(maria.server),
+            in_schema=lambda name: name == schema,
+        )
+        for event in log:
+            decoder.feed(event)
+
+    with pytest.raises(ContinuityError, match="a database with captured tables") as raised:
+        feed(other)
+    assert raised.value.where["database"] == other
+    feed("another")
+
+
 def test_other_tables_go_as_they_like(maria: Maria) -> None:
     maria.execute(
         "create table t (id int primary key)",
