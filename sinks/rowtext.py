@@ -17,23 +17,34 @@ PIECE_BYTES = 1 << 20
 """A piece is at most so many rows and, unless it is a single row, so many bytes at the worst."""
 
 
+TEXT, DOUBLE, MOMENT = int(_rowtext.TEXT), int(_rowtext.DOUBLE), int(_rowtext.MOMENT)
+"""As what a value is counted: its text, a double, or a date with or without a time."""
+
+Unfit: type[ValueError] = _rowtext.Unfit
+"""A text that is not of the form its kind asks for."""
+
+
 def copy_text(columns: Sequence[pa.Array]) -> Iterator[bytearray]:
     """Rows of `columns` as COPY text, a piece at a time. NULL is ``\\N``."""
-    return _pieces(columns, _rowtext.encode, _rowtext.room)
+    return _pieces(columns, [TEXT] * len(columns), _rowtext.encode, _rowtext.room)
 
 
-def counted(columns: Sequence[pa.Array]) -> Iterator[bytearray]:
-    """Rows of `columns` as MariaDB's bulk parameters, a piece at a time."""
-    return _pieces(columns, _rowtext.encode_counted, _rowtext.room_counted)
+def counted(columns: Sequence[pa.Array], kinds: Sequence[int]) -> Iterator[bytearray]:
+    """Rows of `columns` as MariaDB's bulk parameters, a piece at a time. Errors: Unfit."""
+    return _pieces(columns, kinds, _rowtext.encode_counted, _rowtext.room_counted)
 
 
 def _pieces(
     columns: Sequence[pa.Array],
+    kinds: Sequence[int],
     encode: Callable[[list[Any], int, int], bytearray],
     room: Callable[[list[Any], int, int], int],
 ) -> Iterator[bytearray]:
     rows = len(columns[0]) if columns else 0
-    prepared = [_rowtext.Column(*_buffers(as_text(column))) for column in columns]
+    prepared = [
+        _rowtext.Column(*_buffers(as_text(column)), kind)
+        for column, kind in zip(columns, kinds, strict=True)
+    ]
     start = 0
     while start < rows:
         stop = min(rows, start + PIECE_ROWS)

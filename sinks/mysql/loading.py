@@ -8,10 +8,12 @@ import pyarrow as pa
 
 from sinks.mysql.session import ABOUT_ROWS, TOO_LARGE, Connection, told, warnings
 from sinks.mysql.statements import Statements
-from sinks.rowtext import counted
+from sinks.mysql.wire import DATETIME, FLOAT8, STRING
+from sinks.rowtext import DOUBLE, MOMENT, TEXT, Unfit, counted
 from tailrace.errors import TargetRefused
 
 READ_ROWS = 1024
+_WIRE = {TEXT: STRING, DOUBLE: FLOAT8, MOMENT: DATETIME}
 
 
 class Loader:
@@ -28,9 +30,14 @@ class Loader:
     ) -> int:
         """Rows written. Errors: TargetRefused; pymysql's."""
         if self._bulk:
-            written, warned = self._connection.bulk(
-                self._number(sql.insert_bulk(into, names)), len(names), self._pieces(columns)
-            )
+            kinds = [sql.types[name].kind for name in names]
+            number = self._number(sql.insert_bulk(into, names))
+            try:
+                written, warned = self._connection.bulk(
+                    number, [_WIRE[kind] for kind in kinds], self._pieces(columns, kinds)
+                )
+            except Unfit:
+                raise TargetRefused("a value is none of its column's type") from None
             if warned:
                 refuse_warnings(self._connection)
             return written
@@ -41,8 +48,8 @@ class Loader:
             self._prepared[statement] = self._connection.prepare(statement)
         return self._prepared[statement]
 
-    def _pieces(self, columns: Sequence[pa.Array]) -> Iterator[bytearray]:
-        for piece in counted(columns):
+    def _pieces(self, columns: Sequence[pa.Array], kinds: Sequence[int]) -> Iterator[bytearray]:
+        for piece in counted(columns, kinds):
             if len(piece) + READ_ROWS > self.packet_max:
                 raise too_large({})
             yield piece

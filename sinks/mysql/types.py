@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sinks.rowtext import as_text
+from sinks.rowtext import DOUBLE, MOMENT, TEXT, as_text
 from transforms.rows import TargetColumn, TargetTable
 
 COLLATION = "utf8mb4_nopad_bin"
@@ -36,11 +36,12 @@ _NATIVE = re.compile(r"mysql:([a-z]+(?:\(\d+\))?(?: unsigned)?)")
 @dataclass(frozen=True, slots=True)
 class ColumnType:
     """`ddl`: the type's name. `read`: SQL around the text of a value. `text`: what becomes of a
-    column of PostgreSQL's text before."""
+    column of PostgreSQL's text before. `kind`: as what the text travels in bulk."""
 
     ddl: str
     read: str = "{}"
     text: Callable[[pa.Array], pa.Array] = as_text
+    kind: int = TEXT
 
 
 def column_types(table: TargetTable) -> tuple[ColumnType, ...]:
@@ -87,9 +88,8 @@ def _of(base: str, size: int | None, scale: int, zone: str | None) -> ColumnType
         )
     if base == "timestamp":
         digits = 6 if size is None else size
-        return ColumnType(
-            f"datetime({digits})", text=_utc if zone == " with time zone" else as_text
-        )
+        text = _utc if zone == " with time zone" else as_text
+        return ColumnType(f"datetime({digits})", text=text, kind=MOMENT)
     if base == "time" and zone != " with time zone":
         return ColumnType(f"time({6 if size is None else size})")
     if base == "bit" and size and size <= BIT_MAX:
@@ -125,9 +125,9 @@ _SIMPLE = {
     "bigint": ColumnType("bigint"),
     "oid": ColumnType("bigint"),
     "real": ColumnType("float"),
-    "double precision": ColumnType("double"),
+    "double precision": ColumnType("double", kind=DOUBLE),
     "boolean": ColumnType("tinyint(1)", text=_truth),
-    "date": ColumnType("date"),
+    "date": ColumnType("date", kind=MOMENT),
     "uuid": ColumnType("char(36)"),
     "json": ColumnType("json"),
     "jsonb": ColumnType("json"),

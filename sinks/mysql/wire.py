@@ -11,7 +11,7 @@ for the bench's rows.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -21,7 +21,8 @@ from pymysql.protocol import MysqlPacket, OKPacketWrapper
 
 BULK_EXECUTE = 0xFA
 SEND_TYPES = 128
-STRING = 254
+STRING, FLOAT8, DATETIME = 254, 5, 12
+"""Types of parameters: https://mariadb.com/kb/en/result-set-packets/#field-types"""
 BULK = 1 << 2
 """MARIADB_CLIENT_STMT_BULK_OPERATIONS, in the extended capabilities."""
 
@@ -69,13 +70,15 @@ class BulkConnection(Connection):
                 connection._read_packet()
         return int(number)
 
-    def bulk(self, number: int, width: int, pieces: Iterable[bytes | bytearray]) -> tuple[int, int]:
-        """Execute statement `number` for rows of `width` texts each.
+    def bulk(
+        self, number: int, types: Sequence[int], pieces: Iterable[bytes | bytearray]
+    ) -> tuple[int, int]:
+        """Execute statement `number` for rows of parameters of these `types`.
 
         Returns (rows affected, warnings). Errors: pymysql's, for the first piece that is refused;
         those before have been executed, and so may the one after.
         """
-        head = struct.pack("<IH", number, SEND_TYPES) + bytes((STRING, 0)) * width
+        head = struct.pack("<IH", number, SEND_TYPES) + b"".join(bytes((one, 0)) for one in types)
         connection: Any = self
         affected = warnings = waiting = 0
         try:

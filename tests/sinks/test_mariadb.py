@@ -228,6 +228,8 @@ BAD = [
     ("double precision", "Infinity", 1366),
     ("date", "7000042-13-45", 1292),
     ("date", "0000-00-00", 1292),
+    ("date", "2024-02-30", 1292),
+    ("timestamp without time zone", "2024-02-30 00:00:00", 1292),
     ("timestamp without time zone", "infinity", 1292),
     ("timestamp with time zone", "2024-01-01 00:00:00+07", 1292),
     ("character varying(3)", SECRET, 1406),

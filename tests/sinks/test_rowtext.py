@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
+import struct
 import subprocess
 import sys
 
@@ -12,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sinks.rowtext import PIECE_BYTES, copy_text, counted
+from sinks.rowtext import DOUBLE, MOMENT, PIECE_BYTES, TEXT, Unfit, copy_text, counted
 
 values = st.none() | st.text(
     st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=30
@@ -84,7 +86,7 @@ def test_counted_text() -> None:
     """Each form of a length, by the bytes that the protocol's page gives."""
     sizes = [0, 1, 250, 251, 65535, 65536, 70000]
     column = pa.array(["x" * size for size in sizes] + [None])
-    given = bytes(b"".join(counted([column])))
+    given = bytes(b"".join(counted([column], [TEXT])))
     wanted = b"".join(_counted("x" * size) for size in sizes) + b"\x01"
     assert given == wanted
 
@@ -108,4 +110,53 @@ def test_counted_rows_of_slices(rows: list[tuple[str | None, ...]], data: st.Dat
     wanted = b"".join(
         b"\x01" if value is None else _counted(value) for row in rows[first:] for value in row
     )
-    assert b"".join(counted(columns)) == wanted
+    assert b"".join(counted(columns, [TEXT] * 3)) == wanted
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.none(), max_size=50))
+def test_counted_doubles(numbers: list[float | None]) -> None:
+    texts = pa.array([None if number is None else repr(number) for number in numbers], pa.string())
+    wanted = b"".join(
+        b"\x01" if number is None else b"\x00" + struct.pack("<d", number) for number in numbers
+    )
+    assert b"".join(counted([texts], [DOUBLE])) == wanted
+
+
+@given(st.lists(st.dates() | st.datetimes(), max_size=50), st.integers(0, 6))
+def test_counted_moments(moments: list[dt.date], digits: int) -> None:
+    texts, wanted = [], b""
+    for moment in moments:
+        wanted += b"\x00"
+        if isinstance(moment, dt.datetime):
+            micro = moment.microsecond // 10 ** (6 - digits)
+            text = f"{moment:%H:%M:%S}" + (f".{micro:0{digits}}" if digits else "")
+            texts.append(f"{moment.year:04}-{moment:%m-%d} {text}")
+            micro *= 10 ** (6 - digits)
+            parts = (*moment.timetuple()[:6], micro)
+            wanted += b"\x0b" + struct.pack("<HBBBBBI", *parts)
+        else:
+            texts.append(f"{moment.year:04}-{moment:%m-%d}")
+            wanted += b"\x04" + struct.pack("<HBB", *moment.timetuple()[:3])
+    assert b"".join(counted([pa.array(texts, pa.string())], [MOMENT])) == wanted
+
+
+NO_DOUBLES = ["", "-", "NaN", "Infinity", "-Infinity", "1e", "1 ", "x", "0x1p1", "1" * 41, "1_0"]
+
+
+@pytest.mark.parametrize("text", NO_DOUBLES)
+def test_what_is_no_double(text: str) -> None:
+    with pytest.raises(Unfit):
+        list(counted([pa.array(["1.5", text])], [DOUBLE]))
+
+
+NO_MOMENTS = [
+    *("", "infinity", "0000-00-00", "2024-00-01", "2024-01-00", "2024-01-01 BC", "10000-01-01"),
+    *("2024-01-01T00:00:00", "2024-01-01 00:00:00.", "2024-01-01 00:00:00+00", "2024/01/01"),
+    *("2024-01-01 00:00:00.1234567", "2024-01-01 0a:00:00", "-024-01-01"),
+]
+
+
+@pytest.mark.parametrize("text", NO_MOMENTS)
+def test_what_is_no_moment(text: str) -> None:
+    with pytest.raises(Unfit):
+        list(counted([pa.array(["2024-01-01", text])], [MOMENT]))
