@@ -1,7 +1,8 @@
 """Kills capture and delivery at every named failpoint, under load, and counts what became of it.
 
 ``make kill KILLS=50`` ends with
-``kill: 50 kills, N operations, 0 lost, 0 doubled, 0 checkpoint regressions``.
+``kill: 50 kills, N operations, 0 lost, 0 doubled, 0 checkpoint regressions``. ``KILL_ENDS`` says
+between which databases (``mariadb:postgres``).
 """
 
 from __future__ import annotations
@@ -14,14 +15,13 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psycopg
-
 from tailrace.failpoints import NAMES
-from tailrace.service.localpg import LocalPostgres
-from tests.kill.load import CREATE_SOURCE, CREATE_TARGET, Load
+from tests.kill.databases import ABSENT, KINDS, Database
+from tests.kill.load import Load
 
 DEADLINE_S = 120
 ALIVE_S = 20
@@ -86,40 +86,49 @@ class Worker:
 class Watch(threading.Thread):
     """Reads the target's checkpoint all the time: it must never go back."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, target: Database) -> None:
         super().__init__()
-        self._url = url
+        self._target = target
         self.ending = threading.Event()
         self.regressions = 0
 
     def run(self) -> None:
         last = 0
-        with psycopg.connect(self._url, autocommit=True) as connection:
+        with closing(self._target.connect()) as connection, connection.cursor() as cursor:
             while not self.ending.wait(0.02):
                 try:
-                    row = connection.execute(
-                        "select journal_offset from tailrace.checkpoint"
-                    ).fetchone()
-                except psycopg.errors.UndefinedTable:
+                    cursor.execute("select journal_offset from tailrace.checkpoint")
+                except ABSENT:
                     continue
+                row = cursor.fetchone()
                 if row is not None:
                     self.regressions += row[0] < last
                     last = row[0]
 
 
-def torture(kills: int, directory: Path, *, seed: int = 0, version: str = "18") -> Outcome:
+def torture(
+    kills: int,
+    directory: Path,
+    *,
+    seed: int = 0,
+    version: str = "18",
+    ends: tuple[str, str] = ("postgres", "postgres"),
+) -> Outcome:
     """Run until `kills` processes died, then let the line drain and count."""
     outcome = Outcome()
-    with (
-        LocalPostgres.start(directory / "source", version=version) as source,
-        LocalPostgres.start(directory / "target", version=version) as target,
-    ):
-        source.execute(CREATE_SOURCE)
-        target.execute(CREATE_TARGET)
+    with ExitStack() as stack:
+        source, target = (
+            KINDS[kind](directory / name, version)
+            for kind, name in zip(ends, ("source", "target"), strict=True)
+        )
+        stack.callback(source.stop)
+        stack.callback(target.stop)
+        source.execute(source.create_source)
+        target.execute(target.create_target)
         project = directory / "project"
-        _write_project(project, source.url(), target.url())
-        load = Load(source.url(), seed=seed)
-        watch = Watch(target.url())
+        _write_project(project, source.source, target.target)
+        load = Load(source, seed=seed)
+        watch = Watch(target)
         workers = [Worker(project, "capture", "erp"), Worker(project, "deliver", "line")]
         load.start()
         watch.start()
@@ -178,7 +187,7 @@ def _plan(role: str, kills: int, chance: random.Random) -> list[tuple[str, int]]
     return plan
 
 
-def _drain(workers: list[Worker], source: LocalPostgres, target: LocalPostgres) -> None:
+def _drain(workers: list[Worker], source: Database, target: Database) -> None:
     marker = 10**15
     source.execute(f"insert into shop.ledger values ({marker}, -1, 'end')")
     for worker in workers:
@@ -194,15 +203,15 @@ def _drain(workers: list[Worker], source: LocalPostgres, target: LocalPostgres) 
         time.sleep(0.1)
 
 
-def _count(source: LocalPostgres, target: LocalPostgres, outcome: Outcome) -> None:
+def _count(source: Database, target: Database, outcome: Outcome) -> None:
     committed = {row[0] for row in source.execute("select id from shop.ledger where lane >= 0")}
-    applied = target.execute("select id, count(*) from applied where id < 1e15 group by id")
+    applied = target.execute("select id, count(*) from counted.applied where id < 1e15 group by id")
     outcome.lost = len(committed - {row[0] for row in applied})
     outcome.doubled = sum(row[1] > 1 for row in applied)
     if len(committed) != outcome.operations:
         raise AssertionError("the load miscounted its own operations")
-    for table in ("shop.ledger", "shop.account"):
-        query = f"select t::text from {table} t"
+    for table, columns in (("ledger", "id, lane, note"), ("account", "id, balance, memo")):
+        query = f"select {columns} from shop.{table}"
         outcome.different += len(set(source.execute(query)) ^ set(target.execute(query)))
 
 
@@ -212,9 +221,9 @@ def _write_project(project: Path, source: str, target: str) -> None:
         f"""version: 1
 project: kill
 sources:
-  erp: {{type: postgres, url: "{source}", tables: [shop.*], publication: shop}}
+  erp: {source}
 targets:
-  hub: {{type: postgres, url: "{target}"}}
+  hub: {target}
 pipelines:
   line:
     source: erp
@@ -229,7 +238,9 @@ def main() -> None:
     kills = int(os.environ.get("KILLS", "50"))
     with tempfile.TemporaryDirectory(prefix="tailrace-kill-") as scratch:
         os.chmod(scratch, 0o755)
-        outcome = torture(kills, Path(scratch), seed=int(os.environ.get("KILL_SEED", "0")))
+        seed = int(os.environ.get("KILL_SEED", "0"))
+        source, _, target = os.environ.get("KILL_ENDS", "postgres:postgres").partition(":")
+        outcome = torture(kills, Path(scratch), seed=seed, ends=(source, target))
     for name, count in sorted(outcome.kills.items()):
         print(f"{name:24}{count:5}")
     print(outcome.line())

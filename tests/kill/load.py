@@ -9,33 +9,17 @@ from __future__ import annotations
 
 import random
 import threading
+from contextlib import closing
+from typing import Any
 
-import psycopg
-
-CREATE_SOURCE = """
-create schema shop;
-create table shop.ledger (id bigint primary key, lane int not null, note text not null);
-create table shop.account (id text primary key, balance int not null, memo text);
-alter table shop.account alter memo set storage external;
-create publication shop for table shop.ledger, shop.account;
-"""
-
-CREATE_TARGET = """
-create schema shop;
-create table shop.ledger (id bigint primary key, lane int not null, note text not null);
-create table applied (id bigint not null);
-create function log_applied() returns trigger language plpgsql as
-    $$ begin insert into public.applied values (new.id); return null; end $$;
-create trigger applied after insert or update on shop.ledger
-    for each row execute function log_applied();
-"""
+from tests.kill.databases import Database
 
 
 class Load:
     """Threads that commit transactions until `stop`."""
 
-    def __init__(self, url: str, *, lanes: int = 2, seed: int = 0) -> None:
-        self._url = url
+    def __init__(self, source: Database, *, lanes: int = 2, seed: int = 0) -> None:
+        self._source = source
         self._lanes = lanes
         self._seed = seed
         self._stopping = threading.Event()
@@ -65,16 +49,15 @@ class Load:
         chance = random.Random(self._seed * 1000 + lane)
         number = 0
         try:
-            with psycopg.connect(self._url) as connection:
+            with closing(self._source.connect()) as connection, connection.cursor() as cursor:
                 while not self._stopping.is_set():
                     size = chance.choice((1, 1, 1, 2, 5, 40))
-                    with connection.transaction(), connection.cursor() as cursor:
-                        for _ in range(size):
-                            number += 1
-                            operate(cursor, chance, lane, number)
-                        aborts = chance.random() < 0.1
-                        if aborts:
-                            raise psycopg.Rollback
+                    cursor.execute("begin")
+                    for _ in range(size):
+                        number += 1
+                        operate(cursor, self._source.upsert, chance, lane, number)
+                    aborts = chance.random() < 0.1
+                    cursor.execute("rollback" if aborts else "commit")
                     if aborts:
                         number -= size
                     else:
@@ -84,9 +67,7 @@ class Load:
             self._errors.append(error)
 
 
-def operate(
-    cursor: psycopg.Cursor[tuple[object, ...]], chance: random.Random, lane: int, number: int
-) -> None:
+def operate(cursor: Any, upsert: str, chance: random.Random, lane: int, number: int) -> None:
     """One ledger row, and one change of this lane's accounts that belongs to it."""
     cursor.execute(
         "insert into shop.ledger values (%s, %s, %s)",
@@ -96,8 +77,7 @@ def operate(
     kind = chance.random()
     if kind < 0.3:
         cursor.execute(
-            "insert into shop.account values (%s, %s, %s)"
-            " on conflict (id) do update set balance = excluded.balance",
+            f"insert into shop.account values (%s, %s, %s) {upsert}",
             (account, number, "m" * chance.choice((3, 3, 3, 4000))),
         )
     elif kind < 0.7:
@@ -108,7 +88,7 @@ def operate(
         renamed = f"{lane}-{chance.randrange(40)}"
         cursor.execute(
             "update shop.account set id = %s where id = %s"
-            " and not exists (select from shop.account where id = %s)",
+            " and not exists (select 1 from shop.account where id = %s)",
             (renamed, account, renamed),
         )
     else:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tailrace.failpoints import NAMES
+from tailrace.service.localmaria import binary
 from tests.kill.harness import torture
 
 
@@ -17,4 +18,18 @@ def test_fifty_kills_lose_and_double_nothing(server_path: Path) -> None:
     assert sum(outcome.kills.values()) >= 50
     assert set(outcome.kills) >= set(NAMES), "every failpoint must have been reached"
     assert outcome.operations > 1000
+    assert outcome.clean, outcome
+
+
+@pytest.mark.skipif(binary() is None, reason="MariaDB is not installed")
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    "ends", [("mariadb", "postgres"), ("postgres", "mariadb"), ("mariadb", "mariadb")], ids=":".join
+)
+def test_kills_with_mariadb(ends: tuple[str, str], server_path: Path) -> None:
+    outcome = torture(25, server_path, ends=ends)
+    print(outcome.line(), outcome.kills)
+    assert sum(outcome.kills.values()) >= 25
+    assert len(outcome.kills) > len(NAMES) // 2
+    assert outcome.operations > 500
     assert outcome.clean, outcome
