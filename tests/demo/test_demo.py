@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +16,8 @@ import pytest
 
 from tailrace.service.demo import run
 from tailrace.service.demo.oracle import KEYS_SHOWN_MAX, Comparison, compare
+from tailrace.service.demo.shop import Shop
+from tailrace.service.localmaria import binary
 from tests.line import wait_until
 
 ROWS = 4000
@@ -90,6 +92,7 @@ def test_it_ends_by_itself_and_every_row_is_right(scratch: Path) -> None:
         assert f"{role} recovered" in text
     for word in ("captured", "inserts", "updates", "deletes", "lag", "checkpoint"):
         assert word in text
+    assert ("a web shop on MariaDB" in text) == (binary() is not None)
     assert_nothing_left(scratch)
 
 
@@ -115,11 +118,11 @@ def test_sigterm_ends_it_and_leaves_nothing(scratch: Path) -> None:
 def test_a_difference_makes_it_exit_1(
     scratch: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def tampered(source_url: str, target_url: str) -> Comparison:
+    def tampered(source_url: str, target_url: str, *others: Sequence[str]) -> Comparison:
         with psycopg.connect(target_url) as target:
             target.execute("update hub.customer set name = name || '!'")
             target.execute("insert into hub.product (product_no, name, price) values ('ZZ', '', 0)")
-        return compare(source_url, target_url)
+        return compare(source_url, target_url, *others)
 
     monkeypatch.setattr(run, "compare", tampered)
     assert run.main(1, ROWS) == 1
@@ -127,6 +130,27 @@ def test_a_difference_makes_it_exit_1(
     assert text.count("differs: hub.customer C-") == KEYS_SHOWN_MAX
     assert "GmbH" not in text  # keys only
     assert last_line(text)[2] > ROWS // 10
+    assert_nothing_left(scratch)
+
+
+@pytest.mark.skipif(binary() is None, reason="MariaDB is not installed")
+def test_a_difference_in_what_the_shop_sent_is_found(
+    scratch: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def tampered(source_url: str, target_url: str, *others: Sequence[str]) -> Comparison:
+        with psycopg.connect(target_url) as target:
+            target.execute("update hub.web_order set buyer = buyer || '!' where order_no = 'W-1'")
+            target.execute("delete from raw.vouchers where code = 'V7'")
+            target.execute("insert into raw.vouchers values ('V7', 7, null)")
+        return compare(source_url, target_url, *others)
+
+    monkeypatch.setattr(run, "compare", tampered)
+    monkeypatch.setattr(Shop, "start", lambda _: None)  # nobody else changes these two
+    assert run.main(1, ROWS) == 1
+    text = capsys.readouterr().out
+    assert "differs: hub.web_order W-1\n" in text
+    assert "differs: raw.vouchers V7\n" in text
+    assert last_line(text)[2] == 2
     assert_nothing_left(scratch)
 
 

@@ -88,6 +88,17 @@ def test_the_project_is_valid_and_covers_what_is_expected(tmp_path: Path, monkey
     assert not fields
 
 
+def test_the_project_with_the_shop_is_valid(tmp_path: Path, monkeypatch) -> None:
+    for name in ("DEMO_ERP_URL", "DEMO_HUB_URL"):
+        monkeypatch.setenv(name, "postgresql://nobody@127.0.0.1/none")
+    monkeypatch.setenv("DEMO_SHOP_URL", "mariadb://nobody@127.0.0.1/")
+    alone = load_project(write_project(tmp_path / "alone"))
+    project = load_project(write_project(tmp_path / "project", with_shop=True))
+    assert set(project.sources) == {"erp", "shop"}
+    assert project.pipelines["erp_to_hub"] == alone.pipelines["erp_to_hub"]
+    assert set(project.entities) == {*alone.entities, "web_order"}
+
+
 def test_equal_is_equal(hub: tuple[str, str]) -> None:
     compared = compare(*hub)
     assert (compared.different, compared.keys) == (0, [])

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 @click.command()
 @click.pass_context
 def command(context: click.Context) -> None:
-    """Show the whole line at work on two servers of its own.
+    """Show the whole line at work on servers of its own.
 
     DEMO_SECONDS ends it by itself; without it, Ctrl-C does. At the end every row of every target
     table is compared with what plain SQL over the source says it must be. DEMO_ROWS scales the

@@ -72,8 +72,13 @@ class Line:
         return self._log.read_text(errors="replace")[-LOG_SHOWN_MAX:]
 
     def report(self, role: Role) -> Report | None:
-        reports = read_reports(Layout(self._project).run)
-        return next((report for report in reports if report.role == role), None)
+        """Of the ERP's line."""
+        name = {"capture": "erp", "deliver": "erp_to_hub"}[role]
+        return next((report for report in self.reports(role) if report.name == name), None)
+
+    def reports(self, role: Role) -> list[Report]:
+        """Of all processes with this role."""
+        return [one for one in read_reports(Layout(self._project).run) if one.role == role]
 
     def check(self) -> None:
         """Errors: TailraceError where it ended, or one of its processes needs a person."""

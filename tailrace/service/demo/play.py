@@ -12,6 +12,7 @@ from tailrace.errors import TailraceError
 from tailrace.service.demo.line import Line
 from tailrace.service.demo.load import Load
 from tailrace.service.demo.screen import Screen
+from tailrace.service.demo.shop import Shop
 from tailrace.state.processes import Role
 
 SNAPSHOT_S = 180
@@ -29,6 +30,7 @@ class Play:
     line: Line
     load: Load
     screen: Screen
+    shop: Shop | None = None
     _killed: dict[Role, tuple[int, float]] = field(default_factory=dict)
     """Role → (id, time in seconds) of the process that was killed, until another is at work."""
 
@@ -43,7 +45,7 @@ class Play:
         kills = list(KILLS)
 
         def ended() -> bool:
-            self.load.check()
+            self._check()
             self._look()
             elapsed_s = time.monotonic() - began_s
             if (
@@ -54,13 +56,15 @@ class Play:
                 kills.pop(0)
             return seconds is not None and elapsed_s >= seconds and not kills
 
-        self.load.start()
+        for load in self._loads:
+            load.start()
         try:
             self.screen.show(ended)
         except KeyboardInterrupt:
             self.screen.event("Ctrl-C")
-        self.load.stop()
-        self.load.check()
+        for load in self._loads:
+            load.stop()
+        self._check()
 
     def drain(self, erp_url: str, hub_url: str) -> None:
         """Until the last change of all, made here, has arrived: changes arrive in commit order."""
@@ -69,22 +73,35 @@ class Play:
         with psycopg.connect(erp_url, autocommit=True) as erp:
             erp.execute(f"update erp.zahlungsbedingungen set {last}".encode())
         arrived = f"select from raw.zahlungsbedingungen where {last.replace('where', 'and')}"
+        if self.shop is not None:
+            self.shop.mark_end()
         with psycopg.connect(hub_url, autocommit=True) as hub:
             self._until(
-                lambda: hub.execute(arrived.encode()).rowcount == 1 and not self._killed,
+                lambda: (
+                    hub.execute(arrived.encode()).rowcount == 1
+                    and (self.shop is None or self.shop.has_arrived(hub_url))
+                    and not self._killed
+                ),
                 DRAIN_S,
                 "the line to drain",
             )
 
     def _copied(self) -> bool:
-        capture, deliver = self.line.report("capture"), self.line.report("deliver")
+        captures, deliveries = self.line.reports("capture"), self.line.reports("deliver")
+        lines = 1 if self.shop is None else 2
         return (
-            capture is not None
-            and deliver is not None
-            and capture.state == "streaming"
-            and deliver.state == "waiting"
-            and bool(deliver.facts.get("offset"))
+            len(captures) == len(deliveries) == lines
+            and all(one.state == "streaming" for one in captures)
+            and all(one.state == "waiting" and one.facts.get("offset") for one in deliveries)
         )
+
+    @property
+    def _loads(self) -> list[Load | Shop]:
+        return [self.load] if self.shop is None else [self.load, self.shop]
+
+    def _check(self) -> None:
+        for load in self._loads:
+            load.check()
 
     def _until(self, condition: Callable[[], bool], deadline_s: float, what: str) -> None:
         end_s = time.monotonic() + deadline_s

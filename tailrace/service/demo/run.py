@@ -20,6 +20,8 @@ from tailrace.service.demo.load import Load
 from tailrace.service.demo.oracle import Comparison, compare
 from tailrace.service.demo.play import Play
 from tailrace.service.demo.screen import Screen
+from tailrace.service.demo.shop import TABLES, Shop
+from tailrace.service.localmaria import binary as mariadb
 from tailrace.service.localpg import LocalPostgres
 
 ROWS = 64_000
@@ -34,9 +36,19 @@ def main(seconds: float | None, rows: int = ROWS) -> int:
         scratch = Path(tempfile.mkdtemp(prefix="tailrace-demo-"))
         stack.callback(shutil.rmtree, scratch, ignore_errors=True)
         scratch.chmod(0o755)  # the servers' user must reach its own directories inside
-        print(f"Making a legacy ERP with about {rows:,} rows and an empty hub …", flush=True)
+        with_shop = mariadb() is not None
+        print(
+            f"Making a legacy ERP with about {rows:,} rows,"
+            + (" a web shop on MariaDB" if with_shop else "")
+            + " and an empty hub …",
+            flush=True,
+        )
         erp, hub = servers.start(stack, scratch, rows)
-        changes, compared = _play(stack, scratch, erp, hub, seconds, rows)
+        shop = None
+        if with_shop:
+            shop = Shop(scratch / "shop", rows // 16)
+            stack.callback(shop.end)
+        changes, compared = _play(stack, scratch, erp, hub, shop, seconds, rows)
     return _verdict(changes, compared)
 
 
@@ -45,6 +57,7 @@ def _play(
     scratch: Path,
     erp: LocalPostgres,
     hub: LocalPostgres,
+    shop: Shop | None,
     seconds: float | None,
     rows: int,
 ) -> tuple[int, Comparison]:
@@ -53,29 +66,39 @@ def _play(
         "DEMO_ERP_URL": erp.url("erp", "tailrace_source"),
         "DEMO_HUB_URL": hub.url("hub", "tailrace_hub"),
     }
-    line = stack.enter_context(Line(write_project(scratch / "project"), urls))
+    if shop is not None:
+        urls["DEMO_SHOP_URL"] = shop.url
+    project = write_project(scratch / "project", with_shop=shop is not None)
+    line = stack.enter_context(Line(project, urls))
     load = Load(erp.url("erp"), rows)
     stack.callback(load.stop)
     stack.callback(_leave_undisturbed)
-    play = Play(
-        line, load, Screen(Figures(line, lambda: load.changes), erp.url("erp"), hub.url("hub"))
-    )
+
+    def changes() -> int:
+        return load.changes + (shop.changes if shop else 0)
+
+    play = Play(line, load, Screen(Figures(line, changes), erp.url("erp"), hub.url("hub")), shop)
     try:
         play.snapshot()
         play.work(seconds)
         play.drain(erp.url("erp"), hub.url("hub"))
         play.screen.event("comparing every row")
         play.screen.say()
-        return load.changes, compare(erp.url("erp"), hub.url("hub"))
+        others = () if shop is None else TABLES
+        compared = compare(erp.url("erp"), hub.url("hub"), others)
+        if shop is not None:
+            shop.compare(hub.url("hub"), compared)
+        return changes(), compared
     except TailraceError:
         print(line.log, file=sys.stderr)
         raise
 
 
-def write_project(directory: Path) -> Path:
+def write_project(directory: Path, *, with_shop: bool = False) -> Path:
     """A copy of the demo's project, for `tailrace run`."""
-    with resources.as_file(resources.files("tailrace.service.demo") / "project") as files:
-        shutil.copytree(files, directory)
+    for name in ("project", *(("project_with_shop",) if with_shop else ())):
+        with resources.as_file(resources.files("tailrace.service.demo") / name) as files:
+            shutil.copytree(files, directory, dirs_exist_ok=True)
     return directory
 
 
