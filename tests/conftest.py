@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from tailrace.service.localpg import LocalPostgres
-from tests.maria import maria, maria_server
+from tests.maria import maria, maria_server, second_maria
 
-__all__ = ["maria", "maria_server"]
+__all__ = ["maria", "maria_server", "second_maria"]
 
 _numbers = itertools.count(1)
 

@@ -30,6 +30,17 @@ def maria_server() -> Iterator[LocalMariadb]:
         yield server
 
 
+@pytest.fixture
+def second_maria() -> Iterator[LocalMariadb]:
+    """Another server."""
+    if binary() is None:
+        pytest.skip("MariaDB is not installed (apt install mariadb-server)")
+    from tests.conftest import open_directory
+
+    with open_directory() as directory, LocalMariadb.start(directory / "maria") as server:
+        yield server
+
+
 @dataclass(frozen=True)
 class Maria:
     """A fresh database."""

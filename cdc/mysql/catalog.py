@@ -15,14 +15,14 @@ from cdc.mysql import tablemap as tm
 from cdc.mysql.layout import row_table
 from cdc.mysql.session import Connection, query
 from cdc.mysql.tablemap import MapColumn, TableMap
-from cdc.patterns import Patterns
+from cdc.patterns import OWN_SCHEMA, Patterns
 from cdc.schema import TableName, TableSchema
 from tailrace.errors import PreflightError, TailraceError
 
 CHARSETS = (
     "select id, character_set_name from information_schema.collation_character_set_applicability"
 )
-_SYSTEM = ("mysql", "information_schema", "performance_schema", "sys")
+_SYSTEM = ("mysql", "information_schema", "performance_schema", "sys", OWN_SCHEMA)
 
 _TYPES = {
     "tinyint": tm.TINY,

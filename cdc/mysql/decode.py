@@ -19,6 +19,7 @@ from cdc.changes import BYTES_MAX, CREATE, DELETE, ROWS_MAX, TRUNCATE, UPDATE, C
 from cdc.mysql import events as ev
 from cdc.mysql.events import Gtid, Head
 from cdc.mysql.layout import may_be_more, row_table
+from cdc.mysql.marks import CHECKPOINTS, Marks
 from cdc.mysql.tablemap import TableMap, table_id, table_map
 from cdc.mysql.zerodates import ZeroDates
 from cdc.protocol import START_OVER
@@ -129,6 +130,7 @@ class BinlogDecoder:
         self._flags = 0
         self._skipping = self._listed = self._started = False
         self._commit_us = 0
+        self._origin: str | None = None
         self._used: list[Any] = []
         self._opened: list[tuple[int, str, int, int | None, str | None]] = []
         self.rows = 0
@@ -211,6 +213,7 @@ class BinlogDecoder:
         self._commit_us = head.time_s * 1_000_000
         self._skipping = self._position.holds(gtid)
         self._listed = self._started = False
+        self._origin = None
         self._tables.clear()
 
     def _end(self) -> None:
@@ -231,9 +234,20 @@ class BinlogDecoder:
                 self._maps.clear()
             if wanted and any(map(may_be_more, described.columns)):
                 self._shape_of(described.table)
-            table = row_table(described, self._charset_of) if wanted else None
+            table = None
+            if wanted:
+                table = row_table(described, self._charset_of)
+            elif described.table == CHECKPOINTS:
+                table = self._marks(described)
             self._maps[shape] = table
         self._tables[table_id(body)] = table
+
+    def _marks(self, described: TableMap) -> Marks | None:
+        """None for a table of ours that is none of ours."""
+        try:
+            return Marks(row_table(described, self._charset_of))
+        except TailraceError:
+            return None
 
     def _rows(self, kind: int, body: memoryview) -> None:
         self._in_transaction()
@@ -257,6 +271,9 @@ class BinlogDecoder:
         before = reader.take(size) if op != CREATE else b""
         after = before if op == DELETE else reader.take(size)
         data = bytearray(body[reader.at :] if kind == plain else ev.uncompressed(reader.rest()))
+        if isinstance(table, Marks):
+            self._origin = table.origin(data, op, before, after)
+            return
         self._list()
         if not table.count:
             self._used.append(table)
@@ -266,7 +283,16 @@ class BinlogDecoder:
     def _list(self) -> None:
         """Note the transaction at its first row in this set."""
         if not self._listed:
-            self._opened.append((self.rows, str(self._gtid), self._commit_us, None, None))
+            assert self._gtid is not None
+            self._opened.append(
+                (
+                    self.rows,
+                    str(self._gtid),
+                    self._commit_us,
+                    self._gtid.sequence & (1 << 63) - 1,
+                    self._origin,
+                )
+            )
             self._listed = self._started = True
 
     def _in_transaction(self) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from cdc.findings import refuse_errors
 from cdc.mysql.catalog import CatalogTable, read_charsets, read_tables
 from cdc.mysql.decode import BinlogDecoder, Position
+from cdc.mysql.marks import SYSTEM
 from cdc.mysql.preflight import inspect
 from cdc.mysql.session import Connection, connect, query
 from cdc.mysql.settings import MariadbSource
@@ -89,7 +90,10 @@ class Mariadb:
 
     def _facts(self, tables: list[CatalogTable]) -> Mapping[str, str]:
         self._captured = frozenset(table.name for table in tables)
-        return {TABLES: json.dumps(sorted((name.schema, name.name) for name in self._captured))}
+        return {
+            TABLES: json.dumps(sorted((name.schema, name.name) for name in self._captured)),
+            SYSTEM: _system(self._connection),
+        }
 
     def stream(self, position: str) -> BinlogStream:
         """After `verify` or `snapshot`, which say what is captured."""
@@ -141,3 +145,9 @@ class Mariadb:
 
     def close(self) -> None:
         self._connection.close()
+
+
+def _system(connection: Connection) -> str:
+    """The server's name in marks: what it calls its host, and its port."""
+    ((host, port),) = query(connection, "select @@hostname, @@port")
+    return f"mariadb/{host}:{port}"

@@ -1,6 +1,7 @@
 """The checkpoint row in the target: how far a pipeline is, and who may write.
 
-tailrace.checkpoint   one row a pipeline; its epoch rises with each process that takes over
+tailrace.checkpoint   one row a pipeline; its epoch rises with each process that takes over, and its
+                      origin names the system whose changes the transaction carries
 tailrace.tables       the tables a pipeline has prepared, so that rows in them are known as ours
 """
 
@@ -21,6 +22,8 @@ create table if not exists tailrace.checkpoint (
     journal varchar(200) not null,
     journal_offset bigint not null,
     position text not null,
+    origin varchar(200),
+    marks bigint not null default 0,
     holder varchar(40) not null,
     updated_at timestamp(6) not null default current_timestamp(6) on update current_timestamp(6)
 ) engine = InnoDB default character set utf8mb4 collate utf8mb4_bin
@@ -170,15 +173,22 @@ class CheckpointTable:
         self._epoch = int(epoch) + 1
         return Checkpoint(journal, int(offset), str(position))
 
-    def begin(self) -> None:
-        """Begin a transaction that holds the row to its end. Errors: Fenced."""
+    def begin(self, *, origin: str | None) -> None:
+        """Begin a transaction that holds the row to its end, and say where it comes from.
+
+        The row is changed before all others, so that who reads the server's log knows what comes.
+        Errors: Fenced.
+        """
         execute(self._connection, "start transaction")
-        found = query(
+        found = execute(
             self._connection,
-            "select epoch from tailrace.checkpoint where pipeline = %s for update",
+            "update tailrace.checkpoint set marks = marks + 1, origin = %s"
+            " where pipeline = %s and epoch = %s",
+            origin,
             self._pipeline,
+            self._epoch,
         )
-        if found != [(self._epoch,)]:
+        if found != 1:
             raise self._fenced()
 
     def store(self, checkpoint: Checkpoint) -> None:

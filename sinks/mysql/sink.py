@@ -47,10 +47,15 @@ SINGLY_ROWS_MAX = 16
 
 
 class MariadbSink:
-    """One pipeline's connection to its target. May be opened again after `close`."""
+    """One pipeline's connection to its target. May be opened again after `close`.
 
-    def __init__(self, url: str, pipeline: str) -> None:
+    `origin` names the system the changes come from; each transaction says so in the target's log,
+    and a pipeline back to that system skips it.
+    """
+
+    def __init__(self, url: str, pipeline: str, *, origin: str | None = None) -> None:
         self._url = url
+        self._origin = origin
         self._pipeline = pipeline
         self._holder = uuid.uuid4().hex
         self._connection: Connection | None = None
@@ -73,7 +78,7 @@ class MariadbSink:
             ((host, port, packet_max),) = query(
                 connection, "select @@hostname, @@port, @@max_allowed_packet"
             )
-            self.system = f"{host}:{port}"
+            self.system = f"mariadb/{host}:{port}"
             self._loader = Loader(connection, bulk=connection.has_bulk, packet_max=int(packet_max))
             table.ensure()
             checkpoint = table.take_over(journal)
@@ -148,7 +153,7 @@ class MariadbSink:
         assert self._checkpoint is not None
         self._in_transaction = True
         try:
-            self._checkpoint.begin()
+            self._checkpoint.begin(origin=self._origin)
         except Fenced:
             self.close()  # or the lock just taken would keep the newer process waiting
             raise

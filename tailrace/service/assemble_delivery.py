@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+from cdc.mysql.marks import SYSTEM
 from cdc.postgres.continuity import IDENTITY
 from config.project import Project
 from sinks.mysql.settings import MariadbTarget
@@ -58,7 +59,7 @@ def sink_factory(project: Project, name: str, journal: JournalReader) -> Callabl
     if isinstance(target, MariadbTarget):
         from sinks.mysql.sink import MariadbSink
 
-        sink = MariadbSink(target.url, name)
+        sink = MariadbSink(target.url, name, origin=_origin(journal))
     else:
         from sinks.postgres.sink import PostgresSink
 
@@ -70,6 +71,6 @@ def _origin(journal: JournalReader) -> str | None:
     """The source's system as a sink would name it (`Sink.system`)."""
     fact = journal.get(IDENTITY)
     if fact is None:
-        return None
+        return journal.get(SYSTEM)
     identity = json.loads(fact)
     return f"{identity['system']}/{identity['database']}"

@@ -52,7 +52,10 @@ class LocalMariadb(LocalServer):
         """
         directory.mkdir(parents=True, exist_ok=True)
         server = cls(directory, free_port())
-        wanted = {**SETTINGS, **(settings or {})}
+        # A server that starts removes the temporary tables of others in its tmpdir.
+        temporary = directory / "tmp"
+        temporary.mkdir(exist_ok=True)
+        wanted = {**SETTINGS, "tmpdir": str(temporary), **(settings or {})}
         (directory / "my.cnf").write_text(
             "[mariadbd]\n"
             + "".join(f"{key} = {value}\n" for key, value in wanted.items() if value is not None)

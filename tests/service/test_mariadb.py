@@ -238,7 +238,7 @@ def test_a_promoted_replica_is_followed(
         LocalMariadb.start(directory / "replica", settings=settings) as replica,
     ):
         replicated = Maria(replica, maria.name)
-        copy_of(maria, replicated, user)
+        copy_of(maria, replicated, user, ITEMS)
         line = MariaLine(tmp_path / "project", maria, user, database18.url)
         with line:
             line.drained()
@@ -267,11 +267,20 @@ def test_a_promoted_replica_is_followed(
             assert "ends before our position" in line.report("capture")["error"]["what"]
 
 
-def copy_of(primary: Maria, replica: Maria, user: str) -> None:
-    """Begin replicating `primary` from its first log on."""
-    ((host,),) = primary.execute("select '127.0.0.1'")
+def copy_of(primary: Maria, replica: Maria, user: str, made: tuple[str, ...]) -> None:
+    """Make what `made` has made at `primary`, and begin replicating it from here on."""
+    ((position,),) = primary.execute("select @@gtid_binlog_pos")
     replica.server.execute(
-        f"change master to master_host = '{host}', master_port = {primary.server.port},"
+        "set sql_log_bin = 0",
+        f"create database {primary.name}",
+        f"use {primary.name}",
+        "create table mark (mark varchar(40) primary key)",
+        *made,
+        f"create user {user}",
+        f"grant replication slave, binlog monitor on *.* to {user}",
+        f"grant select on {primary.name}.* to {user}",
+        f"set global gtid_slave_pos = '{position}'",
+        f"change master to master_host = '127.0.0.1', master_port = {primary.server.port},"
         " master_user = 'root', master_use_gtid = slave_pos",
         "start slave",
     )
@@ -282,3 +291,21 @@ def caught_up(primary: Maria, replica: Maria) -> None:
     ((position,),) = primary.execute("select @@gtid_binlog_pos")
     ((reached,),) = replica.server.execute(f"select master_gtid_wait('{position}', 60)")
     assert reached == 0
+
+
+def test_a_truncate_is_not_taken_for_the_beginning_of_a_snapshot(
+    tmp_path: Path, maria: Maria, user: str, database18
+) -> None:
+    """`existing: keep` leaves out the clear that a snapshot begins with, and no other."""
+    maria.execute(*ITEMS)
+    line = MariaLine(tmp_path / "project", maria, user, database18.url)
+    config = line.directory / "tailrace.yml"
+    config.write_text(config.read_text().replace('{table}"}', '{table}", existing: keep}'))
+    with line:
+        line.drained()
+        maria.execute("truncate table item")
+        wait_until(lambda: line.state("deliver") == "failed", "delivery to refuse it")
+        assert "a TRUNCATE would also remove rows" in line.report("deliver")["error"]["what"]
+    with psycopg.connect(line.target) as target:
+        query = f'select count(*) from "{maria.name}".item'
+        assert target.execute(query.encode()).fetchone() == (3000,)
