@@ -15,6 +15,12 @@ from tailrace.errors import TailraceError
 OLDEST = (10, 5)
 """The first version with binlog_row_metadata, and the first still in use where it matters."""
 
+SNAPSHOT_ROWS_PER_S = 100_000
+"""Rows that a snapshot copies in a second, at a careful guess (180,000 of the bench's)."""
+SNAPSHOT_MARGIN = 4
+KEPT_MIN_S = 24 * 3600
+"""An outage of capture that a log should outlast, whatever a snapshot takes."""
+
 WANTED = {
     "binlog_format": (
         "ROW",
@@ -46,6 +52,7 @@ def inspect(
             )
         )
     findings += _cascades(connection, tables)
+    findings += _retention(connection, sum(table.rows_estimated for table in tables))
     return findings, tables
 
 
@@ -116,6 +123,33 @@ def _cascades(connection: Connection, tables: list[CatalogTable]) -> Iterator[Fi
                 str(table.name),
                 f"-- give the target's {table.name.name} the same foreign key, or reconcile it",
             )
+
+
+def _retention(connection: Connection, rows: int) -> Iterator[Finding]:
+    """Whether the log of the first snapshot's time is still there when it has been copied."""
+    found = dict(
+        query(
+            connection,
+            "select lower(variable_name), variable_value from information_schema.global_variables"
+            " where variable_name in ('binlog_expire_logs_seconds', 'expire_logs_days')",
+        )
+    )
+    kept_s = float(found.get("binlog_expire_logs_seconds") or 0)
+    kept_s = kept_s or float(found.get("expire_logs_days") or 0) * 86_400
+    needed_s = max(KEPT_MIN_S, SNAPSHOT_MARGIN * rows / SNAPSHOT_ROWS_PER_S)
+    if kept_s == 0 or kept_s >= needed_s:  # 0: for ever
+        return
+    setting = "binlog_expire_logs_seconds"
+    value = round(needed_s)
+    if setting not in found:
+        setting, value = "expire_logs_days", max(1, -(-value // 86_400))
+    yield Finding(
+        "warning",
+        f"the server keeps its log for {kept_s / 3600:.1f} hours; a first snapshot of some {rows:,}"
+        f" rows, or an outage of capture, may take {needed_s / 3600:.1f}",
+        setting,
+        f"SET GLOBAL {setting} = {value};  -- and in the server's configuration",
+    )
 
 
 def _of(error: TailraceError) -> Finding:

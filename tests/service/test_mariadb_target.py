@@ -342,3 +342,27 @@ def killed(line: Line, role: str) -> bool:
         os.kill(pid, signal.SIGKILL)
         return True
     return False
+
+
+def test_the_script_gives_what_check_asks_for(tmp_path: Path, maria: Maria, reader: str) -> None:
+    """Its lines are comments for psql; a DBA runs them with the mariadb client."""
+    user = f"scripted_{maria.name}"
+    url = f"mariadb://{user}:x@127.0.0.1:{maria.server.port}/"
+    line = IntoMaria(tmp_path / "project", reader, url, maria)
+    made = line.command("check", "--sql")
+    assert made.returncode == 0, made.stderr
+    part = made.stdout.partition("-- Target hub")[2]
+    statements = [
+        text.removeprefix("-- ").partition("  --")[0].rstrip(";").replace("'…'", "'x'")
+        for text in part.splitlines()
+        if text.startswith(("-- CREATE", "-- GRANT"))
+    ]
+    assert len(statements) == 4
+    maria.execute(*statements)
+    checked = line.command("check")
+    assert checked.returncode == 0, checked.stdout
+    with line:
+        line.drained()
+    assert compare_copies(maria) == 1
+    (back,) = re.findall(r"-- the way back: (.*);$", part, re.MULTILINE)
+    maria.execute(*back.split("; "), f"drop database {line.copy}")

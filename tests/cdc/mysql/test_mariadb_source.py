@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from cdc.changes import ChangeSet
-from cdc.mysql.preflight import inspect
+from cdc.mysql.preflight import _retention, inspect
 from cdc.mysql.session import connect
 from cdc.mysql.settings import MariadbSource, arguments
 from cdc.mysql.source import TABLES, Mariadb
@@ -376,3 +376,24 @@ def test_wrong_passwords_do_not_show(maria_server: LocalMariadb) -> None:
     with pytest.raises(SourceUnavailable) as raised:
         connect(f"mariadb://nobody:secret@127.0.0.1:{maria_server.port}/")
     assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(("kept", "rows", "needed"), [(7200, 0, 24), (172_800, 10**10, 111.1)])
+def test_a_log_that_is_kept_too_shortly_is_a_warning(
+    kept: int, rows: int, needed: float, reader: Reader
+) -> None:
+    maria = reader.maria
+    ((before,),) = maria.execute("select @@global.binlog_expire_logs_seconds")
+    with closing(connect(reader.settings().url)) as connection:
+        maria.execute(f"set global binlog_expire_logs_seconds = {kept}")
+        try:
+            (finding,) = _retention(connection, rows)
+            assert finding.severity == "warning"
+            assert f"for {kept / 3600:.1f} hours" in finding.what
+            assert f"may take {needed}" in finding.what
+            maria.execute(finding.fix.partition(";")[0])
+            assert list(_retention(connection, rows)) == []
+            maria.execute("set global binlog_expire_logs_seconds = 0")
+            assert list(_retention(connection, rows)) == []
+        finally:
+            maria.execute(f"set global binlog_expire_logs_seconds = {before}")
