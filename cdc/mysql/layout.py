@@ -116,7 +116,7 @@ def _reading(column: MapColumn, table: TableMap, charset_of: Mapping[int, str]) 
     if type_ == tm.DOUBLE:
         return _Reading(rows.DOUBLE, "double precision")
     if type_ == tm.YEAR:
-        return _Reading(rows.YEAR, "smallint")
+        return _Reading(rows.YEAR, "smallint", native="year")
     if type_ == tm.DATE:
         return _Reading(rows.DATE, "date")
     if type_ in _TEMPORAL:

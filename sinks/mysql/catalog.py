@@ -16,7 +16,7 @@ where table_schema = %s and table_name = %s
 _COLUMNS = """
 select column_name, column_type, data_type, character_set_name, collation_name, is_nullable,
        column_default is not null and column_default <> 'NULL' or extra like '%%auto_increment%%',
-       extra like '%%GENERATED%%', datetime_precision
+       extra like '%%GENERATED%%', extra like '%%on update%%', datetime_precision
 from information_schema.columns where table_schema = %s and table_name = %s
 """
 _UNIQUE_KEYS = """
@@ -40,7 +40,8 @@ _EXACT = ("_nopad_bin", "_0900_bin")
 
 @dataclass(frozen=True, slots=True)
 class CatalogColumn:
-    """`type` as in DDL; `charset` and `collation` of characters; `digits` of a second."""
+    """`type` as in DDL, `kind` without its size; `charset` and `collation` of characters; `digits`
+    of a second. `touched`: an update that leaves it out puts the present time into it."""
 
     name: str
     type: str
@@ -50,6 +51,7 @@ class CatalogColumn:
     nullable: bool
     filled: bool
     generated: bool
+    touched: bool
     digits: int | None
 
     @property
@@ -75,7 +77,7 @@ def table_kind(connection: Connection, table: TableName) -> tuple[str, str | Non
 def columns(connection: Connection, table: TableName) -> dict[str, CatalogColumn]:
     found = {}
     for row in query(connection, _COLUMNS, table.schema, table.name):
-        name, type_, kind, charset, collation, nullable, filled, generated, digits = row
+        name, type_, kind, charset, collation, nullable, filled, generated, *more = row
         found[str(name)] = CatalogColumn(
             str(name),
             str(type_),
@@ -85,7 +87,8 @@ def columns(connection: Connection, table: TableName) -> dict[str, CatalogColumn
             nullable == "YES",
             bool(filled),
             bool(generated),
-            None if digits is None else int(digits),
+            bool(more[0]),
+            None if more[1] is None else int(more[1]),
         )
     return found
 

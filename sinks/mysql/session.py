@@ -50,6 +50,8 @@ _SAYS = {
     1366: "a value is none of the column's type",
     1406: "a value is too long",
     1411: "a value is none of the column's type",
+    1416: "a value is none of the column's type",
+    1441: "a value is none of the column's type",
     1451: "rows refer to it",
     1452: "a row that it refers to is not there",
     1526: "no partition takes the row",

@@ -23,6 +23,7 @@ from sinks.foreign_keys import References
 from sinks.mysql.apply import TableWriter
 from sinks.mysql.catalog import foreign_keys
 from sinks.mysql.checkpoint import CheckpointTable
+from sinks.mysql.fit import fitted
 from sinks.mysql.loading import Loader
 from sinks.mysql.names import quoted_table
 from sinks.mysql.ordered import SAVEPOINT, apply_in_order
@@ -93,7 +94,10 @@ class MariadbSink:
         with closing(connect(self._url, self._pipeline)) as other:
             for table in wanted:
                 found = prepare(other, self._pipeline, table)
-                types = self._types[table] = column_types(table)
+                types = self._types[table] = tuple(
+                    fitted(column, type_, found[column.name])
+                    for column, type_ in zip(table.columns, column_types(table), strict=True)
+                )
                 sql = Statements(table, types, found, len(self._writers))
                 self._writers[table] = TableWriter(self._connected, self._loader, sql)
             names = dict.fromkeys(table.table for table in self._writers)

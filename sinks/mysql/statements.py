@@ -69,8 +69,19 @@ class Statements:
         joined = f"{self.rows} s straight_join {self.name} t on {self._same}"
         if not assigned:
             return f"select 1 from {joined}"
-        setting = ", ".join(f"t.{quoted(name)} = s.{quoted(name)}" for name in assigned)
+        setting = ", ".join(
+            [
+                *(f"t.{quoted(name)} = s.{quoted(name)}" for name in assigned),
+                *(f"t.{name} = t.{name}" for name in self._kept(sent)),
+            ]
+        )
         return f"update {joined} set {setting}"
+
+    def _kept(self, sent: Collection[str]) -> list[str]:
+        """Columns that were not sent and would change by themselves."""
+        return [
+            quoted(name) for name in self.columns if name not in sent and self._found[name].touched
+        ]
 
     @cached_property
     def insert_all(self) -> str:
@@ -118,7 +129,10 @@ class Statements:
         if statement is None:
             sent = [name for i, name in enumerate(self.columns) if i not in missing]
             setting = ", ".join(
-                f"{_escaped(quoted(name))} = {self.types[name].read.format('%s')}" for name in sent
+                [
+                    *(f"{_escaped(quoted(n))} = {self.types[n].read.format('%s')}" for n in sent),
+                    *(f"{_escaped(name)} = {_escaped(name)}" for name in self._kept(sent)),
+                ]
             )
             statement = f"update {_escaped(self.name)} set {setting} where {self._key_given}"
             self._updates[missing] = statement

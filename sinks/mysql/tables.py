@@ -6,6 +6,7 @@ Every CREATE commits what a connection has open, so all of this runs on a connec
 from __future__ import annotations
 
 from sinks.mysql import catalog
+from sinks.mysql.fit import misfit
 from sinks.mysql.names import quoted, quoted_list, quoted_table
 from sinks.mysql.session import Connection, execute, query, translated
 from sinks.mysql.types import COLLATION, column_types
@@ -146,7 +147,15 @@ def _verify_columns(table: TargetTable, found: dict[str, catalog.CatalogColumn],
             "give these columns a default, or let them be NULL",
         )
     for column, type_ in zip(table.columns, column_types(table), strict=True):
-        _verify_moments(table, column, type_.ddl, found[column.name], name)
+        there = found[column.name]
+        if (how := misfit(column, type_, there)) is not None:
+            raise _refused(
+                table,
+                f"has the type {there.type} for {column.name}, where values of {type_.ddl} {how}",
+                f"alter table {name} modify {quoted(column.name)} {type_.ddl}"
+                + (" null" if there.nullable else " not null"),
+            )
+        _verify_moments(table, column, type_.ddl, there, name)
     inexact = [key for key in table.key if found[key].kind == "float"]
     if inexact:
         raise _refused(

@@ -115,6 +115,15 @@ def _unpadded(column: pa.Array) -> pa.Array:
     return pc.utf8_rtrim(as_text(column), " ")
 
 
+def _single(column: pa.Array) -> pa.Array:
+    """All digits: the largest single's shortest text is, read as a double, larger than it."""
+    text = as_text(column)
+    try:
+        return text.cast(pa.float32()).cast(pa.float64()).cast(pa.string())
+    except pa.ArrowInvalid:
+        return text
+
+
 def _hex(column: pa.Array) -> pa.Array:
     return pc.utf8_slice_codeunits(as_text(column), 2)
 
@@ -124,7 +133,7 @@ _SIMPLE = {
     "integer": ColumnType("int"),
     "bigint": ColumnType("bigint"),
     "oid": ColumnType("bigint"),
-    "real": ColumnType("float"),
+    "real": ColumnType("float", text=_single, kind=DOUBLE),
     "double precision": ColumnType("double", kind=DOUBLE),
     "boolean": ColumnType("tinyint(1)", text=_truth),
     "date": ColumnType("date", kind=MOMENT),
