@@ -40,6 +40,8 @@ class Loader:
                 raise TargetRefused("a value is none of its column's type") from None
             if warned:
                 refuse_warnings(self._connection)
+                # The server tells only of the last piece; one by one it will say which row it was.
+                raise TargetRefused("the target warned of a row")
             return written
         return self._insert(*sql.insert(into, names), columns)
 

@@ -538,6 +538,23 @@ def test_without_rights_delivery_waits_instead_of_refusing_rows(
         weak.prepare([TABLE])
 
 
+def test_a_warning_of_any_piece_counts(maria_harness: MariadbHarness) -> None:
+    """Digits cut off are no more than a note, and the server forgets it with the next piece."""
+    sink = opened(maria_harness)
+    rows = 3 * PIECE_ROWS
+    for bad in (0, PIECE_ROWS + 1, rows - 1):
+        for fresh in (True, False):
+            given = [upsert(str(n), "x", "1") for n in range(rows)]
+            given[bad] = upsert(str(bad), "x", "1.2345")
+            with pytest.raises(TargetRefused) as raised:
+                sink.write([changes(TABLE, *given, fresh=fresh)])
+            assert raised.value.seq == bad  # type: ignore[attr-defined]
+            assert raised.value.where["errno"] == 1265
+            sink.rollback()
+            sink.prepare([TABLE])
+    assert maria_harness.rows(TABLE) == set()
+
+
 def test_the_answers_of_a_bulk_are_all_read(maria_harness: MariadbHarness) -> None:
     """Also of the piece that was on its way when one was refused."""
     sink = opened(maria_harness)
