@@ -1,6 +1,6 @@
 """Types: what a column is called in MariaDB, and how the text of a value is read into it.
 
-Values arrive as PostgreSQL prints them (`DESIGN`: values stay as the source printed them). Where
+Values arrive as PostgreSQL prints them, whatever the source (docs/architecture.md). Where
 MariaDB reads another text, `ColumnType` says how one becomes the other.
 """
 
