@@ -15,6 +15,8 @@ import pytest
 from cdc.mysql.session import connect
 from cdc.mysql.settings import MariadbSource
 from cdc.mysql.source import Mariadb
+from sinks.conformance import JOURNAL, TABLE, apply, changes, upsert
+from sinks.mysql.sink import MariadbSink
 from tailrace.errors import SourceUnavailable
 from tailrace.service.localmaria import LocalMariadb, binary
 
@@ -97,3 +99,25 @@ def test_a_certificate_that_does_not_hold_is_refused(
     )
     with pytest.raises(SourceUnavailable, match=r"(?i)certificate"):
         connect(url(server, f"ssl_ca={other}&ssl_verify_identity=true"))
+
+
+def test_a_target_is_written_through_tls(secured: tuple[LocalMariadb, Path]) -> None:
+    """In bulk, too, which is agreed on in the same packets that begin TLS."""
+    server, certificate = secured
+    server.execute(
+        "create user writer identified by 'p@ss' require ssl", "grant all on *.* to writer"
+    )
+    target = f"mariadb://writer:p%40ss@127.0.0.1:{server.port}/"
+    sink = MariadbSink(f"{target}?ssl_ca={certificate}&ssl_verify_identity=true", "line")
+    sink.open(JOURNAL)
+    assert isinstance(sink._connected._sock, ssl.SSLSocket)  # type: ignore[attr-defined]
+    assert sink._connected.has_bulk
+    sink.prepare([TABLE])
+    rows = 20_000
+    apply(
+        sink, 1, changes(TABLE, *(upsert(str(n), "x" * 50, "1") for n in range(rows)), fresh=True)
+    )
+    assert server.execute("select count(*), sum(length(code)) from shop.item") == [
+        (rows, 50 * rows)
+    ]
+    sink.close()
