@@ -11,6 +11,7 @@ for the bench's rows.
 from __future__ import annotations
 
 import struct
+from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -80,10 +81,12 @@ class BulkConnection(Connection):
         """
         head = struct.pack("<IH", number, SEND_TYPES) + b"".join(bytes((one, 0)) for one in types)
         connection: Any = self
+        self._expected: deque[int] = deque()
         affected = warnings = waiting = 0
         try:
             for piece in pieces:
                 connection._execute_command(BULK_EXECUTE, head + piece)
+                self._expected.append(connection._next_seq_id)
                 waiting += 1
                 if waiting == IN_FLIGHT_MAX:
                     waiting -= 1
@@ -96,15 +99,17 @@ class BulkConnection(Connection):
                 affected += answer.affected_rows
                 warnings += answer.warning_count
         except BaseException:
-            for _ in range(waiting):
-                with suppress(self.Error):
-                    self._answer()
+            with suppress(self.Error):  # of which the first may have ended the connection
+                for _ in range(waiting):
+                    if self.open:
+                        self._answer()
             raise
         return affected, warnings
 
     def _answer(self) -> Any:
         connection: Any = self
-        connection._next_seq_id = 1  # of each answer, however many commands were sent meanwhile
+        # Each answer continues its own command, which took several packets from 16 MB on.
+        connection._next_seq_id = self._expected.popleft()
         return OKPacketWrapper(connection._read_packet())
 
 
