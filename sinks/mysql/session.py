@@ -69,6 +69,14 @@ _SAYS = {
 https://mariadb.com/kb/en/mariadb-error-code-reference/"""
 
 ABOUT_ROWS = frozenset(_SAYS)
+_NAMES_ONLY = frozenset(
+    {
+        *(1005, 1021, 1028, 1040, 1044, 1045, 1046, 1049, 1053, 1060, 1064, 1094, 1095, 1114, 1142),
+        *(1143, 1146, 1205, 1213, 1227, 1290, 1317, 1665, 1698, 1836, 1927, 3024),
+        *range(2000, 3000),
+    }
+)
+"""Errors that are not about rows, and whose text names no values. Nothing else is shown."""
 
 
 def connect(url: str, pipeline: str) -> Connection:
@@ -118,18 +126,21 @@ def told(number: int, text: str, doing: str, where: dict[str, object]) -> Tailra
     if number not in ABOUT_ROWS:
         if number in (CR.CR_SERVER_LOST, CR.CR_SERVER_GONE_ERROR, 0):
             text = "the connection broke"
+        elif number >= 1000 and number not in _NAMES_ONLY:
+            text = "an error whose text may hold values (the server's manual has its number)"
         return TargetUnavailable(f"{doing}: {text}", where=place)
     if column := _COLUMN.search(text):
         place["column"] = column[1] or column[2]
-    if constraint := _CONSTRAINT.search(text):
-        place["constraint"] = constraint[1] or constraint[2]
+    if constraint := (_KEY if number == DUPLICATE else _CONSTRAINT).search(text):
+        place["constraint"] = constraint[1]
     return TargetRefused(f"{doing}: {_SAYS[number]}", where=place)
 
 
 _COLUMN = re.compile(
     r"(?:for column (?:`.*`\.)?[`']([^`']+)[`'] at row \d+|^(?:Column|Field) '([^']+)' .*)$", re.S
 )
-_CONSTRAINT = re.compile(r"(?:CONSTRAINT `([^`]+)`|for key '([^']+)'$)")
+_CONSTRAINT = re.compile(r"CONSTRAINT `([^`]+)`")
+_KEY = re.compile(r"for key '([^']+)'$")
 
 
 def warnings(connection: Connection) -> list[tuple[int, str]]:
