@@ -16,7 +16,8 @@ from fnmatch import translate
 from cdc.schema import TableName
 
 OWN_SCHEMA = "tailrace"
-"""Where a target keeps our checkpoint; a catalog's reader takes no pattern with a star for it."""
+"""Where a target keeps our checkpoint, and a MariaDB our temporary tables; a catalog's reader takes
+no pattern with a star for it."""
 
 _PART = r'(?:"(?:[^"]|"")+"|[^".]+)'
 _SHAPE = re.compile(rf"(!?)({_PART})\.({_PART})")

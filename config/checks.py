@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from cdc.patterns import Pattern
+from cdc.patterns import OWN_SCHEMA, Pattern
 from cdc.postgres.settings import IDENTIFIER_BYTES_MAX, PostgresSource
 from cdc.schema import TableName
 from config.places import Loc
@@ -14,9 +14,6 @@ from config.secrets import is_unresolved
 from config.writers import check_writers
 from transforms.model import Replicate
 from transforms.rules import target_name
-
-OURS = "tailrace"
-"""The schema of a target that holds our checkpoints."""
 
 
 def check(project: Project, problems: Problems) -> None:
@@ -164,7 +161,7 @@ def _check_target(
     target: TableName, where: dict[str, object], place: str, problems: Problems
 ) -> None:
     system = target.schema.startswith("pg_") or target.schema == "information_schema"
-    if target.schema == OURS or system:
+    if target.schema == OWN_SCHEMA or system:
         owner = "the database's own" if system else "where Tailrace keeps its checkpoints"
         problems.add(
             f"{place} writes into schema {target.schema}, which is {owner}",

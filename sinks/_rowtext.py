@@ -95,18 +95,29 @@ def _is_plain(byte: cython.int) -> cython.bint:
     return byte != 92 and (byte > 13 or byte < 8)
 
 
-@cython.ccall
-def room(columns: list, start: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> cython.Py_ssize_t:
-    """Bytes that rows start … stop take at the worst: each byte escaped, NULL as two, and tabs."""
+@cython.cfunc
+def _room(
+    columns: list,
+    start: cython.Py_ssize_t,
+    stop: cython.Py_ssize_t,
+    a_value: cython.int,
+    a_byte: cython.int,
+) -> cython.Py_ssize_t:
     column: Column
     total: cython.Py_ssize_t = 0
     size: cython.Py_ssize_t  # wider than the offsets, since twice a size need not fit into one
     for column in columns:
-        total += 3 * (stop - start)
+        total += a_value * (stop - start)
         if column.has_data:
             size = column.offsets[column.first + stop] - column.offsets[column.first + start]
-            total += 2 * size
+            total += a_byte * size
     return total
+
+
+@cython.ccall
+def room(columns: list, start: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> cython.Py_ssize_t:
+    """Bytes that rows start … stop take at the worst: each byte escaped, NULL as two, and tabs."""
+    return _room(columns, start, stop, 3, 2)
 
 
 def encode(columns: list, start: int, stop: int) -> bytearray:
@@ -177,16 +188,8 @@ class Unfit(ValueError):
 def room_counted(
     columns: list, start: cython.Py_ssize_t, stop: cython.Py_ssize_t
 ) -> cython.Py_ssize_t:
-    """Bytes that rows start … stop take at the worst: ten before each value."""
-    column: Column
-    total: cython.Py_ssize_t = 0
-    size: cython.Py_ssize_t
-    for column in columns:
-        total += 13 * (stop - start)
-        if column.has_data:
-            size = column.offsets[column.first + stop] - column.offsets[column.first + start]
-            total += size
-    return total
+    """Bytes that rows start … stop take at the worst: ten before each text, or a moment's 13."""
+    return _room(columns, start, stop, 13, 1)
 
 
 def encode_counted(columns: list, start: int, stop: int) -> bytearray:

@@ -6,6 +6,7 @@ the harness, and asserts.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -14,7 +15,7 @@ import pyarrow as pa
 
 from cdc.schema import TableName
 from sinks.protocol import Checkpoint, Sink
-from tailrace.errors import CheckpointMismatch, Fenced, TargetRefused
+from tailrace.errors import CheckpointMismatch, Fenced, TargetRefused, TargetUnavailable
 from transforms.rows import (
     CLEAR,
     DELETE,
@@ -175,6 +176,19 @@ def the_older_process_is_fenced(harness: Harness) -> None:
     _raises(Fenced, lambda: apply(older, 2, changes(TABLE, upsert("2", "b", "2"))))
     apply(newer, 2, changes(TABLE, upsert("3", "c", "3")))
     assert {row[0] for row in harness.rows(TABLE)} == {"1", "3"}
+
+
+def a_take_over_ends_a_long_transaction_of_the_older(harness: Harness) -> None:
+    """It holds the checkpoint, and would hold up the newer one for as long as it likes."""
+    older = opened(harness)
+    older.write([changes(TABLE, upsert("1", "a", "1"))])
+    newer = harness.sink()
+    opening = threading.Thread(target=newer.open, args=(JOURNAL,))
+    opening.start()
+    opening.join(60)
+    assert not opening.is_alive()
+    _raises(TargetUnavailable, lambda: older.commit(Checkpoint(JOURNAL, 1, "0/1")))
+    assert harness.rows(TABLE) == set()
 
 
 def a_fenced_process_stays_out(harness: Harness) -> None:
@@ -473,6 +487,7 @@ CASES: tuple[Callable[[Harness], None], ...] = (
     several_writes_make_one_transaction,
     another_journal_is_refused,
     the_older_process_is_fenced,
+    a_take_over_ends_a_long_transaction_of_the_older,
     a_fenced_process_stays_out,
     a_process_may_come_back,
     a_checkpoint_moves_without_rows,

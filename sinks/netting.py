@@ -51,6 +51,14 @@ class Net:
     implied: int
     fresh: bool
 
+    @property
+    def inserts(self) -> Rows | None:
+        """The upserts, where these are all there is and every row is whole and said to be new."""
+        others = self.deletes is not None or self.patches is not None
+        if not self.fresh or others or self.upserts is None or self.upserts.unsent:
+            return None
+        return self.upserts
+
 
 class NeedsOrder(Exception):
     """The net effect cannot be told from the batch alone: apply the changes one after another."""

@@ -144,16 +144,26 @@ pipelines:
     def log(self) -> str:
         return (self.directory / "log").read_text(errors="replace")
 
-    def report(self, role: str) -> dict[str, Any]:
-        name = {"capture": "erp", "deliver": "line"}[role]
+    def report(self, role: str, name: str = "") -> dict[str, Any]:
+        name = name or {"capture": "erp", "deliver": "line"}[role]
         with suppress(FileNotFoundError, ValueError):
             path = self.directory / ".tailrace" / "run" / f"{role}-{name}.json"
             found: dict[str, Any] = json.loads(path.read_text())
             return found
         return {"state": "none", "facts": {}, "pid": 0, "error": None}
 
-    def state(self, role: str) -> str:
-        return str(self.report(role)["state"])
+    def state(self, role: str, name: str = "") -> str:
+        return str(self.report(role, name)["state"])
+
+    def kill(self, role: str) -> bool:
+        """SIGKILL the process of this role; False where there is none at this moment."""
+        pid = self.report(role)["pid"]
+        if not pid:
+            return False
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+            return True
+        return False
 
     def get(self, path: str) -> tuple[int, str]:
         """What `run` serves there: (status, body)."""

@@ -38,9 +38,9 @@ class Marks:
 
     def origin(self, data: bytearray, op: int, before: bytes, after: bytes) -> str | None:
         """What the last of the rows says; None where it says nothing."""
-        self._table.read(data, 0, len(data), op, 0, before, after)
-        changes = table_changes(*self._table.take())
         if self._column is None:
             return None
+        self._table.read(data, 0, len(data), op, 0, before, after)
+        changes = table_changes(*self._table.take())
         found = changes.new[self._column][-1].as_py()
         return None if found is None else str(found)

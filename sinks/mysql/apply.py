@@ -15,7 +15,7 @@ from sinks.guess import Guess
 from sinks.mysql.loading import Loader
 from sinks.mysql.session import Connection, execute, translated
 from sinks.mysql.statements import Statements
-from sinks.netting import Net, by_missing
+from sinks.netting import Net, Rows, by_missing
 from sinks.ordered import diverged
 from tailrace.errors import TargetRefused
 from tailrace.failpoints import failpoint
@@ -42,8 +42,8 @@ class TableWriter:
     def upsert(self, net: Net) -> int:
         """Errors: TargetRefused where a row with values not sent is not there to keep them."""
         with translated("writing", table=str(net.table.table)):
-            if net.fresh and net.deletes is None and self._loaded_directly(net):
-                return net.upserts.count if net.upserts else 0
+            if (rows := net.inserts) is not None and self._loaded_directly(rows):
+                return rows.count
             return self._staged(net)
 
     def _staged(self, net: Net) -> int:
@@ -64,19 +64,15 @@ class TableWriter:
         sent = [name for i, name in enumerate(self.sql.columns) if i not in missing]
         return execute(self._connection, self.sql.update(sent))
 
-    def _loaded_directly(self, net: Net) -> bool:
+    def _loaded_directly(self, rows: Rows) -> bool:
         """False where rows were already there, or were so lately too often to try."""
-        if net.upserts is None or net.upserts.unsent or net.patches is not None:
-            return False
         if not self._all_new.is_worth_trying():
             return False
         execute(self._connection, "savepoint tailrace_load")
         try:
             with translated("writing"):
-                written = self._loader.load(
-                    self.sql, self.sql.name, self.sql.columns, net.upserts.columns
-                )
-            right = written == net.upserts.count
+                written = self._loader.load(self.sql, self.sql.name, self.sql.columns, rows.columns)
+            right = written == rows.count
         except TargetRefused:
             right = False
         self._all_new.was(right)

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import pymysql
 
-from sinks.mysql.names import OURS
+from cdc.patterns import OWN_SCHEMA
 from sinks.mysql.session import LOCK_WAIT_TIMEOUT, Connection, execute, query
 from sinks.protocol import Checkpoint
-from tailrace.errors import CheckpointMismatch, Fenced, TailraceError, TargetUnavailable
+from sinks.refusals import already_past, fenced, of_another_journal
+from tailrace.errors import TargetUnavailable
 
 _CREATE_TABLES = (
     """
@@ -71,7 +72,7 @@ class CheckpointTable:
             self._connection,
             "select table_name from information_schema.tables where table_schema = %s"
             " and table_name in ('checkpoint', 'tables')",
-            OURS,
+            OWN_SCHEMA,
         )
         if len(found) == 2:
             return
@@ -79,10 +80,10 @@ class CheckpointTable:
             present = query(
                 self._connection,
                 "select 1 from information_schema.schemata where schema_name = %s",
-                OURS,
+                OWN_SCHEMA,
             )
             if not present:
-                execute(self._connection, f"create database if not exists {OURS}")
+                execute(self._connection, f"create database if not exists {OWN_SCHEMA}")
             for statement in _CREATE_TABLES:
                 execute(self._connection, statement)
         except pymysql.Error as error:
@@ -125,6 +126,7 @@ class CheckpointTable:
         raise TargetUnavailable(
             "an earlier connection of this process does not end",
             where={"pipeline": self._pipeline},
+            fix=f"end it at the target: select is_used_lock('{self._named()}') is its number",
         )
 
     def _named(self, holder: str | None = None) -> str:
@@ -161,7 +163,9 @@ class CheckpointTable:
         )
         if theirs != journal or (self._epoch and holder != self._holder):
             execute(connection, "rollback")
-            raise self._fenced() if theirs == journal else self._mismatch(str(theirs), journal)
+            if theirs == journal:
+                raise fenced(self._pipeline, self._epoch)
+            raise of_another_journal(self._pipeline, theirs, journal)
         execute(
             connection,
             "update tailrace.checkpoint set epoch = epoch + 1, holder = %s where pipeline = %s",
@@ -189,7 +193,7 @@ class CheckpointTable:
             self._epoch,
         )
         if found != 1:
-            raise self._fenced()
+            raise fenced(self._pipeline, self._epoch)
 
     def store(self, checkpoint: Checkpoint) -> None:
         """Move the row forward, in the open transaction. Errors: Fenced, SinkError."""
@@ -205,24 +209,4 @@ class CheckpointTable:
             checkpoint.offset,
         )
         if moved != 1:  # the row is locked and the epoch ours: only the offset is left
-            raise CheckpointMismatch(
-                "the target's checkpoint is already past this one; nothing was written",
-                where={"pipeline": self._pipeline, "offset": checkpoint.offset},
-                fix="restart delivery, which begins at the target's checkpoint",
-            )
-
-    def _mismatch(self, theirs: str, journal: str) -> TailraceError:
-        return CheckpointMismatch(
-            "the target's checkpoint belongs to another journal",
-            where={"pipeline": self._pipeline, "target_journal": theirs, "journal": journal},
-            fix="restore the journal it belongs to; or, to copy everything anew, empty the"
-            " target tables and delete the pipeline's rows in tailrace.checkpoint and"
-            " tailrace.tables",
-        )
-
-    def _fenced(self) -> Fenced:
-        return Fenced(
-            "another process has taken this pipeline over",
-            where={"pipeline": self._pipeline, "epoch": self._epoch},
-            fix="let one process run each pipeline; this one has stopped writing",
-        )
+            raise already_past(self._pipeline, checkpoint.offset)

@@ -31,7 +31,7 @@ class Loader:
         """Rows written. Errors: TargetRefused; pymysql's."""
         if self._bulk:
             kinds = [sql.types[name].kind for name in names]
-            number = self._number(sql.insert_bulk(into, names))
+            number = self._number("".join(sql.insert(into, names, "?")))
             try:
                 written, warned = self._connection.bulk(
                     number, [_WIRE[kind] for kind in kinds], self._pieces(columns, kinds)
@@ -43,7 +43,7 @@ class Loader:
                 # The server tells only of the last piece; one by one it will say which row it was.
                 raise TargetRefused("the target warned of a row")
             return written
-        return self._insert(*sql.insert(into, names), columns)
+        return self._insert(*sql.insert(into, names, "%s"), columns)
 
     def _number(self, statement: str) -> int:
         if statement not in self._prepared:

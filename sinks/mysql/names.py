@@ -10,9 +10,6 @@ from tailrace.errors import TargetRefused
 IDENTIFIER_MAX = 64
 """Characters (https://mariadb.com/kb/en/identifier-names/)."""
 
-OURS = "tailrace"
-"""The database of a target that holds our checkpoints, and our temporary tables."""
-
 
 def quoted(name: str) -> str:
     """Errors: TargetRefused for a name MariaDB cannot hold."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 
 import pymysql
 
 from cdc.findings import Finding
+from cdc.patterns import OWN_SCHEMA
 from cdc.schema import TableName
 from sinks.mysql import catalog
-from sinks.mysql.names import OURS, quoted, quoted_list, quoted_table
+from sinks.mysql.names import quoted, quoted_list, quoted_table
 from sinks.mysql.session import Connection, connect, execute, query, translated
 from sinks.mysql.settings import MariadbTarget
 from sinks.mysql.tables import holds_foreign_rows, refuse_system, verify
@@ -115,24 +116,29 @@ def _covers(pattern: str, schema: str) -> bool:
 
 
 def _ours(connection: Connection, rights: _Rights) -> Iterator[Finding]:
-    grant = f"CREATE DATABASE IF NOT EXISTS {OURS};\nGRANT ALL ON {OURS}.* TO {rights.account};"
-    present = query(
-        connection, "select 1 from information_schema.schemata where schema_name = %s", OURS
+    grant = (
+        f"CREATE DATABASE IF NOT EXISTS {OWN_SCHEMA};\n"
+        f"GRANT ALL ON {OWN_SCHEMA}.* TO {rights.account};"
     )
-    if not rights.may_create(OURS):
+    present = query(
+        connection, "select 1 from information_schema.schemata where schema_name = %s", OWN_SCHEMA
+    )
+    if not rights.may_create(OWN_SCHEMA):
         what = "the user cannot keep checkpoints in a database of its own"
-        yield Finding("error", what, f"database {OURS}", grant)
+        yield Finding("error", what, f"database {OWN_SCHEMA}", grant)
     elif present:
         try:
-            execute(connection, f"create or replace temporary table {OURS}.tailrace_check (a int)")
+            execute(
+                connection, f"create or replace temporary table {OWN_SCHEMA}.tailrace_check (a int)"
+            )
         except pymysql.Error:
             what = "the user may not make temporary tables, in which rows are staged"
-            yield Finding("error", what, f"database {OURS}", grant)
+            yield Finding("error", what, f"database {OWN_SCHEMA}", grant)
 
 
 def _prepared(connection: Connection, pipelines: Sequence[str]) -> set[TableName]:
     """The tables whose rows are known as ours."""
-    if catalog.table_kind(connection, TableName(OURS, "tables")) is None or not pipelines:
+    if catalog.table_kind(connection, TableName(OWN_SCHEMA, "tables")) is None or not pipelines:
         return set()
     rows = query(
         connection,
@@ -152,7 +158,7 @@ def _table(
         if kind is None:
             yield from _absent(rights, table)
             return
-        verify(connection, table, kind)
+        found = verify(connection, table, kind)
     except TargetRefused as refused:
         yield Finding("error", refused.what, where, _sql(refused.fix))
         return
@@ -168,7 +174,7 @@ def _table(
             where,
             "-- empty the table, or declare `existing: keep` to write among its rows",
         )
-    yield from _loose(connection, table)
+    yield from _loose(table, found)
 
 
 def _tries(table: TargetTable) -> Iterator[tuple[str, str]]:
@@ -190,8 +196,7 @@ def _may(connection: Connection, sql: str) -> bool:
     return True
 
 
-def _loose(connection: Connection, table: TargetTable) -> Iterator[Finding]:
-    found = catalog.columns(connection, table.table)
+def _loose(table: TargetTable, found: Mapping[str, catalog.CatalogColumn]) -> Iterator[Finding]:
     loose = [key for key in table.key if found[key].merges]
     if loose:
         yield Finding(

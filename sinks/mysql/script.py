@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from cdc.mysql.settings import arguments
-from cdc.patterns import Patterns
-from sinks.mysql.names import OURS, quoted
+from cdc.patterns import OWN_SCHEMA, Patterns
+from sinks.mysql.names import quoted
 from sinks.mysql.settings import MariadbTarget
 
 
@@ -16,10 +16,10 @@ def target_script(title: str, target: MariadbTarget, writes: Patterns) -> str:
         f"-- {title}: a MariaDB server, so run this part there, with the mariadb client:",
         "--",
         f"-- CREATE USER IF NOT EXISTS {user} IDENTIFIED BY '…';",
-        f"-- CREATE DATABASE IF NOT EXISTS {OURS};  -- checkpoints, and temporary tables",
-        f"-- GRANT ALL ON {OURS}.* TO {user};",
+        f"-- CREATE DATABASE IF NOT EXISTS {OWN_SCHEMA};  -- checkpoints, and temporary tables",
+        f"-- GRANT ALL ON {OWN_SCHEMA}.* TO {user};",
         *(_granted(name, user) for name in databases),
-        f"-- the way back: DROP USER {user}; DROP DATABASE {OURS};",
+        f"-- the way back: DROP USER {user}; DROP DATABASE {OWN_SCHEMA};",
     ]
     return "\n".join(lines) + "\n"
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 
+from cdc.patterns import OWN_SCHEMA
 from sinks.mysql.catalog import CatalogColumn
-from sinks.mysql.names import OURS, quoted, quoted_list, quoted_table
+from sinks.mysql.names import quoted, quoted_list, quoted_table
 from sinks.mysql.types import ColumnType
 from transforms.rows import TargetTable
 
@@ -29,8 +30,8 @@ class Statements:
         self.table = table
         self.types = dict(zip(self.columns, types, strict=True))
         self._found = found
-        self.rows = f"{OURS}.{quoted(f'tailrace_rows_{number}')}"
-        self.keys = f"{OURS}.{quoted(f'tailrace_keys_{number}')}"
+        self.rows = f"{OWN_SCHEMA}.{quoted(f'tailrace_rows_{number}')}"
+        self.keys = f"{OWN_SCHEMA}.{quoted(f'tailrace_keys_{number}')}"
         self._updates: dict[tuple[int, ...], str] = {}
 
     @cached_property
@@ -53,14 +54,9 @@ class Statements:
             f"create or replace temporary table {stage} ({columns}) engine = Aria transactional = 0"
         )
 
-    def insert_bulk(self, into: str, names: Sequence[str]) -> str:
-        """INSERT of columns `names` with the placeholders of a prepared statement."""
-        row = ", ".join(self.types[name].read.format("?") for name in names)
-        return f"insert into {into} ({quoted_list(names)}) values ({row})"
-
-    def insert(self, into: str, names: Sequence[str]) -> tuple[str, str]:
+    def insert(self, into: str, names: Sequence[str], place: str) -> tuple[str, str]:
         """(INSERT … VALUES, one row of placeholders)."""
-        row = ", ".join(self.types[name].read.format("%s") for name in names)
+        row = ", ".join(self.types[name].read.format(place) for name in names)
         return f"insert into {into} ({quoted_list(names)}) values ", f"({row})"
 
     def update(self, sent: Collection[str]) -> str:
@@ -120,7 +116,7 @@ class Statements:
     @cached_property
     def insert_row(self) -> str:
         """Parameters: all columns."""
-        head, row = self.insert(self.name, self.columns)
+        head, row = self.insert(self.name, self.columns, "%s")
         return _escaped(head) + row
 
     def update_row(self, missing: tuple[int, ...]) -> str:

@@ -28,8 +28,9 @@ def prepare(
         kind = catalog.table_kind(connection, table.table)
         if kind is None:
             _create(connection, table)
+            found = catalog.columns(connection, table.table)
         else:
-            verify(connection, table, kind)
+            found = verify(connection, table, kind)
             _verify_rows(connection, pipeline, table)
         execute(
             connection,
@@ -39,7 +40,7 @@ def prepare(
             table.table.schema,
             table.table.name,
         )
-        return catalog.columns(connection, table.table)
+        return found
 
 
 def refuse_system(table: TargetTable) -> None:
@@ -95,8 +96,13 @@ def _create(connection: Connection, table: TargetTable) -> None:
         ) from None
 
 
-def verify(connection: Connection, table: TargetTable, kind: tuple[str, str | None]) -> None:
-    """Whether a table that is there has what we write. Errors: TargetRefused, with what to do."""
+def verify(
+    connection: Connection, table: TargetTable, kind: tuple[str, str | None]
+) -> dict[str, catalog.CatalogColumn]:
+    """Whether a table that is there has what we write; its columns.
+
+    Errors: TargetRefused, with what to do.
+    """
     name = quoted_table(table.table)
     if kind[0] not in ("BASE TABLE", "SYSTEM VERSIONED"):
         raise _refused(table, "is not a table", "choose another name with `into`")
@@ -116,12 +122,13 @@ def verify(connection: Connection, table: TargetTable, kind: tuple[str, str | No
             f"has no unique index on exactly ({', '.join(table.key)}), whole and not NULL",
             f"alter table {name} add primary key ({quoted_list(table.key)})",
         )
+    return found
 
 
 def _verify_columns(table: TargetTable, found: dict[str, catalog.CatalogColumn], name: str) -> None:
+    types = dict(zip(table.columns, column_types(table), strict=True))
     missing = [column for column in table.columns if column.name not in found]
     if missing:
-        types = dict(zip(table.columns, column_types(table), strict=True))
         raise _refused(
             table,
             f"lacks {len(missing)} column(s): {', '.join(column.name for column in missing)}",
@@ -146,7 +153,7 @@ def _verify_columns(table: TargetTable, found: dict[str, catalog.CatalogColumn],
             f"demands a value for {', '.join(unfilled)}, which nothing fills",
             "give these columns a default, or let them be NULL",
         )
-    for column, type_ in zip(table.columns, column_types(table), strict=True):
+    for column, type_ in types.items():
         there = found[column.name]
         if (how := misfit(column, type_, there)) is not None:
             raise _refused(

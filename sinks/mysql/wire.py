@@ -81,35 +81,30 @@ class BulkConnection(Connection):
         """
         head = struct.pack("<IH", number, SEND_TYPES) + b"".join(bytes((one, 0)) for one in types)
         connection: Any = self
-        self._expected: deque[int] = deque()
-        affected = warnings = waiting = 0
+        expected: deque[int] = deque()  # sequence numbers of the answers that are still to come
+        answers: list[Any] = []
         try:
             for piece in pieces:
                 connection._execute_command(BULK_EXECUTE, head + piece)
-                self._expected.append(connection._next_seq_id)
-                waiting += 1
-                if waiting == IN_FLIGHT_MAX:
-                    waiting -= 1
-                    answer = self._answer()
-                    affected += answer.affected_rows
-                    warnings += answer.warning_count
-            while waiting:
-                waiting -= 1
-                answer = self._answer()
-                affected += answer.affected_rows
-                warnings += answer.warning_count
+                expected.append(connection._next_seq_id)
+                if len(expected) == IN_FLIGHT_MAX:
+                    answers.append(self._answer(expected.popleft()))
+            while expected:
+                answers.append(self._answer(expected.popleft()))
         except BaseException:
-            with suppress(self.Error):  # of which the first may have ended the connection
-                for _ in range(waiting):
-                    if self.open:
-                        self._answer()
+            with suppress(self.Error):
+                while expected and self.open:  # the first may have ended the connection
+                    self._answer(expected.popleft())
             raise
-        return affected, warnings
+        return (
+            sum(answer.affected_rows for answer in answers),
+            sum(answer.warning_count for answer in answers),
+        )
 
-    def _answer(self) -> Any:
+    def _answer(self, sequence: int) -> Any:
+        """It continues the numbers of its own command, of several packets from 16 MB on."""
         connection: Any = self
-        # Each answer continues its own command, which took several packets from 16 MB on.
-        connection._next_seq_id = self._expected.popleft()
+        connection._next_seq_id = sequence
         return OKPacketWrapper(connection._read_packet())
 
 

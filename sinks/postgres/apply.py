@@ -15,7 +15,7 @@ import pyarrow as pa
 from psycopg import errors as pg
 
 from sinks.guess import Guess
-from sinks.netting import Net, by_missing
+from sinks.netting import Net, Rows, by_missing
 from sinks.ordered import diverged
 from sinks.postgres.session import Connection, translated
 from sinks.postgres.statements import Statements
@@ -57,8 +57,8 @@ class TableWriter:
     def upsert(self, net: Net) -> int:
         """Errors: TargetRefused where a row with values not sent is not there to keep them."""
         with translated("writing", table=str(net.table.table)):
-            if net.fresh and net.deletes is None and self._copied_directly(net):
-                return net.upserts.count if net.upserts else 0
+            if (rows := net.inserts) is not None and self._copied_directly(rows):
+                return rows.count
             return self._staged(net)
 
     def _staged(self, net: Net) -> int:
@@ -96,15 +96,13 @@ class TableWriter:
         self._connection.execute(PLAN_FREELY, prepare=False)
         return found
 
-    def _copied_directly(self, net: Net) -> bool:
+    def _copied_directly(self, rows: Rows) -> bool:
         """False where rows were already there, or were so lately too often to try."""
-        if net.upserts is None or net.upserts.unsent or net.patches is not None:
-            return False
         if not self._all_new.is_worth_trying():
             return False
         self._connection.execute("savepoint tailrace_copy")
         try:
-            self._copy(self.sql.copy_directly, net.upserts.columns)
+            self._copy(self.sql.copy_directly, rows.columns)
         except pg.UniqueViolation:
             self._connection.execute("rollback to tailrace_copy")
             self._all_new.was(False)

@@ -10,7 +10,8 @@ from psycopg import errors as pg
 
 from sinks.postgres.session import Connection, application_name
 from sinks.protocol import Checkpoint
-from tailrace.errors import CheckpointMismatch, Fenced, TailraceError, TargetUnavailable
+from sinks.refusals import already_past, fenced, of_another_journal
+from tailrace.errors import TailraceError, TargetUnavailable
 
 ORIGIN_PREFIX = "tailrace.origin"
 """Prefix of the logical message that marks our transactions in the target's own log."""
@@ -132,14 +133,8 @@ class CheckpointTable:
             "select journal from tailrace.checkpoint where pipeline = %s", (self._pipeline,)
         ).fetchone()
         if row is None or row[0] == journal:
-            return self._fenced()
-        return CheckpointMismatch(
-            "the target's checkpoint belongs to another journal",
-            where={"pipeline": self._pipeline, "target_journal": row[0], "journal": journal},
-            fix="restore the journal it belongs to; or, to copy everything anew, empty the"
-            " target tables and delete the pipeline's rows in tailrace.checkpoint and"
-            " tailrace.tables",
-        )
+            return fenced(self._pipeline, self._epoch)
+        return of_another_journal(self._pipeline, row[0], journal)
 
     def begin(self, *, origin: str | None) -> None:
         """Begin a transaction that holds the row to its end, and say where it comes from.
@@ -157,7 +152,7 @@ class CheckpointTable:
                     "select pg_logical_emit_message(true, %s, %s)", (ORIGIN_PREFIX, origin)
                 )
         if found.fetchone() != (self._epoch,):
-            raise self._fenced()
+            raise fenced(self._pipeline, self._epoch)
 
     def store(self, checkpoint: Checkpoint) -> None:
         """Move the row forward, in the open transaction. Errors: Fenced, SinkError."""
@@ -174,19 +169,8 @@ class CheckpointTable:
             ),
         )
         if moved.rowcount != 1:  # the row is locked and the epoch ours: only the offset is left
-            raise CheckpointMismatch(
-                "the target's checkpoint is already past this one; nothing was written",
-                where={"pipeline": self._pipeline, "offset": checkpoint.offset},
-                fix="restart delivery, which begins at the target's checkpoint",
-            )
+            raise already_past(self._pipeline, checkpoint.offset)
 
     @property
     def epoch(self) -> int:
         return self._epoch
-
-    def _fenced(self) -> Fenced:
-        return Fenced(
-            "another process has taken this pipeline over",
-            where={"pipeline": self._pipeline, "epoch": self._epoch},
-            fix="let one process run each pipeline; this one has stopped writing",
-        )

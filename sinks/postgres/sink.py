@@ -25,7 +25,8 @@ from sinks.postgres.ordered import SAVEPOINT, apply_in_order
 from sinks.postgres.session import Connection, connect, translate, translated
 from sinks.postgres.tables import prepare, references
 from sinks.protocol import Checkpoint, Durable, Written
-from tailrace.errors import Fenced, TargetRefused, TargetUnavailable
+from sinks.refusals import answer_lost
+from tailrace.errors import Fenced, TargetRefused
 from tailrace.failpoints import failpoint
 from transforms.rows import RowChanges, TargetTable
 
@@ -105,7 +106,7 @@ class PostgresSink:
             failpoint("deliver.commit_sent")
             answer = _only_result(pgconn)
         except psycopg.OperationalError as error:
-            self._lost(error)
+            raise answer_lost(self._pipeline) from error
         if answer.status != pq.ExecStatus.COMMAND_OK or answer.command_status != b"COMMIT":
             self._refused_commit(answer)
         self._in_transaction = False
@@ -190,13 +191,6 @@ class PostgresSink:
     def _execute(self, statement: str) -> None:
         with translated("writing", pipeline=self._pipeline):
             self._connected.execute(statement.encode())
-
-    def _lost(self, error: psycopg.Error) -> NoReturn:
-        """Whether it committed, the target knows: opening again waits for the old transaction."""
-        raise TargetUnavailable(
-            "the answer to COMMIT was lost; the checkpoint will tell whether it happened",
-            where={"pipeline": self._pipeline},
-        ) from error
 
     def _refused_commit(self, answer: pq.abc.PGresult) -> NoReturn:
         """A deferred constraint, or a server that is shutting down."""

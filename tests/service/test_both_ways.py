@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -42,15 +42,7 @@ class BothWays(Line):
         )
 
     def streaming(self) -> bool:
-        return all(self._report("capture", name) == "streaming" for name in ("one", "other"))
-
-    def _report(self, role: str, name: str) -> Any:
-        import json
-
-        with suppress(FileNotFoundError, ValueError):
-            path = self.directory / ".tailrace" / "run" / f"{role}-{name}.json"
-            return json.loads(path.read_text())["state"]
-        return None
+        return all(self.state("capture", name) == "streaming" for name in ("one", "other"))
 
 
 def execute(url: str, *statements: str) -> list[tuple[Any, ...]]:

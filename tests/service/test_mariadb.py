@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -119,17 +117,6 @@ def test_snapshot_stream_and_restart(tmp_path: Path, maria: Maria, user: str, da
     assert "nothing of ours is left" in removed.stdout
 
 
-def killed(line: MariaLine, role: str) -> bool:
-    pid = line.report(role)["pid"]
-    if not pid:
-        return False
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 def test_kills_lose_and_double_nothing(tmp_path: Path, maria: Maria, user: str, database18) -> None:
     maria.execute(*ITEMS, "create table log (id int auto_increment primary key, item int)")
     line = MariaLine(tmp_path / "project", maria, user, database18.url)
@@ -142,7 +129,7 @@ def test_kills_lose_and_double_nothing(tmp_path: Path, maria: Maria, user: str, 
                 f"update item set amount = amount + {n} where id % 3 = {n % 3}",
                 f"insert into item (id) values ({700_000 + n})",
             )
-            wait_until(lambda role=role: killed(line, role), f"a {role} to kill")
+            wait_until(lambda role=role: line.kill(role), f"a {role} to kill")
             maria.execute("delete from item order by id limit 3")
         line.drained()
         line.compare()

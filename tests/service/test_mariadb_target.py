@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import os
 import re
-import signal
 import uuid
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +99,15 @@ class IntoMaria(Line):
             self.maria.execute(f"insert into mark values ('{mark}')")
 
 
+def types_of(maria: Maria, schema: str, table: str) -> dict[str, str]:
+    return dict(
+        maria.execute(
+            "select column_name, column_type from information_schema.columns"
+            f" where table_schema = '{schema}' and table_name = '{table}'"
+        )
+    )
+
+
 KINDS = """
 create table public.kinds (
     id bigint primary key, small smallint, flag boolean, price numeric(12,4), free numeric,
@@ -165,12 +172,7 @@ def test_kinds_of_postgres(tmp_path: Path, maria: Maria, into: str, database18) 
             source.execute("delete from public.kinds where id = -1")
             line.drained()
             assert compare_kinds(line) == 799
-        types = dict(
-            maria.execute(
-                "select column_name, column_type from information_schema.columns"
-                f" where table_schema = '{line.copy}' and table_name = 'kinds'"
-            )
-        )
+        types = types_of(maria, line.copy, "kinds")
     assert types["price"] == "decimal(12,4)"
     assert types["at_3"] == "datetime(3)"
     assert types["raw"] == "longblob"
@@ -284,12 +286,7 @@ def test_types_of_mariadb(tmp_path: Path, maria: Maria, into: str, reader: str) 
         maria.execute("truncate table item", "insert into item (id, made) values (1, now())")
         line.drained()
         assert compare_copies(maria) == 4
-    types = dict(
-        maria.execute(
-            "select column_name, column_type from information_schema.columns"
-            f" where table_schema = '{line.copy}' and table_name = 'item'"
-        )
-    )
+    types = types_of(maria, line.copy, "item")
     assert types["big"] == "bigint(20) unsigned"
     assert types["t"] == "time(2)"
     assert types["changed"] == "timestamp(6)"
@@ -323,7 +320,7 @@ def test_kills_lose_and_double_nothing(
                 f"update item set amount = amount + {n} where id % 3 = {n % 3}",
                 f"insert into item (id) values ({700_000 + n})",
             )
-            wait_until(lambda role=role: killed(line, role), f"a {role} to kill")
+            wait_until(lambda role=role: line.kill(role), f"a {role} to kill")
             maria.execute("delete from item order by id limit 3", "delete from log limit 1")
         line.drained()
         compare_copies(maria)
@@ -332,16 +329,6 @@ def test_kills_lose_and_double_nothing(
     maria.execute(f"drop database {counted}")
     assert applied[0] == applied[1]
     assert applied[0] >= 12 * 100
-
-
-def killed(line: Line, role: str) -> bool:
-    pid = line.report(role)["pid"]
-    if not pid:
-        return False
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-        return True
-    return False
 
 
 def test_the_script_gives_what_check_asks_for(tmp_path: Path, maria: Maria, reader: str) -> None:

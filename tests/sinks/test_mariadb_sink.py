@@ -381,19 +381,6 @@ def test_a_row_larger_than_a_packet(maria_harness: MariadbHarness) -> None:
     assert lengths == [(1_000_000,)]
 
 
-def test_a_take_over_ends_a_long_transaction_of_the_older(maria_harness: MariadbHarness) -> None:
-    older = opened(maria_harness)
-    older.write([changes(TABLE, upsert("1", "a", "1"))])  # holds the checkpoint row
-    newer = maria_harness.sink()
-    opening = threading.Thread(target=newer.open, args=(JOURNAL,))
-    opening.start()
-    opening.join(60)
-    assert not opening.is_alive()
-    with pytest.raises(TargetUnavailable):
-        older.commit(Checkpoint(JOURNAL, 1, "0/1"))
-    assert maria_harness.rows(TABLE) == set()
-
-
 def end(harness: MariadbHarness) -> None:
     """End the sink's connection, as an administrator would."""
     for number, holder in harness.execute(
@@ -552,6 +539,54 @@ def test_a_warning_of_any_piece_counts(maria_harness: MariadbHarness) -> None:
             assert raised.value.where["errno"] == 1265
             sink.rollback()
             sink.prepare([TABLE])
+    assert maria_harness.rows(TABLE) == set()
+
+
+def test_a_row_of_several_packets(maria_harness: MariadbHarness) -> None:
+    """From 16 MB on a command is more than one packet, and its answer's number follows on them."""
+    maria_harness.execute("set global max_allowed_packet = 67108864")
+    try:
+        sink = opened(maria_harness)
+        given = [upsert(str(n), "x" * (17_000_000 if n == 1 else 9), "1") for n in range(30)]
+        for offset, fresh in ((1, True), (2, False)):
+            apply(sink, offset, changes(TABLE, *given, fresh=fresh))
+        lengths = maria_harness.execute("select max(length(code)), count(*) from shop.item")
+        assert lengths == [(17_000_000, 30)]
+    finally:
+        maria_harness.execute("set global max_allowed_packet = 16777216")
+
+
+def test_a_connection_that_ends_in_the_middle_of_a_bulk(maria_harness: MariadbHarness) -> None:
+    """With a command on its way behind the one that never gets an answer."""
+    sink = opened(maria_harness)
+    maria_harness.execute(
+        "create trigger shop.slow before insert on shop.item for each row"
+        " if new.id = 5 then do get_lock('held', 60); end if"
+    )
+    holder = maria_harness.server.connect()
+    with holder.cursor() as cursor:
+        cursor.execute("select get_lock('held', 0)")
+    failed: list[BaseException] = []
+
+    def write() -> None:
+        given = [upsert(str(n), "x", "1") for n in range(4 * PIECE_ROWS)]
+        try:
+            sink.write([changes(TABLE, *given, fresh=True)])
+        except BaseException as error:
+            failed.append(error)
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    while not maria_harness.execute(
+        "select 1 from information_schema.processlist where state = 'User lock'"
+    ):
+        pass
+    end(maria_harness)
+    writing.join(60)
+    holder.close()
+    assert [type(error) for error in failed] == [TargetUnavailable]
+    maria_harness.execute("drop trigger shop.slow")
+    assert sink.open(JOURNAL).offset == 0
     assert maria_harness.rows(TABLE) == set()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 
 import psycopg
@@ -305,19 +304,6 @@ def test_a_key_that_ignores_case_is_refused(harness15: PostgresHarness) -> None:
     sink.rollback()
     with pytest.raises(TargetRefused, match="different values of its key column id"):
         sink.prepare([TABLE])
-
-
-def test_a_take_over_ends_a_long_transaction_of_the_older(harness18: PostgresHarness) -> None:
-    older = opened(harness18)
-    older.write([changes(TABLE, upsert("1", "a", "1"))])  # holds the checkpoint row
-    newer = harness18.sink()
-    opening = threading.Thread(target=newer.open, args=(JOURNAL,))
-    opening.start()
-    opening.join(60)
-    assert not opening.is_alive()
-    with pytest.raises(TargetUnavailable):
-        older.commit(Checkpoint(JOURNAL, 1, "0/1"))
-    assert harness18.rows(TABLE) == set()
 
 
 def test_our_transactions_say_where_they_come_from(harness18: PostgresHarness) -> None:
