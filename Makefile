@@ -43,14 +43,16 @@ bench: $(VENV)/ready $(if $(filter mysql,$(BENCH)),servers)
 kill: $(VENV)/ready $(if $(findstring mariadb,$(KILL_ENDS)),servers)
 	@KILLS=$(KILLS) $(BIN)/python -m tests.kill.harness
 
-# The tests also run on the PostgreSQL of the system (14 or newer), and on its MariaDB.
-servers:
+# The tests also run on the PostgreSQL of the system (14 or newer), on its MariaDB, and on a MySQL
+# unpacked below .venv; where that cannot be had, tests on it skip themselves.
+servers: $(VENV)/bin/python
 	@missing=; \
 	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="postgresql"; \
 	PATH="$$PATH:/usr/sbin" command -v mariadbd >/dev/null || missing="$$missing mariadb-server"; \
-	if [ -z "$$missing" ]; then exit 0; fi; \
-	if [ -n "$(AS_ROOT)" ]; then $(SUDO) apt-get update -q && $(SUDO) apt-get install -q -y $$missing; \
+	if [ -z "$$missing" ]; then :; \
+	elif [ -n "$(AS_ROOT)" ]; then $(SUDO) apt-get update -q && $(SUDO) apt-get install -q -y $$missing; \
 	else echo "The tests need servers of the system: apt install $$missing" >&2; exit 1; fi
+	@tests/install_mysql.sh $(VENV)/mysql || echo "no MySQL server was unpacked; its tests are skipped" >&2
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from tailrace.service.localpg import LocalPostgres
+from tests.localmysql import mysql
 from tests.maria import maria, maria_server, second_maria
 
-__all__ = ["maria", "maria_server", "second_maria"]
+__all__ = ["maria", "maria_server", "mysql", "second_maria"]
 
 _numbers = itertools.count(1)
 
