@@ -6,25 +6,23 @@ Its rows events are preceded by the table maps that describe them.
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import sqlglot
-from sqlglot import exp
-
 from cdc.arrays import table_changes, transactions
 from cdc.changes import BYTES_MAX, CREATE, DELETE, ROWS_MAX, TRUNCATE, UPDATE, ChangeSet
 from cdc.mysql import events as ev
+from cdc.mysql import statements
 from cdc.mysql.events import Gtid, Head
 from cdc.mysql.layout import may_be_more, row_table
 from cdc.mysql.marks import CHECKPOINTS, Marks
+from cdc.mysql.positions import Position
 from cdc.mysql.tablemap import TableMap, table_id, table_map
 from cdc.mysql.zerodates import ZeroDates
 from cdc.protocol import START_OVER
 from cdc.schema import TableName
-from tailrace.errors import ContinuityError, DecodeError, TailraceError
+from tailrace.errors import DecodeError, TailraceError
 
 MAPS_MAX = 10_000
 """Table maps remembered; more different ones come only where tables are altered all the time."""
@@ -40,50 +38,6 @@ _SILENT = frozenset(
         *(ev.INTVAR, ev.RAND, ev.USER_VAR),  # they prepare a statement, which is judged itself
     }
 )
-_COMMENTS = re.compile(r"\A(?:\s|/\*(?!!).*?\*/|--[^\n]*\n|#[^\n]*\n)+", re.DOTALL)
-_ROLLBACK_TO = re.compile(r"\s*rollback\s+(work\s+)?to\b", re.IGNORECASE)
-_NAME = re.compile(r"(?:`((?:[^`]|``)+)`|(\w+))(?:\s*\.\s*(?:`((?:[^`]|``)+)`|(\w+)))?")
-_TABLE = re.compile(r"\btable\s+(?:if\s+(?:not\s+)?exists\s+)?", re.IGNORECASE)
-_REPLACES = {
-    "drop": re.compile(r"\s*drop\s+table\b", re.IGNORECASE),
-    "rename": re.compile(r"\s*rename\s+table\b", re.IGNORECASE),
-    "create": re.compile(r"\s*create\s+or\s+replace\s+table\b", re.IGNORECASE),
-    "alter": re.compile(
-        r"\s*alter\s.*\btable\b.*\b(?:(?:drop|truncate|exchange|discard|import)\s+"
-        r"(?:partition|tablespace)|rename\s+(?!column\b|index\b|key\b))",
-        re.IGNORECASE | re.DOTALL,
-    ),
-}
-"""What may drop or swap rows with a table."""
-_DROPS_SCHEMA = re.compile(
-    r"\s*(?:drop|create\s+or\s+replace)\s+(?:database|schema)\s+(?:if\s+exists\s+)?"
-    r"(?:`((?:[^`]|``)+)`|(\w+))",
-    re.IGNORECASE,
-)
-_CHANGES_ROWS = frozenset({"insert", "update", "delete", "replace", "load", "call", "with"})
-
-
-class Position:
-    """Where in the log: the last transaction of each domain, as ``gtid_slave_pos`` has it."""
-
-    def __init__(self, text: str = "") -> None:
-        """Errors: ValueError."""
-        found = [Gtid.parse(part.strip()) for part in text.split(",") if part.strip()]
-        self._last = {gtid.domain: gtid for gtid in found}
-
-    def holds(self, gtid: Gtid) -> bool:
-        last = self._last.get(gtid.domain)
-        return last is not None and gtid.sequence <= last.sequence
-
-    def advance(self, gtid: Gtid) -> None:
-        self._last[gtid.domain] = gtid
-
-    @property
-    def gtids(self) -> list[Gtid]:
-        return [self._last[domain] for domain in sorted(self._last)]
-
-    def __str__(self) -> str:
-        return ",".join(map(str, self.gtids))
 
 
 class BinlogDecoder:
@@ -301,8 +255,7 @@ class BinlogDecoder:
 
     def _query(self, database: str, statement: str) -> None:
         """A statement that is its own transaction (DDL), or one inside of one."""
-        text = _COMMENTS.sub("", statement)
-        verb = text[:12].split(None, 1)[0].lower().rstrip(";") if text.strip() else ""
+        verb, text = statements.split(statement)
         if verb == "begin":
             return
         if verb == "commit":
@@ -311,49 +264,24 @@ class BinlogDecoder:
             return
         if verb == "rollback" and self._started and not self._skipping:
             raise DecodeError("a rollback of rows already logged (tables without transactions?)")
-        if verb in _CHANGES_ROWS and not self._skipping and self._concerns(database, text):
+        if verb in statements.CHANGES_ROWS and self._concerned(database, text):
             raise DecodeError(
                 "a change logged as a statement, not as rows",
                 fix="SET GLOBAL binlog_format = ROW; and see that no session changes it",
             )
         if verb == "truncate" and not self._skipping:
             self._truncate(database, text)
-        elif verb in _REPLACES and not self._skipping:
-            self._refuse_replacing(database, verb, text)
-        ended = verb == "rollback" and not _ROLLBACK_TO.match(text)
+        elif verb in statements.REPLACES and not self._skipping:
+            statements.refuse_replacing(self._captured, self._in_schema, database, verb, text)
+        ended = verb == "rollback" and not statements.ROLLBACK_TO.match(text)
         if self._gtid is not None and (self._flags & ev.GTID_STANDALONE or ended):
             self._end()
 
-    def _concerns(self, database: str, statement: str) -> bool:
-        """Whether a captured table stands in the statement; true where that cannot be told."""
-        names = _tables(database, statement)
-        return names is None or any(map(self._captured, names))
-
-    def _refuse_replacing(self, database: str, verb: str, statement: str) -> None:
-        """Rows that go or come with their table stand in no rows event."""
-        if (dropped := _DROPS_SCHEMA.match(statement)) and self._in_schema(_name(dropped)):
-            raise ContinuityError(
-                "a database with captured tables was dropped; their rows' end is not in the log",
-                where={"database": _name(dropped)},
-                fix=START_OVER,
-            )
-        if not _REPLACES[verb].match(statement):
-            return
-        rest = _TABLE.split(statement, maxsplit=1)[-1]
-        names = _NAME.findall(rest)
-        for quoted, plain, inner, name in names if verb in ("drop", "rename") else names[:1]:
-            first, second = quoted.replace("``", "`") or plain, inner.replace("``", "`") or name
-            table = TableName(first, second) if second else TableName(database, first)
-            if self._captured(table):
-                raise ContinuityError(
-                    "a captured table was dropped, renamed or made anew, or lost a partition; what"
-                    " that did to its rows is not in the log",
-                    where={"table": str(table)},
-                    fix=START_OVER,
-                )
+    def _concerned(self, database: str, text: str) -> bool:
+        return not self._skipping and statements.concerns(self._captured, database, text)
 
     def _truncate(self, database: str, statement: str) -> None:
-        names = _tables(database, statement)
+        names = statements.tables(database, statement)
         if names is None or len(names) != 1:
             raise DecodeError("a TRUNCATE that is not understood")
         (name,) = names
@@ -389,17 +317,3 @@ class BinlogDecoder:
         self.rows = self._bytes = 0
         self._listed = False
         return taken
-
-
-def _name(matched: re.Match[str]) -> str:
-    return (matched[1] or "").replace("``", "`") or matched[2]
-
-
-def _tables(database: str, statement: str) -> list[TableName] | None:
-    """The tables that a statement names; None where it cannot be parsed, or names none."""
-    try:
-        parsed = sqlglot.parse_one(statement, read="mysql")
-    except sqlglot.errors.SqlglotError:
-        return None
-    found = [TableName(table.db or database, table.name) for table in parsed.find_all(exp.Table)]
-    return found or None

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 
 from cdc.findings import refuse_errors
 from cdc.mysql.catalog import CatalogTable, read_charsets, read_tables
-from cdc.mysql.decode import BinlogDecoder, Position
+from cdc.mysql.decode import BinlogDecoder
 from cdc.mysql.marks import SYSTEM
+from cdc.mysql.positions import Position
 from cdc.mysql.preflight import inspect
 from cdc.mysql.session import Connection, connect, query
 from cdc.mysql.settings import MariadbSource
