@@ -19,7 +19,7 @@ from bench import work
 from bench.contestants import TUNED, Done, PostgresTarget, Tailrace, settle, wait_until
 from bench.source import Source as PostgresSource
 from cdc.mysql.settings import MariadbSource
-from cdc.mysql.source import Mariadb
+from cdc.mysql.source import BinlogDatabase
 from tailrace.journal.sqlite import SqliteWriter
 from tailrace.service.localmaria import LocalMariadb
 from tailrace.service.localpg import LocalPostgres
@@ -181,7 +181,7 @@ def measure(rows: int) -> dict[str, float | int | None]:
 def capture(
     source: Source, settings: MariadbSource, rows: int, directory: Path
 ) -> dict[str, float | int | None]:
-    with closing(Mariadb(settings, "bench")) as ours:
+    with closing(BinlogDatabase(settings, "bench")) as ours:
         with closing(ours.snapshot({})) as snapshot:
             list(snapshot.changes())
             position = snapshot.position

@@ -9,18 +9,18 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
-from cdc.mysql.settings import MariadbSource
+from cdc.mysql.settings import MariadbSource, MysqlSource
 from cdc.postgres.settings import PostgresSource
 from config.places import Loc, Places
 from sinks.mysql.settings import MariadbTarget
 from sinks.postgres.settings import PostgresTarget
 from transforms.model import Entity, Mapping, Replicate
 
-SOURCES = {"postgres": PostgresSource, "mariadb": MariadbSource}
+SOURCES = {"postgres": PostgresSource, "mariadb": MariadbSource, "mysql": MysqlSource}
 TARGETS = {"postgres": PostgresTarget, "mariadb": MariadbTarget}
 """What is built, by `type`. A new adapter is one line here and one in a union below."""
 
-Source = PostgresSource | MariadbSource
+Source = PostgresSource | MariadbSource | MysqlSource
 Target = PostgresTarget | MariadbTarget
 
 FILE = "tailrace.yml"

@@ -26,6 +26,7 @@ SETTINGS = {
     "enforce_gtid_consistency": "ON",
     "binlog_row_metadata": "FULL",
     "innodb_buffer_pool_size": "128M",
+    "cte_max_recursion_depth": "100000000",
     "innodb_redo_log_capacity": "256M",
 }
 

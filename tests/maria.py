@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from cdc.changes import ChangeSet
+from cdc.mysql.positions import MysqlPosition
 from tailrace.service.localmaria import LocalMariadb, binary
 from tests.cdc.mysql.binlogs import charsets, decoded, newest
 
@@ -41,31 +42,49 @@ def second_maria() -> Iterator[LocalMariadb]:
         yield server
 
 
+both = pytest.mark.parametrize("maria", ["mariadb", "mysql"], indirect=True)
+"""Runs a test of a database `maria` at a MySQL, too."""
+
+
 @dataclass(frozen=True)
 class Maria:
-    """A fresh database."""
+    """A fresh database. `kind`: of which product."""
 
     server: LocalMariadb
     name: str
+    kind: Literal["mariadb", "mysql"] = "mariadb"
 
     def execute(self, *statements: str) -> list[tuple[Any, ...]]:
         return self.server.execute(*statements, database=self.name)
+
+    def numbers(self, first: int, last: int) -> str:
+        """A subquery of a column `n`."""
+        if self.kind == "mariadb":
+            return f"(select seq as n from seq_{first}_to_{last}) as numbers"
+        return (
+            f"(with recursive up (n) as (select {first} union all select n + 1 from up"
+            f" where n < {last}) select n from up) as numbers"
+        )
 
     def log(self) -> bytes:
         return newest(self.server)
 
     def changes(self, **more: Any) -> list[ChangeSet]:
         """What was logged since the last call."""
-        return decoded(self.log(), charsets(self.server), self.name, **more)
+        position = MysqlPosition() if self.kind == "mysql" else None
+        return decoded(self.log(), charsets(self.server), self.name, position=position, **more)
 
     @contextmanager
     def reader(self, password: str = "") -> Iterator[str]:
         """A user with the rights that a source needs, and no other."""
         user = f"reader_{self.name}"
+        monitor, select = "binlog monitor", "select"
+        if self.kind == "mysql":
+            monitor, select = "replication client", "select, lock tables"
         self.execute(
             f"create user {user} identified by '{password}'",
-            f"grant replication slave, binlog monitor on *.* to {user}",
-            f"grant select on {self.name}.* to {user}",
+            f"grant replication slave, {monitor} on *.* to {user}",
+            f"grant {select} on {self.name}.* to {user}",
         )
         yield user
         self.execute(f"drop user {user}")
@@ -84,10 +103,12 @@ def chinook() -> list[str]:
 
 
 @pytest.fixture
-def maria(maria_server: LocalMariadb) -> Iterator[Maria]:
+def maria(request: pytest.FixtureRequest) -> Iterator[Maria]:
+    kind = getattr(request, "param", "mariadb")
+    server: LocalMariadb = request.getfixturevalue("mysql" if kind == "mysql" else "maria_server")
     name = f"test_{next(_numbers)}"
-    maria_server.execute(f"create database {name}")
-    maria = Maria(maria_server, name)
+    server.execute(f"create database {name}")
+    maria = Maria(server, name, kind)
     maria.log()
     yield maria
-    maria_server.execute(f"drop database {name}")
+    server.execute(f"drop database {name}")

@@ -30,6 +30,7 @@ except ModuleNotFoundError:
     from tailrace import cyshim as cython
 
 from cdc.mysql.charsets import decoded
+from cdc.mysql.jsontext import json_text
 from tailrace.errors import DecodeError
 
 if cython.compiled:
@@ -57,6 +58,7 @@ BIT = 14  # size: bits
 ENUM = 15  # size: bytes; labels
 SET = 16  # size: bytes; labels
 CODEC = 17  # size: bytes of the length; labels: the name of Python's codec
+JSON = 20  # size: bytes of the length
 
 # Inside of functions these and what follows stand as numbers: a module's name is looked up each
 # time. In place of where a value begins, -1 stands for NULL and -2 for a column that is absent.
@@ -276,7 +278,7 @@ class RowTable(Table):
         length: cython.Py_ssize_t
         if kind == 1 or kind == 2 or kind == 15 or kind == 16:
             length = size
-        elif kind == 11 or kind == 12 or kind == 13 or kind == 17:
+        elif kind == 11 or kind == 12 or kind == 13 or kind == 17 or kind == 20:
             if at + size > end:
                 raise DecodeError("a row ends inside a length")
             length = size + _little(p, at, size)
@@ -403,6 +405,8 @@ class RowTable(Table):
             return self.whole(decoded(_copy_of(p, at + size, end), self.labels[i]), column)
         elif kind == 13:
             return self.hexadecimal(p, at + size, end, self.p_mores[i], column)
+        elif kind == 20:
+            return self.whole(json_text(_copy_of(p, at + size, end)), column)
         elif kind == 3:
             return self.whole(shortest_float(_copy_of(p, at, end)), column)
         elif kind == 4:

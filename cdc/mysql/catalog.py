@@ -1,4 +1,4 @@
-"""The tables of a MariaDB source as its catalog has them, in the words of the log's table maps.
+"""The tables of a source as its catalog has them, in the words of the log's table maps.
 
 Both ways lead through `layout.row_table`, so that a table's schema in the snapshot is the one that
 its changes have.
@@ -7,21 +7,18 @@ its changes have.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from cdc.mysql import tablemap as tm
-from cdc.mysql.layout import row_table
+from cdc.mysql.layout import BINARY_CHARSET, row_table
 from cdc.mysql.session import Connection, query
 from cdc.mysql.tablemap import MapColumn, TableMap
 from cdc.patterns import OWN_SCHEMA, Patterns
 from cdc.schema import TableName, TableSchema
 from tailrace.errors import PreflightError, TailraceError
 
-CHARSETS = (
-    "select id, character_set_name from information_schema.collation_character_set_applicability"
-)
 _SYSTEM = ("mysql", "information_schema", "performance_schema", "sys", OWN_SCHEMA)
 
 _TYPES = {
@@ -39,6 +36,7 @@ _TYPES = {
     "timestamp": tm.TIMESTAMP2,
     "time": tm.TIME2,
     "bit": tm.BIT,
+    "json": tm.JSON,
     "enum": tm.ENUM,
     "set": tm.SET,
     "char": tm.STRING,
@@ -76,16 +74,37 @@ class CatalogTable:
 
 
 def read_charsets(connection: Connection) -> dict[int, str]:
-    return {int(number): name for number, name in query(connection, CHARSETS) if number}
+    """Character sets by the numbers of their collations."""
+    return {number: charset for _, number, charset in _collations(connection)}
+
+
+def _collations(connection: Connection) -> Iterator[tuple[str, int, str]]:
+    """(name, number, character set). MariaDB from 10.10 on has collations of several character
+    sets, which have a number and a full name for each only in a table that MySQL does not have."""
+    yield from query(
+        connection,
+        "select collation_name, id, character_set_name from information_schema.collations"
+        " where id is not null and character_set_name is not null",
+    )
+    has_more = query(
+        connection,
+        "select 1 from information_schema.columns where lower(table_schema) = 'information_schema'"
+        " and lower(table_name) = 'collation_character_set_applicability'"
+        " and lower(column_name) = 'full_collation_name'",
+    )
+    if has_more:
+        yield from query(
+            connection,
+            "select full_collation_name, id, character_set_name"
+            " from information_schema.collation_character_set_applicability where id is not null",
+        )
 
 
 def read_tables(
     connection: Connection, patterns: Patterns, charset_of: Mapping[int, str]
 ) -> tuple[list[CatalogTable], list[TailraceError]]:
     """(tables that can be captured, why the others of `patterns` cannot)."""
-    collations = dict(
-        query(connection, "select collation_name, id from information_schema.collations")
-    )
+    collations = {name: number for name, number, _ in _collations(connection)}
     names = query(
         connection,
         "select table_schema, table_name, ifnull(table_rows, 0), table_type"
@@ -165,9 +184,24 @@ def _column(table: TableName, row: tuple[Any, ...], collations: Mapping[str, int
         nullable=nullable == "YES",
         unsigned="unsigned" in column_type,
         # The catalog gives labels as UTF-8, whatever the column's character set is.
-        charset=collations["utf8mb4_bin"] if labels else collations.get(collation, 63),
+        charset=_charset(table, name, "utf8mb4_bin" if labels else collation, collations),
         labels=labels,
     )
+
+
+def _charset(
+    table: TableName, column: str, collation: str | None, collations: Mapping[str, int]
+) -> int:
+    """A collation's number. Errors: PreflightError."""
+    if collation is None:
+        return BINARY_CHARSET
+    if collation not in collations:
+        raise PreflightError(
+            f"column {column} of {table} has a collation that is not known ({collation})",
+            where={"table": str(table), "column": column},
+            fix="leave the table out of `tables`",
+        )
+    return collations[collation]
 
 
 def _sizes(
@@ -186,6 +220,8 @@ def _sizes(
         return int(precision or 0), 0
     if type_ in (tm.DATETIME2, tm.TIMESTAMP2, tm.TIME2):
         return int(digits or 0), 0
+    if type_ == tm.JSON:
+        return 4, 0
     if type_ == tm.BLOB:
         return _LENGTH_BYTES.get(re.sub("text|blob", "", data_type), 2), 0
     if type_ == tm.ENUM:

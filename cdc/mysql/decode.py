@@ -1,4 +1,4 @@
-"""The decoder of MariaDB's binary log: events in, change sets out. No I/O.
+"""The decoder of MariaDB's and MySQL's binary logs: events in, change sets out. No I/O.
 
 A transaction begins with a GTID event and ends with XID, or with the one statement it consists of.
 Its rows events are preceded by the table maps that describe them.
@@ -7,17 +7,19 @@ Its rows events are preceded by the table maps that describe them.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from cdc.arrays import table_changes, transactions
 from cdc.changes import BYTES_MAX, CREATE, DELETE, ROWS_MAX, TRUNCATE, UPDATE, ChangeSet
 from cdc.mysql import events as ev
 from cdc.mysql import statements
-from cdc.mysql.events import Gtid, Head
+from cdc.mysql.events import Head
+from cdc.mysql.gtidset import MysqlGtid, gtid_event, tagged_gtid_event
 from cdc.mysql.layout import may_be_more, row_table
 from cdc.mysql.marks import CHECKPOINTS, Marks
-from cdc.mysql.positions import Position
+from cdc.mysql.payload import payload_events
+from cdc.mysql.positions import AnyGtid, Position, Reached
 from cdc.mysql.tablemap import TableMap, table_id, table_map
 from cdc.mysql.zerodates import ZeroDates
 from cdc.protocol import START_OVER
@@ -35,6 +37,8 @@ _OPERATIONS = {
 _SILENT = frozenset(
     {
         *(ev.STOP, ev.HEARTBEAT, ev.ANNOTATE_ROWS, ev.BINLOG_CHECKPOINT, ev.GTID_LIST),
+        *(ev.HEARTBEAT_V2, ev.PREVIOUS_GTIDS, ev.ROWS_QUERY, ev.IGNORABLE_EVENT),
+        *(ev.TRANSACTION_CONTEXT, ev.VIEW_CHANGE),  # of a replication group, without rows
         *(ev.INTVAR, ev.RAND, ev.USER_VAR),  # they prepare a statement, which is judged itself
     }
 )
@@ -66,6 +70,7 @@ class BinlogDecoder:
         bytes_max: int = BYTES_MAX,
         zero_dates: ZeroDates | None = None,
         in_schema: Callable[[str], bool] = lambda _: False,
+        position: Reached | None = None,
     ) -> None:
         self._captured = captured
         self._in_schema = in_schema
@@ -74,14 +79,15 @@ class BinlogDecoder:
         self._charset_of = charset_of
         self._rows_max = rows_max
         self._bytes_max = bytes_max
-        self._position = Position(resume)
+        self._position = position or Position(resume)
         self._checksums = checksums
         self._file = ""
         self._next = 0
+        self._packed = False  # whether what is fed comes out of a compressed transaction
         self._maps: dict[bytes, Any] = {}
         self._tables: dict[int, Any] = {}  # of the open transaction
-        self._gtid: Gtid | None = None
-        self._flags = 0
+        self._gtid: AnyGtid | None = None
+        self._alone = False  # whether the transaction is the one statement that comes next
         self._skipping = self._listed = self._started = False
         self._commit_us = 0
         self._origin: str | None = None
@@ -110,16 +116,35 @@ class BinlogDecoder:
         """Whether the set under construction ends at a transaction's end."""
         return not (self._gtid is not None and self._started)
 
+    def opened(self, event: memoryview) -> Iterator[memoryview]:
+        """The event, or those that it is a compressed transaction of; each is to be fed.
+
+        Errors: as `feed`.
+        """
+        head = ev.head(event)
+        if head.type != ev.TRANSACTION_PAYLOAD:
+            yield event
+            return
+        self._next, self._packed = head.next, True
+        try:
+            body = ev.checked(event) if self._checksums else event
+            yield from payload_events(body[ev.HEAD.size :])
+        except TailraceError as error:
+            raise self._located(error, head) from None
+        finally:
+            self._packed = False
+
     def feed(self, event: memoryview) -> None:
         """Decode one event; `full` afterwards asks for `take`."""
         head = ev.head(event)
+        if not self._packed:
+            self._next = head.next or self._next
         try:
             self._event(head, event)
         except (struct.error, IndexError):
             raise self._located(DecodeError("an event ends inside a field"), head) from None
         except TailraceError as error:
             raise self._located(error, head) from None
-        self._next = head.next or self._next
 
     def _located(self, error: TailraceError, head: Head) -> TailraceError:
         error.where.setdefault("file", self._file)
@@ -135,7 +160,7 @@ class BinlogDecoder:
         if kind == ev.FORMAT_DESCRIPTION:
             self._checksums = ev.format_description(event[ev.HEAD.size :]).checksums
             return
-        if self._checksums:
+        if self._checksums and not self._packed:
             event = ev.checked(event)
         body = event[ev.HEAD.size :]
         if kind in _OPERATIONS or kind in ev.COMPRESSED_ROWS:
@@ -144,6 +169,10 @@ class BinlogDecoder:
             self._map(body)
         elif kind == ev.GTID:
             self._begin(head, body)
+        elif kind in (ev.MYSQL_GTID, ev.ANONYMOUS_GTID):
+            self._begin_named(*gtid_event(body))
+        elif kind == ev.TAGGED_GTID:
+            self._begin_named(*tagged_gtid_event(body))
         elif kind == ev.XID:
             self._end()
         elif kind in (ev.QUERY, ev.QUERY_COMPRESSED):
@@ -152,6 +181,12 @@ class BinlogDecoder:
             self._file, self._next = ev.rotate(body)
         elif kind == ev.INCIDENT:
             raise DecodeError("the server has lost events of its log (an incident event)")
+        elif kind == ev.PARTIAL_UPDATE_ROWS:
+            raise DecodeError(
+                "a change of a part of a JSON value, which does not say what the value is",
+                fix="SET GLOBAL binlog_row_value_options = '', end the sessions that have another"
+                f" value, then {START_OVER}",
+            )
         elif kind == ev.START_ENCRYPTION:
             pass  # a replica is sent events in the clear
         elif kind not in _SILENT and not head.flags & ev.IGNORABLE:
@@ -159,12 +194,19 @@ class BinlogDecoder:
 
     def _begin(self, head: Head, body: memoryview) -> None:
         gtid, flags = ev.mariadb_gtid(body, head.server)
-        if self._gtid is not None:
-            raise DecodeError(f"transaction {gtid} begins inside {self._gtid}")
         if flags & (ev.GTID_PREPARED_XA | ev.GTID_COMPLETED_XA):
             raise DecodeError("an XA transaction, which is not read yet", where={"gtid": str(gtid)})
-        self._gtid, self._flags = gtid, flags
-        self._commit_us = head.time_s * 1_000_000
+        self._open(gtid, head.time_s * 1_000_000, alone=bool(flags & ev.GTID_STANDALONE))
+
+    def _begin_named(self, gtid: MysqlGtid, commit_us: int) -> None:
+        """MySQL does not say beforehand whether BEGIN comes next, or a statement by itself."""
+        self._open(gtid, commit_us, alone=True)
+
+    def _open(self, gtid: AnyGtid, commit_us: int, *, alone: bool) -> None:
+        if self._gtid is not None:
+            raise DecodeError(f"transaction {gtid} begins inside {self._gtid}")
+        self._gtid, self._alone = gtid, alone
+        self._commit_us = commit_us
         self._skipping = self._position.holds(gtid)
         self._listed = self._started = False
         self._origin = None
@@ -174,7 +216,7 @@ class BinlogDecoder:
         if self._gtid is None:
             raise DecodeError("a transaction ends that has not begun")
         if not self._skipping:
-            self._position.advance(self._gtid)
+            self._position.advance(self._gtid, (self._file, self._next))
         self._gtid = None
 
     def _map(self, body: memoryview) -> None:
@@ -256,7 +298,8 @@ class BinlogDecoder:
     def _query(self, database: str, statement: str) -> None:
         """A statement that is its own transaction (DDL), or one inside of one."""
         verb, text = statements.split(statement)
-        if verb == "begin":
+        if verb == "begin" or statements.BEGINS.search(text):
+            self._alone = False
             return
         if verb == "commit":
             return self._end()
@@ -274,7 +317,7 @@ class BinlogDecoder:
         elif verb in statements.REPLACES and not self._skipping:
             statements.refuse_replacing(self._captured, self._in_schema, database, verb, text)
         ended = verb == "rollback" and not statements.ROLLBACK_TO.match(text)
-        if self._gtid is not None and (self._flags & ev.GTID_STANDALONE or ended):
+        if self._gtid is not None and (self._alone or ended):
             self._end()
 
     def _concerned(self, database: str, text: str) -> bool:

@@ -129,6 +129,8 @@ def _reading(column: MapColumn, table: TableMap, charset_of: Mapping[int, str]) 
         )
     if type_ == tm.BIT:
         return _Reading(rows.BIT, f"bit({column.size})", column.size, base_type="bit")
+    if type_ == tm.JSON:
+        return _Reading(rows.JSON, "json", column.size, native="json")
     if type_ in (tm.ENUM, tm.SET):
         return _enumerated(column, table, charset_of)
     if type_ in (tm.VARCHAR, tm.VAR_STRING, tm.STRING, tm.BLOB):

@@ -7,13 +7,12 @@ from collections.abc import Iterator
 
 from cdc.findings import Finding
 from cdc.mysql.catalog import CatalogTable, read_charsets, read_tables
+from cdc.mysql.names import quoted_table
+from cdc.mysql.product import Product
+from cdc.mysql.products import product_of
 from cdc.mysql.session import Connection, query
-from cdc.mysql.settings import MariadbSource
-from cdc.mysql.snapshot import quoted_table
+from cdc.mysql.settings import BinlogSource
 from tailrace.errors import TailraceError
-
-OLDEST = (10, 5)
-"""The first version with binlog_row_metadata, and the first still in use where it matters."""
 
 SNAPSHOT_ROWS_PER_S = 100_000
 """Rows that a snapshot copies in a second, at a careful guess (180,000 of the bench's)."""
@@ -21,25 +20,17 @@ SNAPSHOT_MARGIN = 4
 KEPT_MIN_S = 24 * 3600
 """An outage of capture that a log should outlast, whatever a snapshot takes."""
 
-WANTED = {
-    "binlog_format": (
-        "ROW",
-        "changes are logged as statements, which do not say what they changed",
-    ),
-    "binlog_row_metadata": ("FULL", "the log does not name columns, so a changed table misleads"),
-    "binlog_row_image": ("FULL", "the log leaves values out of rows, which a target may lack"),
-}
-
 
 def inspect(
-    connection: Connection, settings: MariadbSource
+    connection: Connection, settings: BinlogSource
 ) -> tuple[list[Finding], list[CatalogTable]]:
     """(everything found wrong, the tables that can be captured). Errors: SourceUnavailable."""
     version = str(query(connection, "select version()")[0][0])
-    findings = list(_server(connection, version))
+    product = product_of(settings)
+    findings = list(_server(connection, version, product))
     if any(finding.where == "version" for finding in findings):
         return findings, []
-    findings += _rights(connection)
+    findings += _rights(connection, product)
     tables, refused = read_tables(connection, settings.patterns, read_charsets(connection))
     findings += [_of(error) for error in refused]
     if not tables and not refused:
@@ -56,48 +47,52 @@ def inspect(
     return findings, tables
 
 
-def _server(connection: Connection, version: str) -> Iterator[Finding]:
+def _server(connection: Connection, version: str, product: Product) -> Iterator[Finding]:
     numbers = re.match(r"(?:5\.5\.5-)?(\d+)\.(\d+)", version)
-    if "mariadb" not in version.lower() or not numbers or tuple(
-        map(int, numbers.groups())
-    ) < OLDEST:  # fmt: skip
+    oldest = ".".join(map(str, product.oldest))
+    if not product.is_version(version):
+        other = "mysql" if product.name == "MariaDB" else "mariadb"
         yield Finding(
-            "error", f"this server is {version}; read is MariaDB from 10.5 on", "version",
-            "-- use a newer server, or a replica of one",
+            "error", f"this server is {version}, which is no {product.name}", "version",
+            f"-- declare the source with type: {other}",
         )  # fmt: skip
         return
-    names = ("log_bin", "server_id", *WANTED)
-    found = dict(
-        query(
-            connection,
-            "select lower(variable_name), variable_value from information_schema.global_variables"
-            " where lower(variable_name) in %s",
-            names,
-        )
-    )
+    if not numbers or tuple(map(int, numbers.groups())) < product.oldest:
+        yield Finding(
+            "error", f"this server is {version}; read is {product.name} from {oldest} on",
+            "version", "-- use a newer server, or a replica of one",
+        )  # fmt: skip
+        return
+    found = variables(connection, "log_bin", "server_id", *product.wanted)
     if found["log_bin"] != "ON":
         yield Finding(
             "error", "the server writes no binary log", "log_bin",
-            "-- [mariadbd] log_bin = binlog, then restart the server",
+            "-- log_bin = binlog in the server's configuration, then restart the server",
         )  # fmt: skip
     if found["server_id"] == "0":
         yield Finding("error", "a server without number serves no log", "server_id",
                       "SET GLOBAL server_id = 1;")  # fmt: skip
-    for name, (wanted, why) in WANTED.items():
-        if found[name] != wanted:
+    for name, (wanted, why) in product.wanted.items():
+        if found.get(name, wanted) != wanted:
             yield Finding(
                 "error",
                 f"{name} is {found[name]}: {why}",
                 name,
-                f"SET GLOBAL {name} = {wanted};  -- and in the server's configuration",
+                f"SET GLOBAL {name} = {wanted or repr('')};  -- and in the server's configuration",
             )
 
 
-def _rights(connection: Connection) -> Iterator[Finding]:
+def variables(connection: Connection, *names: str) -> dict[str, str]:
+    """The server's settings of these names, by name; those it has."""
+    rows = query(connection, "show global variables where variable_name in %s", names)
+    return {name.lower(): value for name, value in rows}
+
+
+def _rights(connection: Connection, product: Product) -> Iterator[Finding]:
     grants = " ".join(row[0] for row in query(connection, "show grants")).upper()
     if "ALL PRIVILEGES ON *.*" in grants:
         return
-    for names in (("REPLICATION SLAVE", "REPLICATION REPLICA"), ("BINLOG MONITOR", "SUPER")):
+    for names in product.rights:
         if not any(name in grants for name in names):
             fix = f"GRANT {names[0]} ON *.* TO CURRENT_USER;"
             yield Finding("error", f"our user lacks {names[0]}", "grants", fix)
@@ -127,13 +122,7 @@ def _cascades(connection: Connection, tables: list[CatalogTable]) -> Iterator[Fi
 
 def _retention(connection: Connection, rows: int) -> Iterator[Finding]:
     """Whether the log of the first snapshot's time is still there when it has been copied."""
-    found = dict(
-        query(
-            connection,
-            "select lower(variable_name), variable_value from information_schema.global_variables"
-            " where variable_name in ('binlog_expire_logs_seconds', 'expire_logs_days')",
-        )
-    )
+    found = variables(connection, "binlog_expire_logs_seconds", "expire_logs_days")
     kept_s = float(found.get("binlog_expire_logs_seconds") or 0)
     kept_s = kept_s or float(found.get("expire_logs_days") or 0) * 86_400
     needed_s = max(KEPT_MIN_S, SNAPSHOT_MARGIN * rows / SNAPSHOT_ROWS_PER_S)

@@ -1,4 +1,4 @@
-"""Sessions at a MariaDB source: pinned settings, and the server's errors in our words."""
+"""Sessions at a MariaDB or MySQL source: pinned settings, and the server's errors in our words."""
 
 from __future__ import annotations
 
@@ -14,8 +14,14 @@ from tailrace.errors import PreflightError, SourceUnavailable
 
 Connection: TypeAlias = "pymysql.Connection[Any]"
 
-PINS = "SET time_zone = '+00:00', sql_mode = '', max_statement_time = 0, net_write_timeout = 600"
-"""All that the text of a value depends on; and nothing may cut a long read short."""
+PINS = (
+    "SET time_zone = '+00:00', sql_mode = '', net_write_timeout = 600"
+    " /*M! , max_statement_time = 0 */ /*!80000 , max_execution_time = 0 */"
+)
+"""All that the text of a value depends on; and nothing may cut a long read short.
+
+Each server runs what stands in the comments that are meant for it.
+"""
 
 _RIGHT_MISSING = {
     ER.DBACCESS_DENIED_ERROR,
@@ -44,6 +50,11 @@ def translated(doing: str, **where: object) -> Iterator[None]:
     """Errors: PreflightError for a missing right, SourceUnavailable for everything else."""
     try:
         yield
+    except RuntimeError as error:
+        raise SourceUnavailable(
+            f"{doing}: the user's password can be sent over TLS only",
+            fix="let the server speak TLS, name its CA with ?ssl_ca=…; or pip install cryptography",
+        ) from error
     except pymysql.Error as error:
         number = error.args[0] if error.args else None
         text = str(error.args[1]) if len(error.args) > 1 else type(error).__name__

@@ -1,4 +1,4 @@
-"""What an operator declares of a MariaDB source, and how its URL is read."""
+"""What an operator declares of a MariaDB or MySQL source, and how its URL is read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def arguments(url: str) -> dict[str, Any]:
     parts = urlsplit(url)
     options = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
     if parts.scheme not in ("mysql", "mariadb") or not parts.hostname or set(options) - _OPTIONS:
-        raise ValueError("not a URL of MariaDB")
+        raise ValueError("not a URL of MariaDB or MySQL")
     if options.get("ssl_verify_identity", "true") not in ("true", "false"):
         raise ValueError("ssl_verify_identity is true or false")
     found: dict[str, Any] = {
@@ -44,8 +44,8 @@ def _checked(text: str) -> str:
     except ValueError:
         raise PydanticCustomError(
             "connection_url",
-            "this is not a connection URL; expected is mariadb://user@host:3306/, with"
-            " @ : / ? and % in a password written as %40 %3A %2F %3F and %25",
+            "this is not a connection URL; expected is mariadb://user@host:3306/"
+            " (or mysql://), with @ : / ? and % in a password written as %40 %3A %2F %3F and %25",
         ) from None
     return text
 
@@ -54,11 +54,11 @@ MysqlUrl = Annotated[str, Field(min_length=1, repr=False, exclude=True), AfterVa
 """A pydantic field that may hold a password: it is in no repr and no dump."""
 
 
-class MariadbSource(BaseModel):
-    """A MariaDB database whose binary log is read.
+class BinlogSource(BaseModel):
+    """A database whose binary log is read.
 
-    url         of the primary, for a user with REPLICATION SLAVE, BINLOG MONITOR and SELECT
-    tables      patterns, see `cdc.patterns`; a schema is what MariaDB also calls a database
+    url         of the primary, for a user with the rights that `tailrace check --sql` prints
+    tables      patterns, see `cdc.patterns`; a schema is what these servers also call a database
     server_id   ours among the replicas of the server, of which two with one number cut each other
                 off; left out, made of the project's and the source's names
     zero_dates  what becomes of dates that are none, see `cdc.mysql.zerodates`
@@ -66,7 +66,7 @@ class MariadbSource(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    type: Literal["mariadb"]
+    type: Literal["mariadb", "mysql"]
     url: MysqlUrl
     tables: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(some_included)]
     server_id: Annotated[int, Field(ge=1, le=2**32 - 1)] | None = None
@@ -79,3 +79,15 @@ class MariadbSource(BaseModel):
     @property
     def patterns(self) -> Patterns:
         return Patterns.parse(self.tables)
+
+
+class MariadbSource(BinlogSource):
+    """A MariaDB database."""
+
+    type: Literal["mariadb"]
+
+
+class MysqlSource(BinlogSource):
+    """A MySQL database."""
+
+    type: Literal["mysql"]

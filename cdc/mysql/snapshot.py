@@ -1,9 +1,4 @@
-"""Existing rows, consistent with a position, as the log would have printed them.
-
-MariaDB's consistent snapshot holds no lock: the transaction itself knows where in the log it began
-(``binlog_snapshot_file``, ``binlog_snapshot_position``).
-https://mariadb.com/kb/en/enhancements-for-start-transaction-with-consistent-snapshot/
-"""
+"""Existing rows, consistent with a position, as the log would have printed them."""
 
 from __future__ import annotations
 
@@ -21,23 +16,26 @@ from cdc.changes import BYTES_MAX, READ, TRUNCATE, ChangeSet, TableChanges
 from cdc.mysql import tablemap as tm
 from cdc.mysql.catalog import CatalogTable
 from cdc.mysql.layout import BINARY_CHARSET, rows
+from cdc.mysql.names import quoted, quoted_table
+from cdc.mysql.product import Product
 from cdc.mysql.session import Connection, connect, query, translated
 from cdc.mysql.tablemap import MapColumn
 from cdc.mysql.zerodates import ZeroDates
 from cdc.protocol import SnapshotProgress
 from cdc.schema import TableName
-from tailrace.errors import PreflightError
+from tailrace.errors import SourceUnavailable
 
 FETCH_ROWS_MAX = 16_384
 FETCH_ROWS_FIRST = 64
 
 
-class MariadbSnapshot:
+class BinlogSnapshot:
     """Implements `cdc.protocol.Snapshot`. `read` gives the tables as the snapshot sees them."""
 
     def __init__(
         self,
         url: str,
+        product: Product,
         read: Callable[[Connection], list[CatalogTable]],
         facts: Callable[[list[CatalogTable]], Mapping[str, str]],
         zero_dates: ZeroDates,
@@ -46,10 +44,17 @@ class MariadbSnapshot:
         self._connection = connect(url)
         try:
             query(self._connection, "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            query(self._connection, "START TRANSACTION WITH CONSISTENT SNAPSHOT")
-            self._position = _position(self._connection)
+            locked: list[TableName] = []
+
+            def named() -> list[TableName]:
+                locked.extend(table.name for table in read(self._connection))
+                return locked
+
+            self._position = product.begin_snapshot(self._connection, url, named)
             self._taken_us = int(time.time() * 1_000_000)
             self._tables = read(self._connection)
+            if locked and {table.name for table in self._tables} - set(locked):
+                raise SourceUnavailable("a table was made while the first snapshot began")
         except BaseException:
             self._connection.close()
             raise
@@ -107,20 +112,6 @@ class MariadbSnapshot:
         self._connection.close()
 
 
-def _position(connection: Connection) -> str:
-    status = dict(query(connection, "SHOW STATUS LIKE 'binlog_snapshot_%'"))
-    file = status.get("Binlog_snapshot_file")
-    if not file:
-        raise PreflightError(
-            "the server writes no binary log",
-            fix="log_bin = binlog  -- in the server's configuration, then restart the server",
-        )
-    ((position,),) = query(
-        connection, "select binlog_gtid_pos(%s, %s)", file, int(status["Binlog_snapshot_position"])
-    )
-    return str(position or "")
-
-
 def _chunks(connection: Connection, table: CatalogTable) -> Iterator[list[tuple[Any, ...]]]:
     wanted = ", ".join(map(shown, table.map.columns))
     sql = f"select {wanted} from {quoted_table(table.name)}"
@@ -140,25 +131,19 @@ def _chunks(connection: Connection, table: CatalogTable) -> Iterator[list[tuple[
             wanted_rows = max(1, min(fitting, 2 * wanted_rows, FETCH_ROWS_MAX))
 
 
-def quoted(name: str) -> str:
-    return "`" + name.replace("`", "``") + "`"
-
-
-def quoted_table(name: TableName) -> str:
-    return f"{quoted(name.schema)}.{quoted(name.name)}"
-
-
 def shown(column: MapColumn) -> str:
     """SQL for a column's value as `_rows` prints it."""
     name = quoted(column.name)
     if column.type in (tm.FLOAT, tm.DOUBLE):
-        return f"cast({name} + 0e0 as char)"
+        return f"cast(cast({name} as double) as char)"  # a sum would lose the sign of -0
     if column.type == tm.YEAR:
         return f"cast({name} + 0 as char)"
     if column.type == tm.BIT:
         return f"lpad(bin({name} + 0), {column.size}, '0')"
     if column.type == tm.TIMESTAMP2:
         return f"concat(cast({name} as char), if({name} = 0, '', '+00'))"
+    if column.type == tm.JSON:
+        return f"cast({name} as char)"
     if column.charset == BINARY_CHARSET and column.type in (tm.STRING, tm.VARCHAR, tm.BLOB):
         return f"concat('\\\\x', lower(hex({name})))"
     return f"convert({name} using utf8mb4)"

@@ -1,4 +1,4 @@
-"""A MariaDB database as a source: what capture calls, made of the parts beside this file."""
+"""A MariaDB or MySQL source: what capture calls, made of the parts beside this file."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from cdc.findings import refuse_errors
 from cdc.mysql.catalog import CatalogTable, read_charsets, read_tables
 from cdc.mysql.decode import BinlogDecoder
 from cdc.mysql.marks import SYSTEM
-from cdc.mysql.positions import Position
 from cdc.mysql.preflight import inspect
+from cdc.mysql.products import product_of
 from cdc.mysql.session import Connection, connect, query
-from cdc.mysql.settings import MariadbSource
-from cdc.mysql.snapshot import MariadbSnapshot
+from cdc.mysql.settings import BinlogSource
+from cdc.mysql.snapshot import BinlogSnapshot
 from cdc.mysql.stream import BinlogStream
 from cdc.mysql.tablemap import TableMap
 from cdc.mysql.zerodates import ZeroDates
@@ -30,38 +30,28 @@ TABLES = "mariadb.tables"
 """The fact that lists the tables captured since the first snapshot: JSON, [[schema, name], …]."""
 
 
-class Mariadb:
+class BinlogDatabase:
     """Implements `cdc.protocol.Source`. Errors of every method: SourceUnavailable.
 
     It leaves nothing at the server: no table, no slot; a replica's registration ends with its
     connection. `name` makes our number among the replicas, where the settings give none.
     """
 
-    def __init__(self, settings: MariadbSource, name: str) -> None:
+    def __init__(self, settings: BinlogSource, name: str) -> None:
         self._settings = settings
         self._server_id = settings.server_id or zlib.crc32(name.encode()) | 1 << 31
         self._zero_dates = ZeroDates(settings.zero_dates)
+        self._product = product_of(settings)
         self._connection = connect(settings.url)
         self._captured: frozenset[TableName] = frozenset()
         self._stream: BinlogStream | None = None
 
     def verify(self, facts: Mapping[str, str], position: str) -> None:
-        """Errors: ContinuityError where the server's log ends before our position.
-
-        Whether it still begins before it, the server says when the stream begins.
-        """
+        """Errors: ContinuityError where the server's log does not hold our position."""
         if TABLES not in facts:
             raise ContinuityError("the journal does not say which source it is of", fix=START_OVER)
         self._captured = frozenset(TableName(*name) for name in json.loads(facts[TABLES]))
-        ((current,),) = query(self._connection, "select @@global.gtid_current_pos")
-        theirs, ours = Position(str(current or "")), Position(position)
-        behind = [str(gtid) for gtid in ours.gtids if not theirs.holds(gtid)]
-        if behind:
-            raise ContinuityError(
-                "the source's log ends before our position: it was restored, reset or replaced",
-                where={"ours": position, "theirs": str(theirs), "missing": ",".join(behind)},
-                fix=START_OVER,
-            )
+        self._product.verify(self._connection, position, facts.get(SYSTEM))
         self._warn_of_new_tables()
 
     def _warn_of_new_tables(self) -> None:
@@ -75,11 +65,13 @@ class Mariadb:
                 extra={"tables": new, "fix": START_OVER},
             )
 
-    def snapshot(self, previous: Mapping[str, str]) -> MariadbSnapshot:
+    def snapshot(self, previous: Mapping[str, str]) -> BinlogSnapshot:
         """Errors: PreflightError."""
         findings, _ = inspect(self._connection, self._settings)
         refuse_errors(findings)
-        return MariadbSnapshot(self._settings.url, self._read, self._facts, self._zero_dates)
+        return BinlogSnapshot(
+            self._settings.url, self._product, self._read, self._facts, self._zero_dates
+        )
 
     def _read(self, connection: Connection) -> list[CatalogTable]:
         tables, refused = read_tables(
@@ -93,7 +85,7 @@ class Mariadb:
         self._captured = frozenset(table.name for table in tables)
         return {
             TABLES: json.dumps(sorted((name.schema, name.name) for name in self._captured)),
-            SYSTEM: _system(self._connection),
+            SYSTEM: self._product.system(self._connection),
         }
 
     def stream(self, position: str) -> BinlogStream:
@@ -102,7 +94,7 @@ class Mariadb:
         decoder = BinlogDecoder(
             self._captured.__contains__,
             read_charsets(self._connection),
-            resume=position,
+            position=self._product.reached(position),
             shape_of=self._shape_of,
             checksums=checksum == "CRC32",
             zero_dates=self._zero_dates,
@@ -111,8 +103,7 @@ class Mariadb:
         self._stream = BinlogStream(
             connect(self._settings.url),
             decoder,
-            position=position,
-            server_id=self._server_id,
+            lambda connection: self._product.ask_for_log(connection, position, self._server_id),
         )
         return self._stream
 
@@ -130,9 +121,9 @@ class Mariadb:
         """Nothing is held for us that a mark would free; the server sends heartbeats itself."""
 
     def state(self) -> SourceState:
-        ((current,),) = query(self._connection, "select @@global.gtid_binlog_pos")
+        current = self._product.now(self._connection)
         lag = 0 if self._stream is None else self._lag_bytes(*self._stream.coordinates)
-        return SourceState(position=str(current), lag_bytes=lag, held_bytes=0, room_bytes=None)
+        return SourceState(position=current, lag_bytes=lag, held_bytes=0, room_bytes=None)
 
     def _lag_bytes(self, file: str, position: int) -> int:
         """What the server has logged behind the event we read last."""
@@ -146,9 +137,3 @@ class Mariadb:
 
     def close(self) -> None:
         self._connection.close()
-
-
-def _system(connection: Connection) -> str:
-    """The server's name in marks: what it calls its host, and its port."""
-    ((host, port),) = query(connection, "select @@hostname, @@port")
-    return f"mariadb/{host}:{port}"

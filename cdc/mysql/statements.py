@@ -20,6 +20,8 @@ Captured = Callable[[TableName], bool]
 
 _COMMENTS = re.compile(r"\A(?:\s|/\*(?!!).*?\*/|--[^\n]*\n|#[^\n]*\n)+", re.DOTALL)
 ROLLBACK_TO = re.compile(r"\s*rollback\s+(work\s+)?to\b", re.IGNORECASE)
+BEGINS = re.compile(r"\A\s*create\s+table\b.*\bstart\s+transaction\s*\Z", re.I | re.S)
+"""MySQL's CREATE TABLE … SELECT: the rows follow in the same transaction."""
 _NAME = re.compile(r"(?:`((?:[^`]|``)+)`|(\w+))(?:\s*\.\s*(?:`((?:[^`]|``)+)`|(\w+)))?")
 _TABLE = re.compile(r"\btable\s+(?:if\s+(?:not\s+)?exists\s+)?", re.IGNORECASE)
 REPLACES = {

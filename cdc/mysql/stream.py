@@ -1,9 +1,7 @@
-"""The replication stream of a MariaDB server: registration, packets, events.
+"""The replication stream of a server: packets, events.
 
-We register as a replica and ask for the log from a GTID position on, which a promoted replica
-understands as well as the server it replaces. PyMySQL opens the connection and logs in; then the
-socket is read here in large pieces.
-https://mariadb.com/kb/en/5-slave-registration/
+PyMySQL opens the connection and logs in, `cdc.mysql.dump` asks for the log; then the socket is read
+here in large pieces.
 
     packet   length:u24 number:u8 payload       one of 0xffffff bytes goes on in the next
     payload  0 event | 0xff code:u16 # state:5 message | 0xfe …
@@ -14,21 +12,18 @@ from __future__ import annotations
 import select
 import ssl
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
-
-from pymysql.constants import COMMAND
 
 from cdc.changes import ChangeSet
 from cdc.mysql.decode import BinlogDecoder
-from cdc.mysql.session import Connection, query, translated
+from cdc.mysql.session import Connection, translated
 from cdc.protocol import START_OVER
 from tailrace.errors import ContinuityError, SourceUnavailable
 from tailrace.failpoints import failpoint
 
 BUFFER_BYTES = 1 << 20
 PACKET_MAX = 0xFFFFFF
-HEARTBEAT_S = 5
 SILENT_S = 60.0
 """Twelve heartbeats missed: the server, or the way to it, is gone."""
 _GONE = 1236  # ER_MASTER_FATAL_ERROR_READING_BINLOG
@@ -38,12 +33,13 @@ class BinlogStream:
     """Implements `cdc.protocol.Stream`. Errors when opened: SourceUnavailable."""
 
     def __init__(
-        self, connection: Connection, decoder: BinlogDecoder, *, position: str, server_id: int
+        self, connection: Connection, decoder: BinlogDecoder, ask: Callable[[Connection], None]
     ) -> None:
+        """`ask` asks for the log."""
         self._connection = connection
         self._decoder = decoder
         with translated("asking for the log"):
-            _register(connection, position, server_id)
+            ask(connection)
         self._socket: Any = connection._sock  # type: ignore[attr-defined]
         self._socket.setblocking(False)
         self._poll = select.poll()
@@ -77,10 +73,11 @@ class BinlogStream:
             return
         while self._receive():
             failpoint("capture.read")
-            for event in self._events():
-                self._decoder.feed(event)
-                if self._decoder.full and (full := self._decoder.take()):
-                    yield full
+            for packet in self._events():
+                for event in self._decoder.opened(packet):
+                    self._decoder.feed(event)
+                    if self._decoder.full and (full := self._decoder.take()):
+                        yield full
         if self._decoder.complete and (ready := self._decoder.take()):
             yield ready
 
@@ -170,27 +167,3 @@ class BinlogStream:
     def close(self) -> None:
         # Not `close`, which would say good-bye on a connection that is not at rest.
         self._connection._force_close()  # type: ignore[attr-defined]
-
-
-def _register(connection: Connection, position: str, server_id: int) -> None:
-    for statement in (
-        "SET @master_binlog_checksum = @@global.binlog_checksum",
-        "SET @mariadb_slave_capability = 4",
-        f"SET @master_heartbeat_period = {HEARTBEAT_S * 1_000_000_000}",
-        "SET @slave_gtid_strict_mode = 1",
-        "SET @slave_gtid_ignore_duplicates = 0",
-    ):
-        query(connection, statement)
-    query(connection, "SET @slave_connect_state = %s", position)
-    name = b"tailrace"
-    register = (
-        struct.pack("<I", server_id)
-        + bytes([len(name)])
-        + name
-        + b"\0\0"
-        + struct.pack("<HII", 0, 0, 0)
-    )
-    connection._execute_command(COMMAND.COM_REGISTER_SLAVE, register)  # type: ignore[attr-defined]
-    connection._read_packet()  # type: ignore[no-untyped-call]
-    dump = struct.pack("<IHI", 4, 0, server_id)
-    connection._execute_command(COMMAND.COM_BINLOG_DUMP, dump)  # type: ignore[attr-defined]

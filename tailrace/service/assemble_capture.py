@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cdc.mysql.settings import MariadbSource
+from cdc.mysql.settings import BinlogSource
 from cdc.postgres.settings import PostgresSource
 from cdc.protocol import Source
 from config.project import Project
@@ -18,10 +18,10 @@ from tailrace.service.layout import Layout
 def source_factory(project: Project, name: str) -> Callable[[], Source]:
     """Only the adapter that is needed is imported."""
     settings, ours = project.sources[name], object_name(project, name)
-    if isinstance(settings, MariadbSource):
-        from cdc.mysql.source import Mariadb
+    if isinstance(settings, BinlogSource):
+        from cdc.mysql.source import BinlogDatabase
 
-        return lambda: Mariadb(settings, ours)
+        return lambda: BinlogDatabase(settings, ours)
     from cdc.postgres.source import Postgres
 
     return lambda: Postgres(settings, ours)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cdc.mysql.script import source_script as mariadb_script
-from cdc.mysql.settings import MariadbSource
+from cdc.mysql.script import source_script as binlog_script
+from cdc.mysql.settings import BinlogSource
 from cdc.patterns import Pattern, Patterns
 from cdc.postgres.script import source_script
 from config.project import Project
@@ -25,8 +25,8 @@ def script(project: Project) -> str:
     """For psql; needs the projects' URLs and connects to nothing."""
     parts = [_HEAD]
     for name, source in project.sources.items():
-        if isinstance(source, MariadbSource):
-            parts.append(mariadb_script(f"Source {name}", source))
+        if isinstance(source, BinlogSource):
+            parts.append(binlog_script(f"Source {name}", source))
         else:
             parts.append(source_script(f"Source {name}", source, object_name(project, name)))
     for name, target in project.targets.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 
 from cdc.findings import Finding
-from cdc.mysql.settings import MariadbSource
+from cdc.mysql.settings import BinlogSource
 from cdc.mysql.zerodates import ZeroDates
 from cdc.schema import TableSchema
 from config.project import Project
@@ -15,7 +15,7 @@ from tailrace.service.assemble_capture import object_name
 def look(project: Project, name: str) -> tuple[list[Finding], list[TableSchema]]:
     """(what is wrong, the tables that can be captured). Errors: SourceUnavailable."""
     source, default = project.sources[name], object_name(project, name)
-    if isinstance(source, MariadbSource):
+    if isinstance(source, BinlogSource):
         from cdc.mysql import preflight, session
 
         with closing(session.connect(source.url)) as connection:
@@ -30,7 +30,7 @@ def look(project: Project, name: str) -> tuple[list[Finding], list[TableSchema]]
 def tables(project: Project, name: str) -> list[TableSchema]:
     """The tables that can be captured. Errors: SourceUnavailable."""
     source, default = project.sources[name], object_name(project, name)
-    if isinstance(source, MariadbSource):
+    if isinstance(source, BinlogSource):
         from cdc.mysql import catalog, session
 
         with closing(session.connect(source.url)) as connection:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from cdc.mysql.settings import MariadbSource
+from cdc.mysql.settings import MariadbSource, MysqlSource
 from cdc.postgres.settings import PostgresSource
 from cdc.sizes import parse_bytes
 from config.jsonschema import MODELS, schema_comment
@@ -22,6 +22,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "tailrace.yml": ProjectFile,
     "A source of type postgres": PostgresSource,
     "A source of type mariadb": MariadbSource,
+    "A source of type mysql": MysqlSource,
     "A target of type postgres": PostgresTarget,
     "A target of type mariadb": MariadbTarget,
     "A pipeline": Pipeline,

@@ -11,8 +11,9 @@ import psycopg
 import pytest
 
 from cdc.mysql.catalog import CatalogTable, read_charsets, read_tables
+from cdc.mysql.names import quoted_table
 from cdc.mysql.session import connect, query
-from cdc.mysql.snapshot import _columns, quoted_table, shown
+from cdc.mysql.snapshot import _columns, shown
 from cdc.patterns import Patterns
 from tailrace.service.localmaria import LocalMariadb
 from tests.conftest import open_directory

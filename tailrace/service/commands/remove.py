@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from cdc.mysql.settings import MariadbSource
+from cdc.mysql.settings import BinlogSource
 from cdc.postgres.removal import Removal, remove
 from cdc.postgres.session import connect
 from config.load import load_project
@@ -80,7 +80,7 @@ def _nobody_at_work(
 def _question(project: Project, source: str, journal: bool) -> str:
     settings = project.sources[source]
     deleting = " and delete its journal here" if journal else ""
-    if isinstance(settings, MariadbSource):
+    if isinstance(settings, BinlogSource):
         return f"End what reads the log of {source} for our user{deleting}?"
     slot = settings.slot or object_name(project, source)
     return f"Drop slot {slot} at {source}{deleting}? Capture then begins with a new snapshot."
@@ -88,7 +88,7 @@ def _question(project: Project, source: str, journal: bool) -> str:
 
 def _removal(project: Project, source: str) -> Removal:
     settings = project.sources[source]
-    if isinstance(settings, MariadbSource):
+    if isinstance(settings, BinlogSource):
         from cdc.mysql import removal, session
 
         with closing(session.connect(settings.url)) as mariadb:

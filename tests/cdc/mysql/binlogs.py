@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 
 from cdc.changes import ChangeSet
 from cdc.mysql import events as ev
+from cdc.mysql.catalog import read_charsets
 from cdc.mysql.decode import BinlogDecoder
+from cdc.mysql.positions import Reached
 from tailrace.service.localmaria import LocalMariadb
-
-CHARSETS = (
-    "select id, character_set_name from information_schema.collation_character_set_applicability"
-)
 
 
 def charsets(server: LocalMariadb) -> dict[int, str]:
-    return dict(server.execute(CHARSETS))
+    with closing(server.connect()) as connection:
+        return read_charsets(connection)
 
 
 def split(data: bytes) -> Iterator[memoryview]:
@@ -31,7 +31,8 @@ def split(data: bytes) -> Iterator[memoryview]:
 
 def newest(server: LocalMariadb) -> bytes:
     """The log written since the last call; begins a new file."""
-    (name, *_) = server.execute("show master status")[0]
+    words = "binary log" if server.product == "MySQL" else "master"
+    (name, *_) = server.execute(f"show {words} status")[0]
     server.execute("flush binary logs")
     found: Path = server.data / name
     return found.read_bytes()
@@ -43,16 +44,22 @@ def decoded(
     schema: str,
     *,
     resume: str = "",
+    position: Reached | None = None,
     rows_max: int = 32_768,
 ) -> list[ChangeSet]:
     decoder = BinlogDecoder(
-        lambda table: table.schema == schema, charset_of, resume=resume, rows_max=rows_max
+        lambda table: table.schema == schema,
+        charset_of,
+        resume=resume,
+        position=position,
+        rows_max=rows_max,
     )
     found = []
-    for event in split(data):
-        decoder.feed(event)
-        if decoder.full and (taken := decoder.take()):
-            found.append(taken)
+    for packet in split(data):
+        for event in decoder.opened(packet):
+            decoder.feed(event)
+            if decoder.full and (taken := decoder.take()):
+                found.append(taken)
     if taken := decoder.take():
         found.append(taken)
     return found

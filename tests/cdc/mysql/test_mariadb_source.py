@@ -14,12 +14,12 @@ from pydantic import ValidationError
 from cdc.changes import ChangeSet
 from cdc.mysql.preflight import _retention, inspect
 from cdc.mysql.session import connect
-from cdc.mysql.settings import MariadbSource, arguments
-from cdc.mysql.source import TABLES, Mariadb
+from cdc.mysql.settings import BinlogSource, MariadbSource, arguments
+from cdc.mysql.source import TABLES, BinlogDatabase
 from cdc.mysql.stream import BinlogStream
 from tailrace.errors import ContinuityError, PreflightError, SourceUnavailable
 from tailrace.service.localmaria import LocalMariadb
-from tests.maria import Maria
+from tests.maria import Maria, both
 
 State = dict[tuple[str | None, ...], tuple[str | None, ...]]
 
@@ -29,16 +29,16 @@ class Reader:
     maria: Maria
     user: str
 
-    def settings(self, *tables: str, server_id: int | None = None) -> MariadbSource:
-        return MariadbSource(
-            type="mariadb",
+    def settings(self, *tables: str, server_id: int | None = None) -> BinlogSource:
+        return BinlogSource(
+            type=self.maria.kind,
             url=f"mariadb://{self.user}:p%40ss@127.0.0.1:{self.maria.server.port}/",
             tables=tables or (f"{self.maria.name}.*",),
             server_id=server_id,
         )
 
-    def open(self, *tables: str) -> closing[Mariadb]:
-        return closing(Mariadb(self.settings(*tables), self.user))
+    def open(self, *tables: str) -> closing[BinlogDatabase]:
+        return closing(BinlogDatabase(self.settings(*tables), self.user))
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def until(stream: BinlogStream, done: Callable[[], bool], state: State) -> None:
         assert time.monotonic() < deadline
 
 
-def snapshot(source: Mariadb, state: State) -> tuple[str, dict[str, str]]:
+def snapshot(source: BinlogDatabase, state: State) -> tuple[str, dict[str, str]]:
     with closing(source.snapshot({})) as opened:
         sets = [found for found, _ in opened.changes()]
         for found in sets:
@@ -108,6 +108,7 @@ ROWS = (
 COLUMNS = "(d, f, g, y, da, dt, ts, t, v, c, l, b, n, x, o, e, s, i, j, u)"
 
 
+@both
 def test_snapshot_and_stream_print_alike(reader: Reader) -> None:
     """Schema and every value: the same rows, once copied, once logged."""
     maria = reader.maria
@@ -141,12 +142,13 @@ def test_snapshot_and_stream_print_alike(reader: Reader) -> None:
     assert logged == copied
 
 
+@both
 def test_they_join_without_a_gap(reader: Reader) -> None:
     """Rows change all the time while the snapshot begins and is read."""
     maria = reader.maria
     maria.execute(
         "create table t (id int primary key, v varchar(40))",
-        "insert into t select seq, seq from seq_1_to_20000",
+        f"insert into t select n, n from {maria.numbers(1, 20000)}",
     )
     stopping = threading.Event()
 
@@ -181,6 +183,7 @@ def test_they_join_without_a_gap(reader: Reader) -> None:
     assert state == wanted
 
 
+@both
 def test_a_large_event_and_a_large_transaction(reader: Reader) -> None:
     maria = reader.maria
     maria.execute("create table t (id int primary key, v longtext)")
@@ -189,19 +192,21 @@ def test_a_large_event_and_a_large_transaction(reader: Reader) -> None:
         position, _ = snapshot(source, state)
         maria.execute("set global max_allowed_packet = 1073741824")
         maria.execute("insert into t values (1, repeat('ä', 20000000))")
-        maria.execute("insert into t select seq, seq from seq_2_to_100000")
+        maria.execute(f"insert into t select n, n from {maria.numbers(2, 100000)}")
         with closing(source.stream(position)) as stream:
             until(stream, lambda: ("100000",) in state, state)
     assert len(state) == 100_000
     assert state[("1",)][1] == "ä" * 20_000_000
 
 
+@both
 def test_a_snapshot_of_wide_rows_comes_in_small_sets(reader: Reader) -> None:
-    reader.maria.execute(
+    maria = reader.maria
+    maria.execute(
         "create table t (id int primary key, v longtext)",
-        "insert into t select seq, repeat('x', 1000000) from seq_1_to_100",
+        f"insert into t select n, repeat('x', 1000000) from {maria.numbers(1, 100)}",
         "create table u (id int primary key)",
-        "insert into u select seq from seq_1_to_40000",
+        f"insert into u select n from {maria.numbers(1, 40000)}",
     )
     with reader.open() as source, closing(source.snapshot({})) as opened:
         rows: dict[str, list[int]] = {"t": [], "u": []}
@@ -213,6 +218,7 @@ def test_a_snapshot_of_wide_rows_comes_in_small_sets(reader: Reader) -> None:
     assert max(rows["u"]) == 16_384
 
 
+@both
 def test_a_resume_begins_behind_what_is_held(reader: Reader) -> None:
     maria = reader.maria
     maria.execute("create table t (id int primary key)")
@@ -230,13 +236,15 @@ def test_a_resume_begins_behind_what_is_held(reader: Reader) -> None:
     assert set(seen) == {("2",)}
 
 
+@both
 def test_a_purged_log_is_a_gap(reader: Reader) -> None:
     maria = reader.maria
     maria.execute("create table t (id int primary key)")
     with reader.open() as source:
         position, _ = snapshot(source, {})
         maria.execute("insert into t values (1)", "flush binary logs")
-        (name, *_) = maria.execute("show master status")[0]
+        words = "binary log" if maria.kind == "mysql" else "master"
+        (name, *_) = maria.execute(f"show {words} status")[0]
         maria.execute("insert into t values (2)", f"purge binary logs to '{name}'")
         with closing(source.stream(position)) as stream, pytest.raises(ContinuityError) as raised:
             until(stream, lambda: False, {})
@@ -257,6 +265,7 @@ def test_a_log_that_ends_before_our_position_is_refused(reader: Reader) -> None:
     assert TABLES in facts
 
 
+@both
 def test_tables_made_later_are_not_captured(
     reader: Reader, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -297,6 +306,7 @@ def test_a_column_that_the_log_cannot_tell_from_another(reader: Reader) -> None:
             until(stream, lambda: False, {})
 
 
+@both
 def test_a_connection_that_is_cut_is_unavailable(reader: Reader) -> None:
     maria = reader.maria
     maria.execute("create table t (id int primary key)")

@@ -14,7 +14,7 @@ import pytest
 
 from cdc.mysql.session import connect
 from cdc.mysql.settings import MariadbSource
-from cdc.mysql.source import Mariadb
+from cdc.mysql.source import BinlogDatabase
 from sinks.conformance import JOURNAL, TABLE, apply, changes, upsert
 from sinks.mysql.sink import MariadbSink
 from tailrace.errors import SourceUnavailable
@@ -58,7 +58,7 @@ def test_snapshot_and_stream_go_through_tls(secured: tuple[LocalMariadb, Path]) 
         url=url(server, f"ssl_ca={certificate}&ssl_verify_identity=true"),
         tables=("shop.*",),
     )
-    with closing(Mariadb(settings, "tls")) as source:
+    with closing(BinlogDatabase(settings, "tls")) as source:
         with closing(source.snapshot({})) as snapshot:
             list(snapshot.changes())
             position = snapshot.position

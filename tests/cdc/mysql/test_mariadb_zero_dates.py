@@ -10,7 +10,7 @@ import pytest
 
 from cdc.changes import ChangeSet
 from cdc.mysql.settings import MariadbSource
-from cdc.mysql.source import Mariadb
+from cdc.mysql.source import BinlogDatabase
 from cdc.mysql.zerodates import Policy
 from tests.maria import Maria
 
@@ -52,7 +52,7 @@ def captured(maria: Maria, policy: Policy) -> tuple[list[ChangeSet], list[Change
         tables=(f"{maria.name}.t",),
         zero_dates=policy,
     )
-    with closing(Mariadb(settings, "zero")) as source:
+    with closing(BinlogDatabase(settings, "zero")) as source:
         with closing(source.snapshot({})) as snapshot:
             copied = [changes for changes, _ in snapshot.changes()]
             position = snapshot.position
@@ -106,7 +106,7 @@ def test_a_key_keeps_its_values(policy: Policy, maria: Maria) -> None:
     )
     maria.execute("set sql_mode = ''", "insert into k values ('0000-00-00', 1)")
     with (
-        closing(Mariadb(settings, "zero")) as source,
+        closing(BinlogDatabase(settings, "zero")) as source,
         closing(source.snapshot({})) as snapshot,
     ):
         copied = [changes for changes, _ in snapshot.changes()]

@@ -1,0 +1,90 @@
+"""MariaDB: GTIDs with domains; a snapshot that holds no lock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from cdc.mysql.dump import HEARTBEAT_S, dump, register
+from cdc.mysql.positions import Position, Reached
+from cdc.mysql.product import Wanted
+from cdc.mysql.session import Connection, query
+from cdc.protocol import START_OVER
+from cdc.schema import TableName
+from tailrace.errors import ContinuityError, PreflightError
+
+WANTED: Wanted = {
+    "binlog_format": (
+        "ROW",
+        "changes are logged as statements, which do not say what they changed",
+    ),
+    "binlog_row_metadata": ("FULL", "the log does not name columns, so a changed table misleads"),
+    "binlog_row_image": ("FULL", "the log leaves values out of rows, which a target may lack"),
+}
+
+
+class OnMariadb:
+    """Implements `cdc.mysql.product.Product`."""
+
+    name = "MariaDB"
+    oldest = (10, 5)  # with binlog_row_metadata, and the first still in use where it matters
+    rights = (("REPLICATION SLAVE", "REPLICATION REPLICA"), ("BINLOG MONITOR", "SUPER"))
+    wanted = WANTED
+
+    def is_version(self, text: str) -> bool:
+        return "mariadb" in text.lower()
+
+    def system(self, connection: Connection) -> str:
+        ((host, port),) = query(connection, "select @@hostname, @@port")
+        return f"mariadb/{host}:{port}"
+
+    def now(self, connection: Connection) -> str:
+        ((current,),) = query(connection, "select @@global.gtid_binlog_pos")
+        return str(current)
+
+    def reached(self, position: str) -> Reached:
+        return Position(position)
+
+    def verify(self, connection: Connection, position: str, system: str | None) -> None:
+        """Whether the log still begins before our position, the server says when it is asked."""
+        ((current,),) = query(connection, "select @@global.gtid_current_pos")
+        theirs, ours = Position(str(current or "")), Position(position)
+        behind = [str(gtid) for gtid in ours.gtids if not theirs.holds(gtid)]
+        if behind:
+            raise ContinuityError(
+                "the source's log ends before our position: it was restored, reset or replaced",
+                where={"ours": position, "theirs": str(theirs), "missing": ",".join(behind)},
+                fix=START_OVER,
+            )
+
+    def begin_snapshot(
+        self, connection: Connection, url: str, tables: Callable[[], Sequence[TableName]]
+    ) -> str:
+        """The transaction itself knows where in the log it began.
+
+        https://mariadb.com/kb/en/enhancements-for-start-transaction-with-consistent-snapshot/
+        """
+        query(connection, "START TRANSACTION WITH CONSISTENT SNAPSHOT")
+        status = dict(query(connection, "SHOW STATUS LIKE 'binlog_snapshot_%'"))
+        file = status.get("Binlog_snapshot_file")
+        if not file:
+            raise PreflightError(
+                "the server writes no binary log",
+                fix="log_bin = binlog  -- in the server's configuration, then restart the server",
+            )
+        at = int(status["Binlog_snapshot_position"])
+        ((position,),) = query(connection, "select binlog_gtid_pos(%s, %s)", file, at)
+        return str(position or "")
+
+    def ask_for_log(self, connection: Connection, position: str, server_id: int) -> None:
+        """A position of GTIDs is one that a promoted replica understands, too."""
+        for statement in (
+            "SET @master_binlog_checksum = @@global.binlog_checksum",
+            "SET @mariadb_slave_capability = 4",
+            f"SET @master_heartbeat_period = {HEARTBEAT_S * 1_000_000_000}",
+            "SET @slave_gtid_strict_mode = 1",
+            "SET @slave_gtid_ignore_duplicates = 0",
+        ):
+            query(connection, statement)
+        query(connection, "SET @slave_connect_state = %s", position)
+        register(connection, server_id)
+        dump(connection, server_id)
