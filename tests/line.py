@@ -43,7 +43,7 @@ def is_gone(pid: int) -> bool:
 
 def kind_of(url: str) -> str:
     """The `type` of a source or target."""
-    return url.partition(":")[0].removesuffix("ql")
+    return url.partition(":")[0].replace("postgresql", "postgres")
 
 
 class Line:

@@ -19,7 +19,7 @@ from cdc.mysql.gtidset import MysqlGtid, gtid_event, tagged_gtid_event
 from cdc.mysql.layout import may_be_more, row_table
 from cdc.mysql.marks import CHECKPOINTS, Marks
 from cdc.mysql.payload import payload_events
-from cdc.mysql.positions import AnyGtid, Position, Reached
+from cdc.mysql.positions import AnyGtid, FilePosition, Position, Reached
 from cdc.mysql.tablemap import TableMap, table_id, table_map
 from cdc.mysql.zerodates import ZeroDates
 from cdc.protocol import START_OVER
@@ -179,6 +179,8 @@ class BinlogDecoder:
             self._query(*ev.query(body, compressed=kind == ev.QUERY_COMPRESSED))
         elif kind == ev.ROTATE:
             self._file, self._next = ev.rotate(body)
+            if self._gtid is None:
+                self._position.rest((self._file, self._next))
         elif kind == ev.INCIDENT:
             raise DecodeError("the server has lost events of its log (an incident event)")
         elif kind == ev.PARTIAL_UPDATE_ROWS:
@@ -200,7 +202,18 @@ class BinlogDecoder:
 
     def _begin_named(self, gtid: MysqlGtid, commit_us: int) -> None:
         """MySQL does not say beforehand whether BEGIN comes next, or a statement by itself."""
+        if gtid.sequence == 0:
+            gtid = self._nameless()
         self._open(gtid, commit_us, alone=True)
+
+    def _nameless(self) -> MysqlGtid:
+        """Where its file says that it begins takes the place of a name."""
+        if not isinstance(self._position, FilePosition):
+            raise DecodeError(
+                "a transaction without a GTID, behind others that have one",
+                fix=f"SET GLOBAL gtid_mode = ON, then {START_OVER}",
+            )
+        return MysqlGtid(self._file, self._next)
 
     def _open(self, gtid: AnyGtid, commit_us: int, *, alone: bool) -> None:
         if self._gtid is not None:

@@ -21,6 +21,7 @@ from tailrace.errors import DecodeError
 
 TAGGED = 1 << 56 | 1
 _INTERVAL = re.compile(r"(\d+)(?:-(\d+))?")
+_TAG_NAME = re.compile(r"[a-z_][a-z0-9_]{0,31}", re.IGNORECASE)
 _LOGICAL_CLOCK = 2
 _ORIGINAL = 1 << 55
 
@@ -106,11 +107,13 @@ class GtidSet:
             server, *rest = (piece.strip() for piece in part.split(":"))
             source = server = str(uuid.UUID(server))
             for piece in rest:
-                if (interval := _INTERVAL.fullmatch(piece)) is None:
-                    source = f"{server}:{piece.lower()}"
-                else:
+                if (interval := _INTERVAL.fullmatch(piece)) is not None:
                     first = int(interval[1])
                     self._add(source, first, int(interval[2] or first) + 1)
+                elif _TAG_NAME.fullmatch(piece):
+                    source = f"{server}:{piece.lower()}"
+                else:
+                    raise ValueError(f"not a set of GTIDs: {text}")
 
     def holds(self, gtid: MysqlGtid) -> bool:
         intervals = self._of.get(gtid.source, [])

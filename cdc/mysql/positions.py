@@ -23,6 +23,9 @@ class Reached(Protocol):
     def advance(self, gtid: AnyGtid, end: Coordinates) -> None:
         """Add a transaction, and where it ends."""
 
+    def rest(self, at: Coordinates) -> None:
+        """No transaction is open here, where a file of the log begins."""
+
     def __str__(self) -> str:
         """To resume from."""
 
@@ -43,6 +46,9 @@ class Position:
     def advance(self, gtid: AnyGtid, end: Coordinates = ("", 0)) -> None:
         assert isinstance(gtid, Gtid)
         self._last[gtid.domain] = gtid
+
+    def rest(self, at: Coordinates) -> None:
+        """Nothing: names hold in all files."""
 
     @property
     def gtids(self) -> list[Gtid]:
@@ -67,6 +73,9 @@ class MysqlPosition:
         assert isinstance(gtid, MysqlGtid)
         self.gtids.advance(gtid)
 
+    def rest(self, at: Coordinates) -> None:
+        """Nothing: names hold in all files."""
+
     def __str__(self) -> str:
         return str(self.gtids)
 
@@ -89,6 +98,9 @@ class FilePosition:
 
     def advance(self, gtid: AnyGtid, end: Coordinates) -> None:
         self.at = end
+
+    def rest(self, at: Coordinates) -> None:
+        self.at = at
 
     def __str__(self) -> str:
         return f"{self.at[0]}:{self.at[1]}"

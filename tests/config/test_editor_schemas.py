@@ -158,7 +158,7 @@ def test_scalars_of_any_type_are_accepted(kind: str, old: str, new: str) -> None
         (
             "tailrace",
             "type: postgres\n    url: postgresql://tailrace:pw@erp",
-            "type: mysql\n    url: x",
+            "type: oracle\n    url: x",
         ),
         ("tailrace", "tables: [sales.*]\ntargets", "tables: sales.*\ntargets"),
         ("entity", "status: {type: text}", "status: {type: varchar}"),

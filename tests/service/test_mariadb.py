@@ -1,4 +1,4 @@
-"""`tailrace run` with a MariaDB source and a PostgreSQL target."""
+"""`tailrace run` with a MariaDB or MySQL source and a PostgreSQL target."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from cdc.patterns import Patterns
 from tailrace.service.localmaria import LocalMariadb
 from tests.conftest import open_directory
 from tests.line import Line, wait_until
-from tests.maria import Maria, chinook
+from tests.maria import Maria, both, chinook
 
 
 class MariaLine(Line):
     def __init__(self, directory: Path, maria: Maria, user: str, target: str, **more: Any) -> None:
         self.maria = maria
-        url = f"mariadb://{user}@127.0.0.1:{maria.server.port}/"
+        url = f"{maria.kind}://{user}@127.0.0.1:{maria.server.port}/"
         tables = f'"{maria.name}.*"'
         rules = f'- {{tables: [{tables}], into: "{{schema}}.{{table}}"}}'
         super().__init__(directory, url, target, tables=tables, rules=rules, **more)
@@ -75,17 +75,19 @@ def user(maria: Maria) -> Iterator[str]:
         yield name
 
 
-ITEMS = (
-    "create table item (id int primary key, name varchar(40), amount decimal(12,2), f float,"
-    " g double, changed timestamp(6) null, t time, b blob, e enum('a','ö'), active bit(1))",
-    "insert into item select seq, concat('item ', seq), seq / 3, seq / 7, seq / 9,"
-    " '2024-01-01 00:00:00.5' + interval seq hour, '-01:02:03', unhex(hex(seq)), 'ö', 1"
-    " from seq_1_to_3000",
-)
+def items(maria: Maria) -> tuple[str, ...]:
+    return (
+        "create table item (id int primary key, name varchar(40), amount decimal(12,2), f float,"
+        " g double, changed timestamp(6) null, t time, b blob, e enum('a','ö'), active bit(1))",
+        "insert into item select n, concat('item ', n), n / 3, n / 7, n / 9,"
+        " '2024-01-01 00:00:00.5' + interval n hour, '-01:02:03', unhex(hex(n)), 'ö', 1"
+        f" from {maria.numbers(1, 3000)}",
+    )
 
 
+@both
 def test_snapshot_stream_and_restart(tmp_path: Path, maria: Maria, user: str, database18) -> None:
-    maria.execute(*ITEMS)
+    maria.execute(*items(maria))
     line = MariaLine(tmp_path / "project", maria, user, database18.url)
     checked = line.command("check")
     assert checked.returncode == 0, checked.stdout
@@ -118,8 +120,9 @@ def test_snapshot_stream_and_restart(tmp_path: Path, maria: Maria, user: str, da
     assert "nothing of ours is left" in removed.stdout
 
 
+@both
 def test_kills_lose_and_double_nothing(tmp_path: Path, maria: Maria, user: str, database18) -> None:
-    maria.execute(*ITEMS, "create table log (id int auto_increment primary key, item int)")
+    maria.execute(*items(maria), "create table log (id int auto_increment primary key, item int)")
     line = MariaLine(tmp_path / "project", maria, user, database18.url)
     with line:
         line.streams()
@@ -137,6 +140,7 @@ def test_kills_lose_and_double_nothing(tmp_path: Path, maria: Maria, user: str, 
         assert line.process.poll() is None
 
 
+@both
 def test_chinook(tmp_path: Path, maria: Maria, user: str, database18) -> None:
     maria.execute(*chinook())
     line = MariaLine(tmp_path / "project", maria, user, database18.url)
@@ -154,10 +158,11 @@ def test_chinook(tmp_path: Path, maria: Maria, user: str, database18) -> None:
         line.compare()
 
 
+@both
 def test_discovered_mappings_make_entities(
     tmp_path: Path, maria: Maria, user: str, database18
 ) -> None:
-    maria.execute(*ITEMS)
+    maria.execute(*items(maria))
     line = MariaLine(tmp_path / "project", maria, user, database18.url)
     found = line.command("discover", "erp", "-o", "json")
     assert found.returncode == 0, found.stderr
@@ -186,6 +191,7 @@ def test_discovered_mappings_make_entities(
     assert str(rows[6][2]) == "2.33"
 
 
+@both
 @pytest.mark.parametrize(("policy", "kind"), [("null", "date"), ("text", "text")])
 def test_zero_dates(
     policy: str, kind: str, tmp_path: Path, maria: Maria, user: str, database18
@@ -219,14 +225,14 @@ def test_a_promoted_replica_is_followed(
     tmp_path: Path, maria: Maria, user: str, database18
 ) -> None:
     """The position is a GTID's, which another server of the same history understands."""
-    maria.execute(*ITEMS)
+    maria.execute(*items(maria))
     settings = {"server_id": "77", "log_slave_updates": "ON"}
     with (
         open_directory() as directory,
         LocalMariadb.start(directory / "replica", settings=settings) as replica,
     ):
         replicated = Maria(replica, maria.name)
-        copy_of(maria, replicated, user, ITEMS)
+        copy_of(maria, replicated, user, items(maria))
         line = MariaLine(tmp_path / "project", maria, user, database18.url)
         with line:
             line.drained()
@@ -281,11 +287,12 @@ def caught_up(primary: Maria, replica: Maria) -> None:
     assert reached == 0
 
 
+@both
 def test_a_truncate_is_not_taken_for_the_beginning_of_a_snapshot(
     tmp_path: Path, maria: Maria, user: str, database18
 ) -> None:
     """`existing: keep` leaves out the clear that a snapshot begins with, and no other."""
-    maria.execute(*ITEMS)
+    maria.execute(*items(maria))
     line = MariaLine(tmp_path / "project", maria, user, database18.url)
     config = line.directory / "tailrace.yml"
     config.write_text(config.read_text().replace('{table}"}', '{table}", existing: keep}'))
