@@ -112,7 +112,12 @@ CASES: list[tuple[str, tuple[Change, ...], str, int, str, str | None]] = [
                 "type: oracle\n    url: x",
             ),
         ),
-        *(MAIN, 5, "sources.erp.type: 'oracle' is not known", "built are: mariadb, mysql, postgres"),
+        *(
+            MAIN,
+            5,
+            "sources.erp.type: 'oracle' is not known",
+            "built are: mariadb, mysql, postgres",
+        ),
     ),
     (
         "unbuilt target",
