@@ -9,6 +9,7 @@ MODULES = [
     "cdc/_columns.py",
     "cdc/postgres/_pgoutput.py",
     "cdc/postgres/_copyrows.py",
+    "cdc/mysql/_shortest.py",
     "cdc/mysql/_rows.py",
     "sinks/_rowtext.py",
 ]

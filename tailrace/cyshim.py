@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 compiled = False
 
-char = uchar = int = uint = long = longlong = ulonglong = Py_ssize_t = bint = void = object
+char = uchar = int = uint = long = longlong = ulonglong = Py_ssize_t = bint = void = double = object
 p_char = p_uchar = p_int = object
 
 

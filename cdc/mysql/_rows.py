@@ -35,6 +35,8 @@ from tailrace.errors import DecodeError
 
 if cython.compiled:
     from cython.cimports.cdc._columns import Table, Text, bytes_of, ints_of
+    from cython.cimports.cdc.mysql._shortest import shortest
+    from cython.cimports.libc.string import memcpy
 else:
     from cdc._columns import Table, Text, bytes_of, ints_of
 
@@ -236,6 +238,7 @@ class RowTable(Table):
         return count
 
     @cython.cfunc
+    @cython.exceptval(-1, check=False)
     def image(
         self,
         p: cython.p_uchar,
@@ -269,6 +272,7 @@ class RowTable(Table):
         return at
 
     @cython.cfunc
+    @cython.exceptval(-1, check=False)
     def after_value(
         self, i: cython.int, p: cython.p_uchar, at: cython.Py_ssize_t, end: cython.Py_ssize_t
     ) -> cython.Py_ssize_t:
@@ -307,6 +311,7 @@ class RowTable(Table):
         return at + length
 
     @cython.cfunc
+    @cython.exceptval(-1, check=False)
     def created(self, p: cython.p_uchar) -> cython.int:
         i: cython.int
         for i in range(self.width):
@@ -316,6 +321,7 @@ class RowTable(Table):
         return 0
 
     @cython.cfunc
+    @cython.exceptval(-1, check=False)
     def updated(self, p: cython.p_uchar) -> cython.int:
         """Absent after but present before: unchanged. Absent in both: not sent."""
         i: cython.int
@@ -351,6 +357,7 @@ class RowTable(Table):
         return True
 
     @cython.cfunc
+    @cython.exceptval(-1, check=False)
     def old_key(self, p: cython.p_uchar) -> cython.int:
         i: cython.int
         if self.old is None:
@@ -364,6 +371,7 @@ class RowTable(Table):
         return 0
 
     @cython.cfunc
+    @cython.exceptval(-1, check=False)
     def put_span(
         self, i: cython.int, p: cython.p_uchar, spans: cython.p_int, column: Text
     ) -> cython.int:
@@ -373,6 +381,7 @@ class RowTable(Table):
         return column.end_value()
 
     @cython.cfunc
+    @cython.exceptval(-1, check=False)
     def put_value(
         self,
         i: cython.int,
@@ -410,7 +419,7 @@ class RowTable(Table):
         elif kind == 3:
             return self.whole(shortest_float(_copy_of(p, at, end)), column)
         elif kind == 4:
-            return self.whole(shortest_double(_double.unpack(_copy_of(p, at, end))[0]), column)
+            return self.double(_double_at(p, at), column)
         elif kind == 6:
             self.digits(1900 + p[at] if p[at] else 0, 4 if p[at] else 1)
         elif kind == 14:
@@ -422,35 +431,62 @@ class RowTable(Table):
         return column.put(self.p_scratch, 0, self.filled)
 
     @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def double(self, value: cython.double, column: Text) -> cython.int:
+        if not cython.compiled:
+            return self.whole(shortest_double(value), column)
+        return column.put(self.p_scratch, 0, shortest(value, self.p_scratch))
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
     def whole(self, text: bytes, column: Text) -> cython.int:
         owner: bytearray = bytearray(text)
         return column.put(bytes_of(owner), 0, len(text))
 
     @cython.cfunc
+    @cython.exceptval(-1, check=False)
     def byte(self, value: cython.int) -> cython.int:
         self.p_scratch[self.filled] = value
         self.filled += 1
         return 0
 
     @cython.cfunc
+    @cython.exceptval(-1, check=False)
     def digits(self, value: cython.ulonglong, least: cython.int) -> cython.int:
         """Decimal digits of `value`, with zeros in front up to `least`."""
         count: cython.int = 1
         rest: cython.ulonglong = value
-        while rest >= 10:
-            rest = rest // 10
+        pair: cython.int
+        while rest >= 100:
+            rest = rest // 100
+            count += 2
+        if rest >= 10:
             count += 1
         count = max(count, least)
         at: cython.Py_ssize_t = self.filled + count
         self.filled = at
-        while count > 0:
-            at -= 1
-            count -= 1
-            self.p_scratch[at] = 48 + cython.cast(cython.int, value % 10)
-            value = value // 10
+        while count > 1:
+            at -= 2
+            count -= 2
+            pair = cython.cast(cython.int, value % 100)
+            value = value // 100
+            self.p_scratch[at] = 48 + pair // 10
+            self.p_scratch[at + 1] = 48 + pair % 10
+        if count:
+            self.p_scratch[at - 1] = 48 + cython.cast(cython.int, value % 10)
         return 0
 
     @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def two(self, value: cython.int) -> cython.int:
+        """Two digits, of a number below 100."""
+        self.p_scratch[self.filled] = 48 + value // 10
+        self.p_scratch[self.filled + 1] = 48 + value % 10
+        self.filled += 2
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
     def integer(
         self, p: cython.p_uchar, at: cython.Py_ssize_t, size: cython.int, signed: cython.bint
     ) -> cython.int:
@@ -467,6 +503,7 @@ class RowTable(Table):
         return self.digits(value, 1)
 
     @cython.cfunc
+    @cython.exceptval(-1, check=False)
     def decimal(
         self, p: cython.p_uchar, at: cython.Py_ssize_t, precision: cython.int, scale: cython.int
     ) -> cython.int:
@@ -523,6 +560,7 @@ class RowTable(Table):
         return value
 
     @cython.cfunc
+    @cython.exceptval(-1, check=False)
     def fraction(self, p: cython.p_uchar, at: cython.Py_ssize_t, digits: cython.int) -> cython.int:
         """A point and `digits` digits, stored in pairs of digits."""
         value: cython.ulonglong
@@ -532,38 +570,47 @@ class RowTable(Table):
         return self.point(value // 10 if digits & 1 else value, digits)
 
     @cython.cfunc
+    @cython.exceptval(-1, check=False)
     def point(self, value: cython.ulonglong, digits: cython.int) -> cython.int:
-        if value >= cython.cast(cython.ulonglong, 10) ** digits:
+        limit: cython.ulonglong = 1
+        i: cython.int
+        for i in range(digits):
+            limit *= 10
+        if value >= limit:
             raise DecodeError("a fraction of a second of a second or more")
         self.byte(46)
         return self.digits(value, digits)
 
     @cython.cfunc
+    @cython.exceptval(-1, check=False)
     def day(
         self, year: cython.ulonglong, month: cython.ulonglong, day: cython.ulonglong
     ) -> cython.int:
         self.digits(year, 4)
         self.byte(45)
-        self.digits(month, 2)
+        self.two(cython.cast(cython.int, month))
         self.byte(45)
-        return self.digits(day, 2)
+        return self.two(cython.cast(cython.int, day))
 
     @cython.cfunc
+    @cython.exceptval(-1, check=False)
     def clock(
         self, hour: cython.ulonglong, minute: cython.ulonglong, second: cython.ulonglong
     ) -> cython.int:
         self.digits(hour, 2)
         self.byte(58)
-        self.digits(minute, 2)
+        self.two(cython.cast(cython.int, minute))
         self.byte(58)
-        return self.digits(second, 2)
+        return self.two(cython.cast(cython.int, second))
 
     @cython.cfunc
+    @cython.exceptval(-1, check=False)
     def date(self, p: cython.p_uchar, at: cython.Py_ssize_t) -> cython.int:
         value: cython.ulonglong = _little(p, at, 3)
         return self.day(value >> 9, value >> 5 & 15, value & 31)
 
     @cython.cfunc
+    @cython.exceptval(-1, check=False)
     def datetime(self, p: cython.p_uchar, at: cython.Py_ssize_t, digits: cython.int) -> cython.int:
         value: cython.ulonglong = _big(p, at, 5) & 0x7FFFFFFFFF
         months: cython.ulonglong = value >> 22
@@ -575,6 +622,7 @@ class RowTable(Table):
         return self.fraction(p, at + 5, digits)
 
     @cython.cfunc
+    @cython.exceptval(-1, check=False)
     def timestamp(self, p: cython.p_uchar, at: cython.Py_ssize_t, digits: cython.int) -> cython.int:
         """In UTC. Days to dates as in http://howardhinnant.github.io/date_algorithms.html"""
         seconds: cython.ulonglong = _big(p, at, 4)
@@ -602,6 +650,7 @@ class RowTable(Table):
         return self.byte(48)
 
     @cython.cfunc
+    @cython.exceptval(-1, check=False)
     def time(self, p: cython.p_uchar, at: cython.Py_ssize_t, digits: cython.int) -> cython.int:
         stored: cython.int = (digits + 1) >> 1
         value: cython.longlong = cython.cast(cython.longlong, _big(p, at, 3 + stored))
@@ -620,6 +669,7 @@ class RowTable(Table):
         return self.point(parts // 10 if digits & 1 else parts, digits)
 
     @cython.cfunc
+    @cython.exceptval(-1, check=False)
     def bits(self, p: cython.p_uchar, end: cython.Py_ssize_t, size: cython.int) -> cython.int:
         j: cython.int
         for j in range(size - 1, -1, -1):
@@ -627,6 +677,7 @@ class RowTable(Table):
         return 0
 
     @cython.cfunc
+    @cython.exceptval(-1, check=False)
     def hexadecimal(
         self,
         p: cython.p_uchar,
@@ -648,6 +699,7 @@ class RowTable(Table):
         return column.put(to, 0, 2 + 2 * size)
 
     @cython.cfunc
+    @cython.exceptval(-1, check=False)
     def coded(
         self,
         p: cython.p_uchar,
@@ -667,6 +719,7 @@ class RowTable(Table):
         return column.put(p, start, end - start)
 
     @cython.cfunc
+    @cython.exceptval(-1, check=False)
     def enum(self, number: cython.ulonglong, labels: list, column: Text) -> cython.int:
         """Number 0 is the empty string of an invalid value."""
         if number > len(labels):
@@ -674,11 +727,23 @@ class RowTable(Table):
         return 0 if number == 0 else self.whole(labels[number - 1], column)
 
     @cython.cfunc
+    @cython.exceptval(-1, check=False)
     def set(self, members: cython.ulonglong, labels: list, column: Text) -> cython.int:
         found: list = [label for j, label in enumerate(labels) if members >> j & 1]
         if len(labels) < 64 and members >> len(labels):
             raise DecodeError("a set value beyond its labels")
         return self.whole(b",".join(found), column)
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def _double_at(p: cython.p_uchar, at: cython.Py_ssize_t) -> cython.double:
+    value: cython.double = 0
+    if cython.compiled:
+        memcpy(cython.address(value), p + at, 8)  # as little-endian as the machine
+        return value
+    return _double.unpack(bytes(p[at : at + 8]))[0]
 
 
 @cython.cfunc
