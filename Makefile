@@ -11,7 +11,7 @@ AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo yes || { sudo -n true 2>/dev/null
 
 COMPILED_SOURCES := $(wildcard cdc/_columns.py cdc/_columns.pxd cdc/*/_*.py sinks/_*.py)
 
-.PHONY: help demo test check bench kill clean servers
+.PHONY: help demo test check bench kill fuzz clean servers
 
 help:
 	@echo "make demo    a legacy ERP replicated into a hub under load (DEMO_SECONDS=20 ends by itself)"
@@ -21,6 +21,7 @@ help:
 	@echo "             BENCH=mysql: a MariaDB source, beside mysql-replication and beside PostgreSQL"
 	@echo "make kill    kill both processes KILLS=50 times under load and count"
 	@echo "             KILL_ENDS=mariadb:mariadb: between these databases"
+	@echo "make fuzz    damaged binary logs into the decoder for FUZZ_SECONDS=60"
 	@echo "make clean   remove .venv and everything built"
 
 demo: $(VENV)/ready
@@ -42,6 +43,9 @@ bench: $(VENV)/ready $(if $(filter mysql,$(BENCH)),servers)
 
 kill: $(VENV)/ready $(if $(findstring mariadb,$(KILL_ENDS)),servers)
 	@KILLS=$(KILLS) $(BIN)/python -m tests.kill.harness
+
+fuzz: $(VENV)/ready servers
+	@$(BIN)/python -m tests.fuzz
 
 # The tests also run on the PostgreSQL of the system (14 or newer), on its MariaDB, and on a MySQL
 # unpacked below .venv; where that cannot be had, tests on it skip themselves.
