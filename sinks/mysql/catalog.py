@@ -26,15 +26,17 @@ where table_schema = %s and table_name = %s and non_unique = 0
 order by index_name, seq_in_index
 """
 _FOREIGN_KEYS = """
-select r.constraint_schema, r.table_name, k.referenced_table_schema, k.referenced_table_name,
-       r.delete_rule in ('CASCADE', 'SET NULL', 'SET DEFAULT')
-from information_schema.referential_constraints r
-join information_schema.key_column_usage k
+select k.table_schema, k.table_name, k.referenced_table_schema, k.referenced_table_name,
+       coalesce(r.delete_rule in ('CASCADE', 'SET NULL', 'SET DEFAULT'), 1)
+from information_schema.key_column_usage k
+left join information_schema.referential_constraints r
   on k.constraint_schema = r.constraint_schema and k.constraint_name = r.constraint_name
  and k.table_name = r.table_name
 where k.ordinal_position = 1
-  and (k.referenced_table_schema, k.referenced_table_name) in %s
+  and ((k.referenced_table_schema, k.referenced_table_name) in %s
+       or (k.table_schema, k.table_name) in %s and k.referenced_table_name is not null)
 """
+"""A key that refers to a table on which we have no rights has no row of referential_constraints."""
 _EXACT = ("_nopad_bin", "_0900_bin")
 
 
@@ -105,10 +107,10 @@ def unique_keys(connection: Connection, table: TableName) -> list[list[str]]:
 
 
 def foreign_keys(connection: Connection, tables: Iterable[TableName]) -> Iterator[ForeignKey]:
-    """Those that refer to one of `tables`."""
+    """Those that refer to one of `tables` or that one of them has, as far as we are shown them."""
     names = tuple((table.schema, table.name) for table in tables)
     for schema, child, parent_schema, parent, acts in (
-        query(connection, _FOREIGN_KEYS, names) if names else ()
+        query(connection, _FOREIGN_KEYS, names, names) if names else ()
     ):
         yield ForeignKey(
             TableName(str(schema), str(child)),

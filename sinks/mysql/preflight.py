@@ -13,6 +13,7 @@ from cdc.patterns import OWN_SCHEMA
 from cdc.schema import TableName
 from sinks.mysql import catalog
 from sinks.mysql.names import quoted, quoted_list, quoted_table
+from sinks.mysql.rights import Rights
 from sinks.mysql.session import Connection, connect, execute, query, translated
 from sinks.mysql.settings import MariadbTarget
 from sinks.mysql.tables import holds_foreign_rows, refuse_system, verify
@@ -34,8 +35,9 @@ def inspect(
         found = list(_server(connection))
         if any(finding.severity == "error" for finding in found):
             return found
-        rights = _Rights(connection)
+        rights = Rights(connection)
         found += _ours(connection, rights)
+        found += _foreign_keys(rights)
         prepared = _prepared(connection, pipelines)
         for table in dict.fromkeys(tables):
             found += _table(connection, rights, table, table.table in prepared)
@@ -77,45 +79,7 @@ def _server(connection: Connection) -> Iterator[Finding]:
         )
 
 
-class _Rights:
-    """What SHOW GRANTS says of the right to create."""
-
-    def __init__(self, connection: Connection) -> None:
-        self.user = str(query(connection, "select current_user()")[0][0])
-        self._grants = [str(row[0]) for row in query(connection, "show grants")]
-
-    @property
-    def account(self) -> str:
-        """As GRANT writes it."""
-        name, _, host = self.user.rpartition("@")
-        return f"{quoted(name)}@{quoted(host)}"
-
-    def may_create(self, schema: str) -> bool:
-        return any(
-            (name := _GRANT.match(grant)) is not None
-            and {"CREATE", "ALL PRIVILEGES"} & {word.strip() for word in name[1].split(",")}
-            and _covers(name[2], schema)
-            for grant in self._grants
-        )
-
-
-_GRANT = re.compile(r"GRANT (.+?) ON (\*|`(?:[^`]|``)+`)\.\* TO ")
-
-
-def _covers(pattern: str, schema: str) -> bool:
-    """A database in a GRANT is a LIKE pattern."""
-    if pattern == "*":
-        return True
-    text = pattern[1:-1].replace("``", "`")
-    parts = re.findall(r"\\(.)|(%)|(_)|(.)", text, re.S)
-    regex = "".join(
-        ".*" if many else "." if one else re.escape(kept or plain)
-        for kept, many, one, plain in parts
-    )
-    return re.fullmatch(regex, schema, re.S) is not None
-
-
-def _ours(connection: Connection, rights: _Rights) -> Iterator[Finding]:
+def _ours(connection: Connection, rights: Rights) -> Iterator[Finding]:
     grant = (
         f"CREATE DATABASE IF NOT EXISTS {OWN_SCHEMA};\n"
         f"GRANT ALL ON {OWN_SCHEMA}.* TO {rights.account};"
@@ -136,6 +100,17 @@ def _ours(connection: Connection, rights: _Rights) -> Iterator[Finding]:
             yield Finding("error", what, f"database {OWN_SCHEMA}", grant)
 
 
+def _foreign_keys(rights: Rights) -> Iterator[Finding]:
+    if not rights.shows_foreign_keys:
+        yield Finding(
+            "warning",
+            f"foreign keys of tables on which the user {rights.user} has no rights are not shown to"
+            " it: batches in which keys change are written row by row",
+            "foreign keys",
+            f"GRANT REFERENCES ON *.* TO {rights.account};  -- the least that shows them",
+        )
+
+
 def _prepared(connection: Connection, pipelines: Sequence[str]) -> set[TableName]:
     """The tables whose rows are known as ours."""
     if catalog.table_kind(connection, TableName(OWN_SCHEMA, "tables")) is None or not pipelines:
@@ -149,7 +124,7 @@ def _prepared(connection: Connection, pipelines: Sequence[str]) -> set[TableName
 
 
 def _table(
-    connection: Connection, rights: _Rights, table: TargetTable, is_ours: bool
+    connection: Connection, rights: Rights, table: TargetTable, is_ours: bool
 ) -> Iterator[Finding]:
     where = str(table.table)
     kind = catalog.table_kind(connection, table.table)
@@ -209,7 +184,7 @@ def _loose(table: TargetTable, found: Mapping[str, catalog.CatalogColumn]) -> It
         )
 
 
-def _absent(rights: _Rights, table: TargetTable) -> Iterator[Finding]:
+def _absent(rights: Rights, table: TargetTable) -> Iterator[Finding]:
     schema = table.table.schema
     if not rights.may_create(schema):
         yield Finding(

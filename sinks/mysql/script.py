@@ -19,6 +19,7 @@ def target_script(title: str, target: MariadbTarget, writes: Patterns) -> str:
         f"-- CREATE DATABASE IF NOT EXISTS {OWN_SCHEMA};  -- checkpoints, and temporary tables",
         f"-- GRANT ALL ON {OWN_SCHEMA}.* TO {user};",
         *(_granted(name, user) for name in databases),
+        f"-- GRANT REFERENCES ON *.* TO {user};  -- shows which tables refer to these",
         f"-- the way back: DROP USER {user}; DROP DATABASE {OWN_SCHEMA};",
     ]
     return "\n".join(lines) + "\n"

@@ -27,6 +27,7 @@ from sinks.mysql.fit import fitted
 from sinks.mysql.loading import Loader
 from sinks.mysql.names import quoted_table
 from sinks.mysql.ordered import SAVEPOINT, apply_in_order
+from sinks.mysql.rights import Rights
 from sinks.mysql.session import (
     CONSTRAINTS,
     Connection,
@@ -103,7 +104,11 @@ class MariadbSink:
                 self._writers[table] = TableWriter(self._connected, self._loader, sql)
             names = dict.fromkeys(table.table for table in self._writers)
             with translated("reading the target's foreign keys"):
-                self._references = References.of(names, foreign_keys(other, names))
+                self._references = References.of(
+                    names,
+                    foreign_keys(other, names),
+                    hidden=not Rights(other).shows_foreign_keys,
+                )
 
     def write(self, changes: Sequence[RowChanges]) -> dict[str, Written]:
         with translated("writing", pipeline=self._pipeline):

@@ -57,7 +57,7 @@ def test_settings_of_the_server(
 
 
 def test_rights_to_make_what_is_not_there(maria_harness: MariadbHarness) -> None:
-    with user(maria_harness, "select on *.*") as looker:
+    with user(maria_harness, "select, references on *.*") as looker:
         found = look(maria_harness, user=looker)
         assert [finding.where for finding in found] == ["database tailrace", "shop.item"]
         for finding in found:
@@ -71,7 +71,9 @@ def _grants(finding: Finding) -> list[str]:
 
 def test_rights_on_a_table_that_is_there(maria_harness: MariadbHarness) -> None:
     opened(maria_harness)
-    with user(maria_harness, "all on tailrace.*", "select on shop.item") as looker:
+    with user(
+        maria_harness, "references on *.*", "all on tailrace.*", "select on shop.item"
+    ) as looker:
         (finding,) = look(maria_harness, user=looker)
         assert "lacks INSERT, UPDATE, DELETE" in finding.what
         maria_harness.execute(finding.fix.rstrip(";"))
@@ -79,11 +81,23 @@ def test_rights_on_a_table_that_is_there(maria_harness: MariadbHarness) -> None:
 
 
 def test_what_a_grant_covers_is_a_pattern(maria_harness: MariadbHarness) -> None:
-    with user(maria_harness, "all on `tail%`.*", "create on `sho_`.*") as looker:
+    with user(
+        maria_harness, "references on *.*", "all on `tail%`.*", "create on `sho_`.*"
+    ) as looker:
         assert look(maria_harness, user=looker) == []
-    with user(maria_harness, "all on tailrace.*", "create on `sho\\_`.*") as looker:
+    with user(
+        maria_harness, "references on *.*", "all on tailrace.*", "create on `sho\\_`.*"
+    ) as looker:
         (finding,) = look(maria_harness, user=looker)
         assert finding.where == "shop.item"
+
+
+def test_foreign_keys_that_are_not_shown(maria_harness: MariadbHarness) -> None:
+    with user(maria_harness, "all on tailrace.*", "all on shop.*") as looker:
+        (finding,) = look(maria_harness, user=looker)
+        assert (finding.severity, finding.where) == ("warning", "foreign keys")
+        maria_harness.execute(finding.fix.partition(";")[0])
+        assert look(maria_harness, user=looker) == []
 
 
 def test_rows_of_others_and_keys_that_ignore_case(maria_harness: MariadbHarness) -> None:
