@@ -16,7 +16,8 @@ where table_schema = %s and table_name = %s
 _COLUMNS = """
 select column_name, column_type, data_type, character_set_name, collation_name, is_nullable,
        column_default is not null and column_default <> 'NULL' or extra like '%%auto_increment%%',
-       extra like '%%GENERATED%%', extra like '%%on update%%', datetime_precision
+       extra like '%%GENERATED%%', extra like '%%on update%%', datetime_precision,
+       extra like '%%auto_increment%%'
 from information_schema.columns where table_schema = %s and table_name = %s
 """
 _UNIQUE_KEYS = """
@@ -43,7 +44,8 @@ _EXACT = ("_nopad_bin", "_0900_bin")
 @dataclass(frozen=True, slots=True)
 class CatalogColumn:
     """`type` as in DDL, `kind` without its size; `charset` and `collation` of characters; `digits`
-    of a second. `touched`: an update that leaves it out puts the present time into it."""
+    of a second. `touched`: an update that leaves it out puts the present time into it. `counts`: a
+    NULL becomes the next number."""
 
     name: str
     type: str
@@ -55,6 +57,7 @@ class CatalogColumn:
     generated: bool
     touched: bool
     digits: int | None
+    counts: bool
 
     @property
     def ddl(self) -> str:
@@ -91,6 +94,7 @@ def columns(connection: Connection, table: TableName) -> dict[str, CatalogColumn
             bool(generated),
             bool(more[0]),
             None if more[1] is None else int(more[1]),
+            bool(more[2]),
         )
     return found
 

@@ -1,60 +1,123 @@
 """How a column's values go into the column that is there, which somebody else may have made.
 
 The server alters some values without a word: it rounds numbers with a fraction into integers, takes
-2000 for the year '0', pads BINARY, and finds the label of an ENUM by its number. Where that could
-happen the table is refused, or the value is.
+2000 for the year '0', pads BINARY, and finds the label of an ENUM by its number. So a table is
+refused unless each value of what is sent would either arrive unchanged or be refused by the server;
+`_TAKEN` says what that holds for, and tests/sinks/test_mariadb_fit.py tries all of it.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sinks.mysql import families as of
 from sinks.mysql.catalog import CatalogColumn
 from sinks.mysql.types import ColumnType
 from sinks.rowtext import DOUBLE, MOMENT, TEXT, as_text
 from transforms.rows import TargetColumn
 
-INTEGERS = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint", "bit"})
+INTEGERS = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint"})
+TEXTS = frozenset({"varchar", "tinytext", "text", "mediumtext", "longtext"})
+STRINGS = TEXTS | {"char"}
+BLOBS = frozenset({"varbinary", "tinyblob", "blob", "mediumblob", "longblob"})
+LABELS = frozenset({"enum", "set"})
 MOMENTS = frozenset({"date", "datetime", "timestamp"})
+FLOATS = frozenset({"float", "double"})
+
+_TAKEN: Mapping[str, frozenset[str]] = {
+    of.INTEGER: INTEGERS | STRINGS | LABELS | {"decimal"},
+    of.YEAR: INTEGERS | STRINGS | {"decimal", "year", "double"},
+    of.DECIMAL: STRINGS | {"decimal"},
+    of.SINGLE: STRINGS | FLOATS,
+    of.DOUBLE: STRINGS | {"decimal", "double"},
+    of.BOOLEAN: INTEGERS | FLOATS | {"decimal", "bit"},
+    of.BITS: INTEGERS | STRINGS | {"decimal", "bit"},
+    of.DATE: STRINGS | {"date", "datetime"},
+    of.MOMENT: STRINGS | {"date", "datetime"},
+    of.INSTANT: frozenset({"datetime", "timestamp"}),
+    of.TIME: STRINGS | {"time"},
+    of.TEXT: TEXTS | BLOBS | LABELS,
+    of.CHARACTERS: STRINGS | BLOBS | LABELS,
+    of.UUID: STRINGS | {"uuid"},
+    of.JSON: TEXTS | {"json"},
+    of.BYTES: BLOBS,
+}
+"""Family of what is sent: kinds of columns that take all of it unchanged, or refuse the value."""
+
+_DIGITS_EXACT = {"float": 6, "double": 15}
+"""Digits of an integer that these keep, and show."""
+
 _LABEL = re.compile(r"'((?:[^']|'')*)'")
 NO_LABEL = "\0"
-"""In place of a text that is no label: the server refuses it, and says in which row."""
+"""In place of a text that is no label, or of a NULL that would become another value: the server
+refuses it, and says in which row."""
 
 
-def misfit(column: TargetColumn, type_: ColumnType, found: CatalogColumn) -> str | None:
+def misfit(column: TargetColumn, found: CatalogColumn) -> str | None:
     """What would happen to values that the target's column cannot hold; None where it can."""
-    name, _, size = type_.ddl.partition("(")
-    has_fraction = name in ("double", "float") or (name == "decimal" and not size.endswith(",0)"))
-    if has_fraction and found.kind in INTEGERS:
+    sent = of.sent(column)
+    kind = found.kind
+    if kind in FLOATS and "(" in found.type:
         return "would be rounded"
-    if name == "double" and found.kind == "float":
+    if sent.family == of.INTEGER and sent.size and sent.size <= _DIGITS_EXACT.get(kind, 0):
+        return None
+    if sent.family == of.BYTES and kind == "binary" and found.type == f"binary({sent.size})":
+        return None
+    return None if kind in _TAKEN[sent.family] else _why(sent.family, kind)
+
+
+def _why(family: str, kind: str) -> str:
+    if kind in INTEGERS and family in (of.DECIMAL, of.SINGLE, of.DOUBLE):
+        return "would be rounded"
+    if kind in FLOATS:
         return "would lose digits"
-    if found.kind == "year" and column.native != "mysql:year":
+    if kind == "year":
         return "would be taken for years of two digits"
-    if found.kind == "binary" and not column.native.startswith("mysql:binary"):
+    if kind == "binary":
         return "would be padded"
-    return None
+    if kind == "char":
+        return "would lose spaces at their end"
+    if kind == "timestamp":
+        return "would be shown in the time zone of whoever reads them"
+    return "could become others without an error"
 
 
 def fitted(column: TargetColumn, type_: ColumnType, found: CatalogColumn) -> ColumnType:
     """`type_` for the column as the target has it."""
-    if found.kind in ("enum", "set"):
-        return replace(type_, text=_Labels(found).only)
+    if found.kind in LABELS:
+        return replace(type_, text=_Labels(found).only, kind=TEXT)
+    if found.kind in STRINGS and of.sent(column).family in (of.BITS, of.SINGLE):
+        return replace(type_, read="{}", text=as_text, kind=TEXT)
     if found.kind == "year" or (found.kind == "bit" and column.type == "boolean"):
         return replace(type_, read="cast({} as unsigned)")
     is_kept = (type_.kind == MOMENT and found.kind in MOMENTS) or (
-        type_.kind == DOUBLE and found.kind in ("double", "float")
+        type_.kind == DOUBLE and found.kind in FLOATS
     )
-    return type_ if is_kept else replace(type_, kind=TEXT)
+    if not is_kept:
+        type_ = replace(type_, kind=TEXT)
+    return replace(type_, text=_NoNull(type_).only) if found.counts else type_
+
+
+class _NoNull:
+    """A NULL in a column that counts by itself would become the next number."""
+
+    def __init__(self, type_: ColumnType) -> None:
+        self._text = type_.text
+
+    def only(self, column: pa.Array) -> pa.Array:
+        return pc.fill_null(self._text(column), NO_LABEL)
 
 
 class _Labels:
     def __init__(self, found: CatalogColumn) -> None:
-        self._labels = {label.replace("''", "'") for label in _LABEL.findall(found.type)}
+        self._labels = [label.replace("''", "'") for label in _LABEL.findall(found.type)]
+        self._places = {label: place for place, label in enumerate(self._labels)}
         self._many = found.kind == "set"
 
     def only(self, column: pa.Array) -> pa.Array:
@@ -63,6 +126,8 @@ class _Labels:
         return pc.take(pa.array(known, pa.string()), coded.indices)
 
     def _has(self, text: str) -> bool:
-        if self._many:
-            return not text or set(text.split(",")) <= self._labels
-        return text in self._labels
+        if not self._many:
+            return text in self._places
+        # The server puts labels into its own order, and doubles of one into one.
+        places = [self._places.get(label, -1) for label in text.split(",")] if text else []
+        return -1 not in places and all(a < b for a, b in itertools.pairwise(places))

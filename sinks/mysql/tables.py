@@ -6,6 +6,7 @@ Every CREATE commits what a connection has open, so all of this runs on a connec
 from __future__ import annotations
 
 from sinks.mysql import catalog
+from sinks.mysql.families import sent
 from sinks.mysql.fit import misfit
 from sinks.mysql.names import quoted, quoted_list, quoted_table
 from sinks.mysql.session import Connection, execute, query, translated
@@ -155,14 +156,14 @@ def _verify_columns(table: TargetTable, found: dict[str, catalog.CatalogColumn],
         )
     for column, type_ in types.items():
         there = found[column.name]
-        if (how := misfit(column, type_, there)) is not None:
+        if (how := misfit(column, there)) is not None:
             raise _refused(
                 table,
                 f"has the type {there.type} for {column.name}, where values of {type_.ddl} {how}",
                 f"alter table {name} modify {quoted(column.name)} {type_.ddl}"
                 + (" null" if there.nullable else " not null"),
             )
-        _verify_moments(table, column, type_.ddl, there, name)
+        _verify_moments(table, column, there, name)
     inexact = [key for key in table.key if found[key].kind == "float"]
     if inexact:
         raise _refused(
@@ -173,11 +174,11 @@ def _verify_columns(table: TargetTable, found: dict[str, catalog.CatalogColumn],
 
 
 def _verify_moments(
-    table: TargetTable, column: TargetColumn, ddl: str, found: catalog.CatalogColumn, name: str
+    table: TargetTable, column: TargetColumn, found: catalog.CatalogColumn, name: str
 ) -> None:
     """What MariaDB would do in silence: cut digits of a second off, and fill a TIMESTAMP."""
-    wanted = ddl.rpartition("(")[2].rstrip(")")
-    if found.digits is not None and wanted.isdigit() and found.digits < int(wanted):
+    wanted = sent(column).size or 0
+    if found.digits is not None and found.digits < wanted:
         raise _refused(
             table,
             f"keeps {found.digits} digits of a second in {column.name}, and {wanted} may come",

@@ -60,12 +60,16 @@ def column_types(table: TargetTable) -> tuple[ColumnType, ...]:
     return tuple(found)
 
 
+def parted(type_: str) -> tuple[str, int | None, int, str | None]:
+    """A type's name, its size, its scale, and what it says of a time zone."""
+    matched = _FORM.fullmatch(type_)
+    base, first, second, zone = matched.groups() if matched else (type_, None, None, None)
+    return base, int(first) if first else None, int(second or 0), zone
+
+
 def _type(column: TargetColumn) -> ColumnType:
     native = _NATIVE.fullmatch(column.native)
-    matched = _FORM.fullmatch(column.type)
-    base, first, second, zone = matched.groups() if matched else (column.type, None, None, None)
-    size = int(first) if first else None
-    found = _of(base, size, int(second or 0), zone)
+    found = _of(*parted(column.type))
     return replace(found, ddl=native[1]) if native else found
 
 

@@ -344,7 +344,7 @@ def test_the_script_gives_what_check_asks_for(tmp_path: Path, maria: Maria, read
         for text in part.splitlines()
         if text.startswith(("-- CREATE", "-- GRANT"))
     ]
-    assert len(statements) == 4
+    assert len(statements) == 5
     maria.execute(*statements)
     checked = line.command("check")
     assert checked.returncode == 0, checked.stdout
