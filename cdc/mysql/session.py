@@ -11,6 +11,7 @@ from pymysql.constants import CR, ER
 
 from cdc.mysql.settings import arguments
 from tailrace.errors import PreflightError, SourceUnavailable
+from tailrace.keepalive import keep_alive
 
 Connection: TypeAlias = "pymysql.Connection[Any]"
 
@@ -35,7 +36,7 @@ _SILENT_S = 60
 def connect(url: str) -> Connection:
     """Errors: SourceUnavailable, without the password."""
     with translated("connecting to the source"):
-        return pymysql.connect(
+        connection: Any = pymysql.connect(
             **arguments(url),
             charset="utf8mb4",
             autocommit=True,
@@ -43,6 +44,8 @@ def connect(url: str) -> Connection:
             read_timeout=None,
             write_timeout=_SILENT_S,
         )
+    keep_alive(connection._sock)
+    return connection  # type: ignore[no-any-return]
 
 
 @contextmanager

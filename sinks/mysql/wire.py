@@ -20,6 +20,8 @@ from pymysql.connections import Connection
 from pymysql.constants import CLIENT, COMMAND
 from pymysql.protocol import MysqlPacket, OKPacketWrapper
 
+from tailrace.keepalive import UNCONFIRMED_S, give_up_after, keep_alive
+
 BULK_EXECUTE = 0xFA
 SEND_TYPES = 128
 STRING, FLOAT8, DATETIME = 254, 5, 12
@@ -29,6 +31,10 @@ BULK = 1 << 2
 
 IN_FLIGHT_MAX = 2
 """Commands sent before an answer is read: the server has the next one at hand."""
+
+PIECE_S = 600
+"""What the server may take for a piece while the next one waits; as long as it waits for us
+(`net_read_timeout`)."""
 
 
 class BulkConnection(Connection):
@@ -43,6 +49,8 @@ class BulkConnection(Connection):
         self._is_open = True
 
     def _read_packet(self, packet_type: Any = MysqlPacket) -> Any:
+        if not self._is_greeted:
+            keep_alive(_untyped(self)._sock)
         packet = _untyped(super())._read_packet(packet_type)
         if not self._is_greeted:
             self._is_greeted = True
@@ -83,6 +91,7 @@ class BulkConnection(Connection):
         connection: Any = self
         expected: deque[int] = deque()  # sequence numbers of the answers that are still to come
         answers: list[Any] = []
+        give_up_after(connection._sock, PIECE_S)
         try:
             for piece in pieces:
                 connection._execute_command(BULK_EXECUTE, head + piece)
@@ -96,6 +105,9 @@ class BulkConnection(Connection):
                 while expected and self.open:  # the first may have ended the connection
                     self._answer(expected.popleft())
             raise
+        finally:
+            if self.open:
+                give_up_after(connection._sock, UNCONFIRMED_S)
         return (
             sum(answer.affected_rows for answer in answers),
             sum(answer.warning_count for answer in answers),
