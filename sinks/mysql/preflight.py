@@ -16,7 +16,7 @@ from sinks.mysql.names import quoted, quoted_list, quoted_table
 from sinks.mysql.rights import Rights
 from sinks.mysql.session import Connection, connect, execute, query, translated
 from sinks.mysql.settings import MariadbTarget
-from sinks.mysql.tables import holds_foreign_rows, refuse_system, verify
+from sinks.mysql.tables import holds_foreign_rows, refuse_doubles, refuse_system, verify
 from tailrace.errors import TargetRefused
 from transforms.rows import TargetTable
 
@@ -130,6 +130,7 @@ def _table(
     kind = catalog.table_kind(connection, table.table)
     try:
         refuse_system(table)
+        refuse_doubles(table)
         if kind is None:
             yield from _absent(rights, table)
             return

@@ -11,6 +11,7 @@ import pymysql
 from pymysql.constants import CLIENT, CR
 
 from cdc.mysql.settings import arguments
+from sinks.mysql.passing import PASSING
 from sinks.mysql.wire import BulkConnection
 from tailrace.errors import TailraceError, TargetRefused, TargetUnavailable
 
@@ -46,6 +47,8 @@ _SAYS = {
     1264: "a number is out of range",
     1265: "a value does not fit without losing something",
     1292: "a value is none of the column's type",
+    1299: "a value is none of the column's type",
+    1300: "a text has characters that the column cannot hold",
     1364: "a column without default gets no value",
     1366: "a value is none of the column's type",
     1406: "a value is too long",
@@ -60,7 +63,10 @@ _SAYS = {
     1690: "a number is out of range",
     1761: "a foreign key's action would double a unique value",
     1762: "a foreign key's action would double a unique value",
+    1365: "something is divided by zero",
     1906: "a column that the target computes got a value",
+    1918: "a value is none of the column's type",
+    1977: "a text has characters that the column cannot hold",
     3819: "a check is against it",
     4025: "a check is against it",
     TOO_LARGE: "the row is larger than max_allowed_packet",
@@ -69,10 +75,11 @@ _SAYS = {
 https://mariadb.com/kb/en/mariadb-error-code-reference/"""
 
 ABOUT_ROWS = frozenset(_SAYS)
+"""Of warnings only these refuse a row: others are a trigger's, or about the log."""
 _NAMES_ONLY = frozenset(
     {
         *(1005, 1021, 1028, 1040, 1044, 1045, 1046, 1049, 1053, 1060, 1064, 1094, 1095, 1114, 1142),
-        *(1143, 1146, 1205, 1213, 1227, 1290, 1317, 1665, 1698, 1836, 1927, 3024),
+        *(1054, 1143, 1146, 1205, 1213, 1227, 1290, 1317, 1665, 1698, 1836, 1927, 3024),
         *range(2000, 3000),
     }
 )
@@ -81,7 +88,7 @@ _NAMES_ONLY = frozenset(
 
 def connect(url: str, pipeline: str) -> Connection:
     """Errors: TargetUnavailable, without the password."""
-    with translated("connecting to the target"):
+    try:
         return BulkConnection(
             **arguments(url),
             charset="utf8mb4",
@@ -90,6 +97,9 @@ def connect(url: str, pipeline: str) -> Connection:
             init_command=PINS,
             program_name=f"tailrace:{pipeline}"[:63],
         )
+    except pymysql.Error as error:
+        number, text = _parts(error)
+        raise _unavailable(number, text, "connecting to the target", {"errno": number}) from None
 
 
 def execute(connection: Connection, sql: str, *values: object) -> int:
@@ -107,7 +117,7 @@ def query(connection: Connection, sql: str, *values: object) -> list[tuple[Any, 
 
 @contextmanager
 def translated(doing: str, **where: object) -> Iterator[None]:
-    """Errors: TargetUnavailable for what is not about a row; TargetRefused for what is."""
+    """Errors: TargetUnavailable for what passes; TargetRefused for all else."""
     try:
         yield
     except pymysql.Error as error:
@@ -115,25 +125,39 @@ def translated(doing: str, **where: object) -> Iterator[None]:
 
 
 def translate(error: pymysql.Error, doing: str, where: dict[str, object]) -> TailraceError:
-    number = error.args[0] if error.args else 0
-    text = str(error.args[1]) if len(error.args) > 1 else type(error).__name__
-    return told(number, text, doing, where)
+    return told(*_parts(error), doing, where)
+
+
+def _parts(error: pymysql.Error) -> tuple[int, str]:
+    """(errno, text). What PyMySQL says without a number is about the connection."""
+    number = error.args[0] if error.args and isinstance(error.args[0], int) else 0
+    return number, str(error.args[1]) if len(error.args) > 1 else type(error).__name__
 
 
 def told(number: int, text: str, doing: str, where: dict[str, object]) -> TailraceError:
     """An error or warning of the server as ours. `text` may hold values, which are left out."""
     place = {**where, "errno": number}
+    if number in PASSING or number == 0:
+        return _unavailable(number, text, doing, place)
     if number not in ABOUT_ROWS:
-        if number in (CR.CR_SERVER_LOST, CR.CR_SERVER_GONE_ERROR, 0):
-            text = "the connection broke"
-        elif number >= 1000 and number not in _NAMES_ONLY:
-            text = "an error whose text may hold values (the server's manual has its number)"
-        return TargetUnavailable(f"{doing}: {text}", where=place)
+        return TargetRefused(f"{doing}: {_shown(number, text)}", where=place)
     if column := _COLUMN.search(text):
         place["column"] = column[1] or column[2]
     if constraint := (_KEY if number == DUPLICATE else _CONSTRAINT).search(text):
         place["constraint"] = constraint[1]
     return TargetRefused(f"{doing}: {_SAYS[number]}", where=place)
+
+
+def _unavailable(number: int, text: str, doing: str, place: dict[str, object]) -> TargetUnavailable:
+    if number in (CR.CR_SERVER_LOST, CR.CR_SERVER_GONE_ERROR, 0):
+        text = "the connection broke"
+    return TargetUnavailable(f"{doing}: {_shown(number, text)}", where=place)
+
+
+def _shown(number: int, text: str) -> str:
+    if number < 1000 or number in _NAMES_ONLY:
+        return text
+    return "an error whose text may hold values (the server's manual has its number)"
 
 
 _COLUMN = re.compile(

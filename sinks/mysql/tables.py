@@ -5,13 +5,16 @@ Every CREATE commits what a connection has open, so all of this runs on a connec
 
 from __future__ import annotations
 
+import pymysql
+
 from sinks.mysql import catalog
 from sinks.mysql.families import sent
 from sinks.mysql.fit import misfit
 from sinks.mysql.names import quoted, quoted_list, quoted_table
+from sinks.mysql.passing import PASSING
 from sinks.mysql.session import Connection, execute, query, translated
 from sinks.mysql.types import COLLATION, column_types
-from tailrace.errors import TailraceError, TargetRefused
+from tailrace.errors import TailraceError, TargetRefused, TargetUnavailable
 from transforms.rows import TargetColumn, TargetTable
 
 _SYSTEM = frozenset({"mysql", "information_schema", "performance_schema", "sys"})
@@ -25,6 +28,7 @@ def prepare(
     Errors: TargetRefused, with what to do; TargetUnavailable.
     """
     refuse_system(table)
+    refuse_doubles(table)
     with translated("preparing a target table", table=str(table.table)):
         kind = catalog.table_kind(connection, table.table)
         if kind is None:
@@ -42,6 +46,19 @@ def prepare(
             table.table.name,
         )
         return found
+
+
+def refuse_doubles(table: TargetTable) -> None:
+    """Errors: TargetRefused for columns that MariaDB takes for one."""
+    names: dict[str, str] = {}
+    for column in table.columns:
+        other = names.setdefault(column.name.lower(), column.name)
+        if other != column.name:
+            raise _refused(
+                table,
+                f"would have the columns {other} and {column.name}, which are one to MariaDB",
+                "write one of them under another name, by a mapping",
+            )
 
 
 def refuse_system(table: TargetTable) -> None:
@@ -87,14 +104,25 @@ def _create(connection: Connection, table: TargetTable) -> None:
         )
     try:
         execute(connection, definition(table))
-    except connection.OperationalError as error:
-        if error.args[0] not in (1071, 1118):
+    except pymysql.Error as error:
+        text = str(error.args[-1])
+        if _DISK_FULL in text:
+            raise TargetUnavailable(
+                f"making target table {table.table}: {text}", where={"table": str(table.table)}
+            ) from None
+        if error.args[0] in PASSING or not isinstance(error.args[0], int):
             raise
+        # A definition holds names and types, no values; so the server's words may be shown.
         raise _refused(
             table,
-            f"cannot be created: {error.args[1]}",
-            "create the table yourself, with smaller types; what does not fit them is refused",
+            f"cannot be created: {text}",
+            "create the table yourself, with types and names that MariaDB can have; what does not"
+            " fit them is refused",
         ) from None
+
+
+_DISK_FULL = "errno: 28 "
+"""As part of error 1005, which has many reasons."""
 
 
 def verify(
@@ -128,7 +156,15 @@ def verify(
 
 def _verify_columns(table: TargetTable, found: dict[str, catalog.CatalogColumn], name: str) -> None:
     types = dict(zip(table.columns, column_types(table), strict=True))
+    spelt = {name.lower(): name for name in found}
     missing = [column for column in table.columns if column.name not in found]
+    for column in missing:
+        if (other := spelt.get(column.name.lower())) is not None:
+            raise _refused(
+                table,
+                f"has the column {other}, and {column.name} is to be written",
+                f"alter table {name} rename column {quoted(other)} to {quoted(column.name)}",
+            )
     if missing:
         raise _refused(
             table,

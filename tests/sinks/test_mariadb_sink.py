@@ -292,6 +292,77 @@ def test_what_a_trigger_says_is_not_shown(maria_harness: MariadbHarness) -> None
         assert SECRET not in str(raised.value)
 
 
+def signal(harness: MariadbHarness, number: int) -> None:
+    harness.execute(
+        "create or replace trigger shop.no before insert on shop.item for each row"
+        f" signal sqlstate '45000' set mysql_errno = {number}, message_text = '{SECRET}'"
+    )
+
+
+@pytest.mark.parametrize("rows", [1, 40])
+def test_an_error_that_nobody_knows_is_a_refusal(rows: int, maria_harness: MariadbHarness) -> None:
+    sink = opened(maria_harness)
+    given = changes(TABLE, *(upsert(str(n), SECRET, "1") for n in range(rows)), first=7)
+    for number in (1105, 1172, 1300, 1339, 1365, 1977, 1644, 4999, 9999):
+        signal(maria_harness, number)
+        with pytest.raises(TargetRefused) as raised:
+            sink.write([given])
+        assert raised.value.seq == 7  # type: ignore[attr-defined]
+        assert raised.value.where["errno"] == number
+        assert SECRET not in str(raised.value)
+        sink.rollback()
+        sink.prepare([TABLE])
+
+
+@pytest.mark.parametrize("rows", [1, 40])
+def test_an_error_that_passes_is_no_refusal(rows: int, maria_harness: MariadbHarness) -> None:
+    sink = opened(maria_harness)
+    given = changes(TABLE, *(upsert(str(n), "a", "1") for n in range(rows)))
+    for number in (1021, 1036, 1040, 1053, 1114, 1205, 1213, 1226, 1290, 1317, 1836, 1927, 1969):
+        signal(maria_harness, number)
+        with pytest.raises(TargetUnavailable):
+            sink.write([given])
+        sink.rollback()
+        sink.prepare([TABLE])
+
+
+def test_columns_that_are_one_to_the_server_are_refused(maria_harness: MariadbHarness) -> None:
+    names = ("Id", "iD", "é", "É", "e")
+    table = TargetTable(
+        TableName("shop", "twice"),
+        tuple(TargetColumn(name, "integer", nullable=False) for name in names),
+        names[:1],
+    )
+    sink = maria_harness.sink()
+    sink.open(JOURNAL)
+    with pytest.raises(TargetRefused, match="Id and iD, which are one to MariaDB"):
+        sink.prepare([table])
+    sink.prepare([replace(table, columns=table.columns[2::2], key=("é",))])
+
+
+def test_a_table_that_cannot_be_made_is_refused(maria_harness: MariadbHarness) -> None:
+    """Not tried again and again."""
+    sink = maria_harness.sink()
+    sink.open(JOURNAL)
+    table = TargetTable(
+        TableName("shop", "wide"),
+        tuple(TargetColumn(f"c{n}", "date", nullable=n > 0) for n in range(5000)),
+        ("c0",),
+    )
+    with pytest.raises(TargetRefused, match="cannot be created: Too many columns"):
+        sink.prepare([table])
+
+
+def test_a_column_spelt_otherwise_is_to_be_renamed(maria_harness: MariadbHarness) -> None:
+    sink = opened(maria_harness)
+    sink.rollback()
+    maria_harness.execute("alter table shop.item rename column code to `CODE`")
+    with pytest.raises(TargetRefused, match="has the column CODE") as raised:
+        sink.prepare([TABLE])
+    maria_harness.execute(raised.value.fix or "")
+    sink.prepare([TABLE])
+
+
 @pytest.mark.parametrize(
     ("ddl", "told"),
     [
