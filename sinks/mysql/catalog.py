@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from cdc.schema import TableName
@@ -27,7 +27,10 @@ where table_schema = %s and table_name = %s and non_unique = 0
 order by index_name, seq_in_index
 """
 _FOREIGN_KEYS = """
-select k.table_schema, k.table_name, k.referenced_table_schema, k.referenced_table_name,
+select if(@@lower_case_table_names, lower(k.table_schema), k.table_schema),
+       if(@@lower_case_table_names, lower(k.table_name), k.table_name),
+       if(@@lower_case_table_names, lower(k.referenced_table_schema), k.referenced_table_schema),
+       if(@@lower_case_table_names, lower(k.referenced_table_name), k.referenced_table_name),
        coalesce(r.delete_rule in ('CASCADE', 'SET NULL', 'SET DEFAULT'), 1)
 from information_schema.key_column_usage k
 left join information_schema.referential_constraints r
@@ -38,6 +41,10 @@ where k.ordinal_position = 1
        or (k.table_schema, k.table_name) in %s and k.referenced_table_name is not null)
 """
 """A key that refers to a table on which we have no rights has no row of referential_constraints."""
+_KEPT_NAME = """
+select @@lower_case_table_names,
+       lower(convert(%s using utf8mb3)), lower(convert(%s using utf8mb3))
+"""
 _EXACT = ("_nopad_bin", "_0900_bin")
 
 
@@ -110,14 +117,25 @@ def unique_keys(connection: Connection, table: TableName) -> list[list[str]]:
     return [key for name, key in keys.items() if name not in partial]
 
 
-def foreign_keys(connection: Connection, tables: Iterable[TableName]) -> Iterator[ForeignKey]:
-    """Those that refer to one of `tables` or that one of them has, as far as we are shown them."""
+def kept_name(connection: Connection, table: TableName) -> TableName:
+    """The name by which the server tells it from others: in lower case where it ignores case."""
+    ((ignores_case, schema, name),) = query(connection, _KEPT_NAME, table.schema, table.name)
+    return TableName(str(schema), str(name)) if int(ignores_case) else table
+
+
+def foreign_keys(
+    connection: Connection, tables: Mapping[TableName, TableName]
+) -> Iterator[ForeignKey]:
+    """Those that refer to one of `tables` or that one of them has, as far as we are shown them.
+
+    `tables`: the name that the server keeps (see `kept_name`) → ours.
+    """
     names = tuple((table.schema, table.name) for table in tables)
     for schema, child, parent_schema, parent, acts in (
         query(connection, _FOREIGN_KEYS, names, names) if names else ()
     ):
+        of_child = TableName(str(schema), str(child))
+        of_parent = TableName(str(parent_schema), str(parent))
         yield ForeignKey(
-            TableName(str(schema), str(child)),
-            TableName(str(parent_schema), str(parent)),
-            bool(acts),
+            tables.get(of_child, of_child), tables.get(of_parent, of_parent), bool(acts)
         )

@@ -16,7 +16,7 @@ from sinks.mysql.names import quoted, quoted_list, quoted_table
 from sinks.mysql.rights import Rights
 from sinks.mysql.session import Connection, connect, execute, query, translated
 from sinks.mysql.settings import MariadbTarget
-from sinks.mysql.tables import holds_foreign_rows, refuse_doubles, refuse_system, verify
+from sinks.mysql.tables import holds_foreign_rows, merged, refuse_doubles, refuse_system, verify
 from tailrace.errors import TargetRefused
 from transforms.rows import TargetTable
 
@@ -39,6 +39,7 @@ def inspect(
         found += _ours(connection, rights)
         found += _foreign_keys(rights)
         prepared = _prepared(connection, pipelines)
+        found += _merged(connection, tables)
         for table in dict.fromkeys(tables):
             found += _table(connection, rights, table, table.table in prepared)
         return found
@@ -109,6 +110,15 @@ def _foreign_keys(rights: Rights) -> Iterator[Finding]:
             "foreign keys",
             f"GRANT REFERENCES ON *.* TO {rights.account};  -- the least that shows them",
         )
+
+
+def _merged(connection: Connection, tables: Sequence[TargetTable]) -> Iterator[Finding]:
+    names: dict[TableName, TableName] = {}
+    for table in dict.fromkeys(tables):
+        other = names.setdefault(catalog.kept_name(connection, table.table), table.table)
+        if other != table.table:
+            refused = merged(table, other)
+            yield Finding("error", refused.what, str(table.table), _sql(refused.fix))
 
 
 def _prepared(connection: Connection, pipelines: Sequence[str]) -> set[TableName]:

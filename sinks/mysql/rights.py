@@ -19,7 +19,11 @@ class Rights:
     """Of the session's user and the role it has taken."""
 
     def __init__(self, connection: Connection) -> None:
-        self.user = str(query(connection, "select current_user()")[0][0])
+        ((user, ignores_case),) = query(
+            connection, "select current_user(), @@lower_case_table_names"
+        )
+        self.user = str(user)
+        self._ignores_case = bool(int(ignores_case))
         self._grants = [str(row[0]) for row in query(connection, "show grants")]
 
     @property
@@ -36,8 +40,9 @@ class Rights:
         )
 
     def may_create(self, schema: str) -> bool:
+        name = schema.lower() if self._ignores_case else schema
         return any(
-            {"CREATE", "ALL PRIVILEGES"} & rights and _covers(pattern, schema)
+            {"CREATE", "ALL PRIVILEGES"} & rights and _covers(pattern, name)
             for rights, pattern in self._on_databases()
         )
 

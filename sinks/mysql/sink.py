@@ -21,7 +21,7 @@ from cdc.schema import TableName
 from sinks import applying
 from sinks.foreign_keys import References
 from sinks.mysql.apply import TableWriter
-from sinks.mysql.catalog import foreign_keys
+from sinks.mysql.catalog import foreign_keys, kept_name
 from sinks.mysql.checkpoint import CheckpointTable
 from sinks.mysql.fit import fitted
 from sinks.mysql.loading import Loader
@@ -102,10 +102,10 @@ class MariadbSink:
                 )
                 sql = Statements(table, types, found, len(self._writers))
                 self._writers[table] = TableWriter(self._connected, self._loader, sql)
-            names = dict.fromkeys(table.table for table in self._writers)
             with translated("reading the target's foreign keys"):
+                names = {kept_name(other, table.table): table.table for table in self._writers}
                 self._references = References.of(
-                    names,
+                    names.values(),
                     foreign_keys(other, names),
                     hidden=not Rights(other).shows_foreign_keys,
                 )

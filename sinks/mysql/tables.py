@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pymysql
 
+from cdc.schema import TableName
 from sinks.mysql import catalog
 from sinks.mysql.families import sent
 from sinks.mysql.fit import misfit
@@ -30,6 +31,7 @@ def prepare(
     refuse_system(table)
     refuse_doubles(table)
     with translated("preparing a target table", table=str(table.table)):
+        _refuse_spellings(connection, table)
         kind = catalog.table_kind(connection, table.table)
         if kind is None:
             _create(connection, table)
@@ -46,6 +48,31 @@ def prepare(
             table.table.name,
         )
         return found
+
+
+def merged(table: TargetTable, other: TableName) -> TailraceError:
+    """Two names, one table: rows of both would stand in it."""
+    return _refused(
+        table,
+        f"is the same as {other} at this server, which ignores case (lower_case_table_names)",
+        "name one of them otherwise with `into`; if the other is written no more, delete its row"
+        " in tailrace.tables",
+    )
+
+
+def _refuse_spellings(connection: Connection, table: TargetTable) -> None:
+    """Errors: TargetRefused where some pipeline has written the same table by another name."""
+    if not query(connection, "select 1 from dual where @@lower_case_table_names <> 0"):
+        return
+    for schema, name in query(
+        connection,
+        "select table_schema, table_name from tailrace.tables"
+        " where lower(table_schema) = lower(%s) and lower(table_name) = lower(%s)",
+        table.table.schema,
+        table.table.name,
+    ):
+        if (other := TableName(str(schema), str(name))) != table.table:
+            raise merged(table, other)
 
 
 def refuse_doubles(table: TargetTable) -> None:
