@@ -53,7 +53,11 @@ _TAKEN: Mapping[str, frozenset[str]] = {
 _DIGITS_EXACT = {"float": 6, "double": 15}
 """Digits of an integer that these keep, and show."""
 
-_LABEL = re.compile(r"'((?:[^']|'')*)'")
+_LABEL = re.compile(r"'((?:[^'\\]|''|\\.)*)'", re.S)
+_ESCAPED = re.compile(r"''|\\(.)", re.S)
+_ESCAPES = {"n": "\n", "r": "\r", "0": "\0", "Z": "\x1a"}
+_NOT_SHOWN = re.compile("[\U00010000-\U0010ffff]")
+"""The catalog is in utf8mb3, and has a question mark for each of these."""
 NO_LABEL = "\0"
 """In place of a text that is no label, or of a NULL that would become another value: the server
 refuses it, and says in which row."""
@@ -116,9 +120,10 @@ class _NoNull:
 
 class _Labels:
     def __init__(self, found: CatalogColumn) -> None:
-        self._labels = [label.replace("''", "'") for label in _LABEL.findall(found.type)]
-        self._places = {label: place for place, label in enumerate(self._labels)}
+        labels = [_ESCAPED.sub(_plain, label) for label in _LABEL.findall(found.type)]
+        self._places = {label: place for place, label in enumerate(labels)}
         self._many = found.kind == "set"
+        self._is_exact = (found.collation or "").endswith("_bin")
 
     def only(self, column: pa.Array) -> pa.Array:
         coded = as_text(column).dictionary_encode()
@@ -127,7 +132,20 @@ class _Labels:
 
     def _has(self, text: str) -> bool:
         if not self._many:
-            return text in self._places
+            return self._place(text) >= 0
         # The server puts labels into its own order, and doubles of one into one.
-        places = [self._places.get(label, -1) for label in text.split(",")] if text else []
+        places = [self._place(label) for label in text.split(",")] if text else []
         return -1 not in places and all(a < b for a, b in itertools.pairwise(places))
+
+    def _place(self, label: str) -> int:
+        """-1 for none. What the catalog does not show is for the server to judge, where it does not
+        take one such character for another; a text with one it takes for no number."""
+        place = self._places.get(label, -1)
+        if place >= 0 or not self._is_exact:
+            return place
+        return self._places.get(_NOT_SHOWN.sub("?", label), -1)
+
+
+def _plain(escaped: re.Match[str]) -> str:
+    letter = escaped[1]
+    return "'" if letter is None else _ESCAPES.get(letter, letter)

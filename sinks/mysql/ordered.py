@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import pymysql
 
+from sinks.mysql.families import JSON, sent
 from sinks.mysql.loading import refuse_warnings, too_large
+from sinks.mysql.names import quoted, quoted_table
 from sinks.mysql.session import DUPLICATE, Connection, execute, translate, translated
 from sinks.mysql.statements import Statements
 from sinks.ordered import Row, at, count, diverged, in_order
@@ -15,6 +17,8 @@ from tailrace.errors import TargetRefused
 from transforms.rows import DELETE, UPSERT, RowChanges, TargetTable
 
 SAVEPOINT = "tailrace"
+JSON_LEVELS_MAX = 31
+"""https://mariadb.com/kb/en/json_valid/: a document of 32 levels is none."""
 
 
 def apply_in_order(
@@ -35,12 +39,27 @@ def apply_in_order(
         try:
             one.apply()
         except pymysql.Error as error:
-            raise at(row, translate(error, "the target refused a row", row.place)) from None
+            refusal = translate(error, "the target refused a row", row.place)
+            refusal.fix = _advice(row.table, refusal.where) or refusal.fix
+            raise at(row, refusal) from None
         except TargetRefused as refused:
             refused.where = {**row.place, **refused.where}
             raise at(row, refused) from None
         count(row, counts)
     return counts
+
+
+def _advice(table: TargetTable, where: Mapping[str, object]) -> str | None:
+    """For documents that are JSON to the source and none to MariaDB."""
+    for column in table.columns:
+        if where.get("constraint") == f"{table.table.name}.{column.name}" and (
+            sent(column).family == JSON
+        ):
+            return (
+                f"MariaDB's JSON has at most {JSON_LEVELS_MAX} levels: to keep deeper documents,"
+                f" alter table {quoted_table(table.table)} modify {quoted(column.name)} longtext"
+            )
+    return None
 
 
 class _One:

@@ -314,6 +314,18 @@ def test_a_refusal_says_what_would_happen(
         ("text", "", "v enum('a', 'it''s', '7')", "7", None),
         ("text", "", "v set('a', 'b')", "a,b", None),
         ("text", "", "v set('a', 'b')", "", None),
+        *(
+            (
+                "text",
+                "",
+                f"v {kind}('x😀', 'x?', '\\\\', 'l\\nf', 'a\\\\n', '\\'') collate utf8mb4_bin",
+                label,
+                None,
+            )
+            for kind in ("enum", "set")
+            for label in ("x😀", "x?", "\\", "l\nf", "a\\n", "'")
+        ),
+        ("text", "", "v set('😀', '\\\\') collate utf8mb4_bin", "😀,\\", None),
         ("text", "", "v varchar(20) character set latin1", "é", None),
     ],
 )
@@ -341,6 +353,11 @@ def test_values_arrive_as_they_were(
         ("timestamp without time zone", "v date", "2024-01-01 11:00:00"),
         ("double precision", "v decimal(10,3)", "0.12345"),
         ("text", "v set('a', 'b')", "b,a"),
+        ("text", "v enum('x😀', '1')", "x😁"),
+        ("text", "v enum('x😀', '1') collate utf8mb4_bin", "x😁"),
+        ("text", "v set('x😀', '1') collate utf8mb4_bin", "x😁"),
+        ("text", "v enum('x😀', '1')", "x?"),
+        ("text", "v set('x😀', '1')", "1,x😀"),
         ("text", "v set('a', 'b')", "a,a"),
     ],
 )
@@ -429,3 +446,23 @@ def test_keys_of_many_digits_are_told_apart(ddl: str, maria_harness: MariadbHarn
     apply(sink, 3, changes(wanted, (UPSERT, (str(10**21), "3"), (keys[3],))))
     found = maria_harness.execute("select cast(id as decimal(30,0)), v from shop.x order by 1")
     assert found == [(10**20, 1), (10**20 + 1, 2), (10**21, 3)]
+
+
+@pytest.mark.usefixtures("way")
+def test_json_of_too_many_levels_is_refused_with_advice(maria_harness: MariadbHarness) -> None:
+    wanted = table("jsonb")
+    sink = opened(maria_harness, wanted)
+    levels = {n: "[" * n + "]" * n for n in (31, 32)}
+    apply(sink, 1, changes(wanted, upsert("1", levels[31])))
+    for fresh in (True, False):
+        with pytest.raises(TargetRefused) as raised:
+            sink.write([changes(wanted, upsert("2", levels[32]), fresh=fresh)])
+        assert "at most 31 levels" in (raised.value.fix or "")
+        sink.rollback()
+        sink.prepare([wanted])
+    maria_harness.execute((raised.value.fix or "").partition(", ")[2])
+    sink.close()
+    sink.open(JOURNAL)
+    sink.prepare([wanted])
+    apply(sink, 2, changes(wanted, upsert("2", levels[32])))
+    assert maria_harness.rows(wanted) == {("1", levels[31]), ("2", levels[32])}
