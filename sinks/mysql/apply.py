@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pyarrow as pa
+import pymysql
 
 from sinks.guess import Guess
 from sinks.mysql.loading import Loader
-from sinks.mysql.session import Connection, execute, translated
+from sinks.mysql.selfrefs import parents_first
+from sinks.mysql.session import REFERRED_TO, Connection, execute, translated
 from sinks.mysql.statements import Statements
 from sinks.netting import Net, Rows, by_missing
 from sinks.ordered import diverged
@@ -36,13 +38,13 @@ class TableWriter:
             return 0
         with translated("writing", table=str(net.table.table)):
             self._stage(self.sql.keys, self.sql.table.key, net.deletes)
-            execute(self._connection, self.sql.delete)
+            delete_freed(self._connection, self.sql.delete, self.sql.free)
         return len(net.deletes[0]) - net.implied
 
     def upsert(self, net: Net) -> int:
         """Errors: TargetRefused where a row with values not sent is not there to keep them."""
         with translated("writing", table=str(net.table.table)):
-            if (rows := net.inserts) is not None and self._loaded_directly(rows):
+            if (rows := net.inserts) is not None and self._loaded_directly(self._ordered(rows)):
                 return rows.count
             return self._staged(net)
 
@@ -50,7 +52,7 @@ class TableWriter:
         written = 0
         for rows, must_exist in ((net.upserts, True), (net.patches, False)):
             for missing, part in by_missing(rows) if rows is not None else ():
-                self._stage(self.sql.rows, self.sql.columns, part.columns)
+                self._stage(self.sql.rows, self.sql.columns, self._ordered(part).columns)
                 found = self._update(missing)
                 if must_exist and found < part.count:
                     if missing:
@@ -59,6 +61,12 @@ class TableWriter:
                     execute(self._connection, absent)
                 written += part.count
         return written
+
+    def _ordered(self, rows: Rows) -> Rows:
+        """Staged, too, they are taken from the first to the last."""
+        if not self.sql.own:
+            return rows
+        return Rows(parents_first(self.sql.columns, rows.columns, self.sql.own), rows.unsent)
 
     def _update(self, missing: Sequence[int]) -> int:
         sent = [name for i, name in enumerate(self.sql.columns) if i not in missing]
@@ -90,3 +98,17 @@ class TableWriter:
             execute(self._connection, f"delete from {stage}")
         self._loader.load(self.sql, stage, names, columns)
         failpoint("deliver.staged")
+
+
+def delete_freed(connection: Connection, delete: str, free: str | None) -> None:
+    """Delete; where rows of the same table refer to what goes, these are given no parent before.
+
+    Errors: pymysql's.
+    """
+    try:
+        execute(connection, delete)
+    except pymysql.Error as error:
+        if free is None or error.args[0] not in REFERRED_TO:
+            raise
+        execute(connection, free)
+        execute(connection, delete)

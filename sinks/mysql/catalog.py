@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from cdc.schema import TableName
 from sinks.foreign_keys import ForeignKey
+from sinks.mysql.selfrefs import SelfReference
 from sinks.mysql.session import Connection, query
 
 _TABLE = """
@@ -41,6 +42,16 @@ where k.ordinal_position = 1
        or (k.table_schema, k.table_name) in %s and k.referenced_table_name is not null)
 """
 """A key that refers to a table on which we have no rights has no row of referential_constraints."""
+_SELF_REFERENCES = """
+select k.constraint_name, k.column_name, k.referenced_column_name, c.is_nullable = 'YES'
+from information_schema.key_column_usage k
+join information_schema.columns c
+  on c.table_schema = k.table_schema and c.table_name = k.table_name
+ and c.column_name = k.column_name
+where k.table_schema = %s and k.table_name = %s
+  and k.referenced_table_schema = k.table_schema and k.referenced_table_name = k.table_name
+order by k.constraint_name, k.ordinal_position
+"""
 _KEPT_NAME = """
 select @@lower_case_table_names,
        lower(convert(%s using utf8mb3)), lower(convert(%s using utf8mb3))
@@ -139,3 +150,17 @@ def foreign_keys(
         yield ForeignKey(
             tables.get(of_child, of_child), tables.get(of_parent, of_parent), bool(acts)
         )
+
+
+def self_references(connection: Connection, table: TableName) -> list[SelfReference]:
+    found: dict[str, list[tuple[str, str, bool]]] = {}
+    for name, column, of, nullable in query(connection, _SELF_REFERENCES, table.schema, table.name):
+        found.setdefault(str(name), []).append((str(column), str(of), bool(nullable)))
+    return [
+        SelfReference(
+            tuple(column for column, _, _ in parts),
+            tuple(of for _, of, _ in parts),
+            tuple(column for column, _, nullable in parts if nullable),
+        )
+        for parts in found.values()
+    ]

@@ -37,6 +37,8 @@ TOO_LARGE = 1153
 CONSTRAINTS = frozenset({DUPLICATE, 1169, 1216, 1217, 1451, 1452, 1557, 1761, 1762, 3819, 4025})
 """Unique keys, foreign keys and checks."""
 
+REFERRED_TO = frozenset({1217, 1451})
+
 _SAYS = {
     1048: "a column that may not be NULL would be",
     DUPLICATE: "another row has this value of a unique key",

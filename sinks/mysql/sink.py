@@ -20,8 +20,8 @@ from pymysql.constants import COMMAND
 from cdc.schema import TableName
 from sinks import applying
 from sinks.foreign_keys import References
-from sinks.mysql.apply import TableWriter
-from sinks.mysql.catalog import foreign_keys, kept_name
+from sinks.mysql.apply import TableWriter, delete_freed
+from sinks.mysql.catalog import foreign_keys, kept_name, self_references
 from sinks.mysql.checkpoint import CheckpointTable
 from sinks.mysql.fit import fitted
 from sinks.mysql.loading import Loader
@@ -100,7 +100,9 @@ class MariadbSink:
                     fitted(column, type_, found[column.name])
                     for column, type_ in zip(table.columns, column_types(table), strict=True)
                 )
-                sql = Statements(table, types, found, len(self._writers))
+                with translated("reading the target's foreign keys"):
+                    own = self_references(other, table.table)
+                sql = Statements(table, types, found, len(self._writers), own)
                 self._writers[table] = TableWriter(self._connected, self._loader, sql)
             with translated("reading the target's foreign keys"):
                 names = {kept_name(other, table.table): table.table for table in self._writers}
@@ -200,9 +202,15 @@ class MariadbSink:
 
     def clear(self, tables: Sequence[TableName]) -> None:
         """A TRUNCATE would commit."""
-        with translated("clearing"):
-            for table in sorted(tables, key=self._references.rank, reverse=True):
-                execute(self._connected, f"delete from {quoted_table(table)}")
+        free = {table.table: writer.sql.free_all for table, writer in self._writers.items()}
+        for table in sorted(tables, key=self._references.rank, reverse=True):
+            try:
+                with translated("clearing", table=str(table)):
+                    delete = f"delete from {quoted_table(table)}"
+                    delete_freed(self._connected, delete, free.get(table))
+            except TargetRefused as refused:
+                refused.fix = "drop the foreign key at the target, or let its columns be NULL"
+                raise
 
     def savepoint(self) -> None:
         self._execute(f"savepoint {SAVEPOINT}")

@@ -13,6 +13,7 @@ from functools import cached_property
 from cdc.patterns import OWN_SCHEMA
 from sinks.mysql.catalog import CatalogColumn
 from sinks.mysql.names import quoted, quoted_list, quoted_table
+from sinks.mysql.selfrefs import SelfReference, freed
 from sinks.mysql.types import ColumnType
 from transforms.rows import TargetTable
 
@@ -26,8 +27,10 @@ class Statements:
         types: Sequence[ColumnType],
         found: Mapping[str, CatalogColumn],
         number: int,
+        own: Sequence[SelfReference] = (),
     ) -> None:
         self.table = table
+        self.own = own
         self.types = dict(zip(self.columns, types, strict=True))
         self._found = found
         self.rows = f"{OWN_SCHEMA}.{quoted(f'tailrace_rows_{number}')}"
@@ -98,6 +101,22 @@ class Statements:
         # A name in place of an alias: with an alias the server asks which database is meant.
         same = " and ".join(self._equal(self.name))
         return f"delete {self.name} from {self.keys} s straight_join {self.name} on {same}"
+
+    @cached_property
+    def free(self) -> str | None:
+        """The rows of the staged keys get no parent in their own table; None where one must be."""
+        names = freed(self.own, self.table.key)
+        if not names:
+            return None
+        setting = ", ".join(f"t.{quoted(name)} = null" for name in names)
+        return f"update {self.keys} s straight_join {self.name} t on {self._same} set {setting}"
+
+    @cached_property
+    def free_all(self) -> str | None:
+        names = freed(self.own, self.table.key)
+        if not names:
+            return None
+        return f"update {self.name} set " + ", ".join(f"{quoted(name)} = null" for name in names)
 
     @cached_property
     def _same(self) -> str:
