@@ -192,8 +192,7 @@ def main() -> int:
             feed(log.decoder(), events)
             outcomes["read"] += 1
         except TailraceError as error:
-            assert error.what
-            outcomes[type(error).__name__] += 1
+            outcomes[type(error).__name__ if error.what else "OTHER"] += 1
         except Exception:
             traceback.print_exc()
             outcomes["OTHER"] += 1
