@@ -1,7 +1,8 @@
 """The decoder of MariaDB's and MySQL's binary logs: events in, change sets out. No I/O.
 
 A transaction begins with a GTID event and ends with XID, or with the one statement it consists of.
-Its rows events are preceded by the table maps that describe them.
+Its rows events are preceded by the table maps that describe them. One that only prepares an XA
+transaction is set aside (`cdc.mysql.xa`); its rows come in the place of the one that commits it.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import Any
 from cdc.arrays import table_changes, transactions
 from cdc.changes import BYTES_MAX, CREATE, DELETE, ROWS_MAX, TRUNCATE, UPDATE, ChangeSet
 from cdc.mysql import events as ev
-from cdc.mysql import statements
-from cdc.mysql.events import Head
+from cdc.mysql import statements, xa
+from cdc.mysql.events import Gtid, Head
 from cdc.mysql.gtidset import MysqlGtid, gtid_event, tagged_gtid_event
 from cdc.mysql.layout import may_be_more, row_table
 from cdc.mysql.marks import CHECKPOINTS, Marks
@@ -24,7 +25,7 @@ from cdc.mysql.tablemap import TableMap, table_id, table_map
 from cdc.mysql.zerodates import ZeroDates
 from cdc.protocol import START_OVER
 from cdc.schema import TableName
-from tailrace.errors import DecodeError, TailraceError
+from tailrace.errors import ContinuityError, DecodeError, TailraceError
 
 MAPS_MAX = 10_000
 """Table maps remembered; more different ones come only where tables are altered all the time."""
@@ -89,6 +90,11 @@ class BinlogDecoder:
         self._gtid: AnyGtid | None = None
         self._alone = False  # whether the transaction is the one statement that comes next
         self._skipping = self._listed = self._started = False
+        self._held: dict[xa.Xid, tuple[AnyGtid, xa.Held]] = {}
+        self._awaited = set(self._position.prepared)  # to be read again
+        self._holding: xa.Held | None = None  # of the open transaction
+        self._again: Iterator[tuple[Any, int, memoryview]] | None = None
+        self._head: Head | None = None
         self._commit_us = 0
         self._origin: str | None = None
         self._used: list[Any] = []
@@ -135,12 +141,48 @@ class BinlogDecoder:
             self._packed = False
 
     def feed(self, event: memoryview) -> None:
-        """Decode one event; `full` afterwards asks for `take`."""
-        head = ev.head(event)
+        """Decode one event; `full` afterwards asks for `take`.
+
+        One that commits an XA transaction brings all the rows of that, see `sets`.
+        """
+        self._fed(event)
+        while self._goes_on():
+            pass
+
+    def sets(self, packet: memoryview) -> Iterator[ChangeSet]:
+        """Decode what the server sent in one piece; the sets that became full by it."""
+        for event in self.opened(packet):
+            self._fed(event)
+            going_on = True
+            while going_on:
+                if self.full and (taken := self.take()):
+                    yield taken
+                going_on = self._goes_on()
+
+    def _fed(self, event: memoryview) -> None:
+        self._head = ev.head(event)
         if not self._packed:
-            self._next = head.next or self._next
+            self._next = self._head.next or self._next
+        self._located_at(self._head, self._event, self._head, event)
+
+    def _goes_on(self) -> bool:
+        """Decode one of the events that were held for the one fed last; False where none is."""
+        if self._again is None:
+            return False
+        assert self._head is not None
+        self._located_at(self._head, self._read_again, self._again)
+        return True
+
+    def _read_again(self, events: Iterator[tuple[Any, int, memoryview]]) -> None:
+        held = next(events, None)
+        if held is not None:
+            return self._read(*held)
+        self._again = None
+        self._end()
+
+    def _located_at(self, head: Head, step: Callable[..., None], *arguments: Any) -> None:
         try:
-            self._event(head, event)
+            step(*arguments)
         except (struct.error, IndexError):
             raise self._located(DecodeError("an event ends inside a field"), head) from None
         except TailraceError as error:
@@ -175,6 +217,8 @@ class BinlogDecoder:
             self._begin_named(*tagged_gtid_event(body))
         elif kind == ev.XID:
             self._end()
+        elif kind == ev.XA_PREPARE:
+            self._prepared(*xa.prepare(body))
         elif kind in (ev.QUERY, ev.QUERY_COMPRESSED):
             self._query(*ev.query(body, compressed=kind == ev.QUERY_COMPRESSED))
         elif kind == ev.ROTATE:
@@ -196,9 +240,11 @@ class BinlogDecoder:
 
     def _begin(self, head: Head, body: memoryview) -> None:
         gtid, flags = ev.mariadb_gtid(body, head.server)
-        if flags & (ev.GTID_PREPARED_XA | ev.GTID_COMPLETED_XA):
-            raise DecodeError("an XA transaction, which is not read yet", where={"gtid": str(gtid)})
         self._open(gtid, head.time_s * 1_000_000, alone=bool(flags & ev.GTID_STANDALONE))
+        if not self._skipping:
+            self._refuse_missing(gtid)
+        if flags & ev.GTID_PREPARED_XA:
+            self._hold(gtid)
 
     def _begin_named(self, gtid: MysqlGtid, commit_us: int) -> None:
         """MySQL does not say beforehand whether BEGIN comes next, or a statement by itself."""
@@ -225,12 +271,84 @@ class BinlogDecoder:
         self._origin = None
         self._tables.clear()
 
+    def _hold(self, gtid: AnyGtid) -> None:
+        """Set the open transaction's rows aside."""
+        if not self._skipping or gtid in self._awaited:
+            self._holding = xa.Held()
+
+    def _refuse_missing(self, gtid: Gtid) -> None:
+        """Errors: ContinuityError where the log went past a transaction to be read again."""
+        missing = [
+            str(one) for one in self._awaited if isinstance(one, Gtid) and one.domain == gtid.domain
+        ]
+        if missing:
+            raise ContinuityError(
+                "the log lacks an XA transaction that was prepared before our position",
+                where={"missing": ",".join(missing)},
+                fix=START_OVER,
+            )
+
     def _end(self) -> None:
         if self._gtid is None:
             raise DecodeError("a transaction ends that has not begun")
+        if self._holding is not None:
+            raise DecodeError("an XA transaction ends without having been prepared")
         if not self._skipping:
             self._position.advance(self._gtid, (self._file, self._next))
         self._gtid = None
+
+    def _prepared(self, xid: xa.Xid, one_phase: bool) -> None:
+        """What is open was to prepare `xid`, or (at MySQL only) to commit it at once."""
+        self._in_transaction()
+        held, gtid = self._holding, self._gtid
+        assert gtid is not None
+        self._holding = None
+        if held is None:
+            if not self._skipping:
+                raise DecodeError("an XA transaction is prepared that has not begun")
+            return self._end()
+        if one_phase:
+            self._again = held.again()
+            return
+        if xid in self._held or len(self._held) >= xa.PREPARED_MAX:
+            raise DecodeError(
+                f"an XA transaction is prepared while it is, or while {xa.PREPARED_MAX} are",
+                where={"xid": str(xid)},
+            )
+        held.origin = self._origin
+        self._held[xid] = gtid, held
+        if self._skipping:
+            self._awaited.discard(gtid)
+        else:
+            self._position.prepare(gtid, (self._file, self._next))
+        self._gtid = None
+
+    def _xa(self, text: str) -> None:
+        """A statement XA …"""
+        self._in_transaction()
+        verb, xid = xa.statement(text)
+        if verb == "start" and self._holding is None:
+            assert self._gtid is not None
+            self._hold(self._gtid)
+        self._alone = False
+        if verb not in ("commit", "rollback"):
+            return
+        if self._skipping:
+            return self._end()
+        prepared, held = self._held.pop(xid, (None, None))
+        if prepared is not None and held is not None:
+            self._position.finish(prepared)
+            if verb == "commit":
+                self._again, self._origin = held.again(), held.origin
+                return
+            held.close()
+        elif verb == "commit":
+            raise ContinuityError(
+                "an XA transaction is committed whose rows are not in the log behind our position",
+                where={"xid": str(xid)},
+                fix=START_OVER,
+            )
+        self._end()
 
     def _map(self, body: memoryview) -> None:
         self._in_transaction()
@@ -260,14 +378,21 @@ class BinlogDecoder:
 
     def _rows(self, kind: int, body: memoryview) -> None:
         self._in_transaction()
-        plain = ev.COMPRESSED_ROWS.get(kind, kind)
         number = table_id(body)
         try:
             table = self._tables[number]
         except KeyError:
             raise DecodeError(f"rows of table {number}, which was never described") from None
-        if table is None or self._skipping:
+        if table is None:
             return
+        if self._holding is not None and not isinstance(table, Marks):
+            self._holding.add(table, kind, body)
+        elif self._holding is not None or not self._skipping:
+            self._read(table, kind, body)
+
+    def _read(self, table: Any, kind: int, body: memoryview) -> None:
+        """The rows of a rows event."""
+        plain = ev.COMPRESSED_ROWS.get(kind, kind)
         reader = ev.Reader(body)
         reader.take(8)
         if plain >= ev.WRITE_ROWS[1]:
@@ -318,7 +443,10 @@ class BinlogDecoder:
             return self._end()
         if verb == "savepoint":
             return
-        if verb == "rollback" and self._started and not self._skipping:
+        if verb == "xa":
+            return self._xa(text)
+        logged = self._started or (self._holding is not None and self._holding.events)
+        if verb == "rollback" and logged and not self._skipping:
             raise DecodeError("a rollback of rows already logged (tables without transactions?)")
         if verb in statements.CHANGES_ROWS and self._concerned(database, text):
             raise DecodeError(

@@ -38,6 +38,12 @@ class MysqlGtid:
     def __str__(self) -> str:
         return f"{self.source}:{self.sequence}"
 
+    @classmethod
+    def parse(cls, text: str) -> MysqlGtid:
+        """Errors: ValueError."""
+        source, _, sequence = text.rpartition(":")
+        return cls(source, int(sequence))
+
 
 def gtid_event(body: memoryview) -> tuple[MysqlGtid, int]:
     """(identity, commit time in µs since 1970 or 0). Errors: DecodeError.

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from cdc.mysql.dump import HEARTBEAT_S, dump, register
-from cdc.mysql.positions import Position, Reached
+from cdc.mysql.positions import Coordinates, Position, Reached
 from cdc.mysql.product import Wanted
+from cdc.mysql.quiet import begin_quietly
 from cdc.mysql.session import Connection, query
 from cdc.protocol import START_OVER
 from cdc.schema import TableName
@@ -63,16 +64,8 @@ class OnMariadb:
 
         https://mariadb.com/kb/en/enhancements-for-start-transaction-with-consistent-snapshot/
         """
-        query(connection, "START TRANSACTION WITH CONSISTENT SNAPSHOT")
-        status = dict(query(connection, "SHOW STATUS LIKE 'binlog_snapshot_%'"))
-        file = status.get("Binlog_snapshot_file")
-        if not file:
-            raise PreflightError(
-                "the server writes no binary log",
-                fix="log_bin = binlog  -- in the server's configuration, then restart the server",
-            )
-        at = int(status["Binlog_snapshot_position"])
-        ((position,),) = query(connection, "select binlog_gtid_pos(%s, %s)", file, at)
+        begun = begin_quietly(connection, lambda: _begin(connection))
+        ((position,),) = query(connection, "select binlog_gtid_pos(%s, %s)", *begun)
         return str(position or "")
 
     def ask_for_log(self, connection: Connection, position: str, server_id: int) -> None:
@@ -85,6 +78,18 @@ class OnMariadb:
             "SET @slave_gtid_ignore_duplicates = 0",
         ):
             query(connection, statement)
-        query(connection, "SET @slave_connect_state = %s", position)
+        query(connection, "SET @slave_connect_state = %s", Position(position).start)
         register(connection, server_id)
         dump(connection, server_id)
+
+
+def _begin(connection: Connection) -> Coordinates:
+    query(connection, "START TRANSACTION WITH CONSISTENT SNAPSHOT")
+    status = dict(query(connection, "SHOW STATUS LIKE 'binlog_snapshot_%'"))
+    file = status.get("Binlog_snapshot_file")
+    if not file:
+        raise PreflightError(
+            "the server writes no binary log",
+            fix="log_bin = binlog  -- in the server's configuration, then restart the server",
+        )
+    return str(file), int(status["Binlog_snapshot_position"])

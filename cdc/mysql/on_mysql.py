@@ -69,7 +69,8 @@ class OnMysql:
         if is_file_position(position):
             self._verify_server(connection, position, system)
             return
-        ours = GtidSet(position)
+        reached = MysqlPosition(position)
+        ours = reached.gtids
         ((executed, purged),) = query(
             connection, "select @@global.gtid_executed, @@global.gtid_purged"
         )
@@ -79,7 +80,7 @@ class OnMysql:
                 where={"ours": position, "theirs": executed, "missing": str(missing)},
                 fix=START_OVER,
             )
-        if gone := GtidSet(purged).without(ours):
+        if gone := GtidSet(purged).without(reached.known):
             raise ContinuityError(
                 "the source no longer has all of its log behind our position",
                 where={"ours": position, "gone": str(gone)},
@@ -122,7 +123,7 @@ class OnMysql:
             file, byte = FilePosition(position).at
             dump(connection, server_id, file, byte)
         else:
-            dump_gtid(connection, server_id, GtidSet(position))
+            dump_gtid(connection, server_id, MysqlPosition(position).known)
 
 
 def _lock(connection: Connection, tables: Sequence[TableName]) -> None:

@@ -1,13 +1,23 @@
 """Where in a server's log: by the transactions that have been read whole, not by file and byte,
 since a promoted replica has the same transactions in files of its own. Pure.
+
+    0-1-27,7-1-5;xa=0-1-25:0-1-24,7-1-3:
+    3f2a…:1-27;xa=3f2a…:25
+
+Behind ``;xa=``, where there are any, stand the transactions that only prepared an XA transaction
+which is neither committed nor rolled back yet. Their rows are in no journal, so they are to be read
+again. MySQL sends whatever is asked for. MariaDB sends a domain from one transaction on, so each
+stands with the one before it (none: it was the first), and what else comes again is passed over.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol
 
 from cdc.mysql.events import Gtid
 from cdc.mysql.gtidset import GtidSet, MysqlGtid
+from tailrace.errors import DecodeError
 
 AnyGtid = Gtid | MysqlGtid
 """What a transaction is called, whichever server it is of."""
@@ -26,17 +36,35 @@ class Reached(Protocol):
     def rest(self, at: Coordinates) -> None:
         """No transaction is open here, where a file of the log begins."""
 
+    @property
+    def prepared(self) -> Collection[AnyGtid]:
+        """Those that prepared an XA transaction whose end has not been read."""
+
+    def prepare(self, gtid: AnyGtid, end: Coordinates) -> None:
+        """Add one of these. Errors: DecodeError where it could not be found again."""
+
+    def finish(self, prepared: AnyGtid) -> None:
+        """It was committed or rolled back."""
+
     def __str__(self) -> str:
         """To resume from."""
 
 
+_PREPARED = ";xa="
+
+
 class Position:
-    """Where in the log: the last transaction of each domain, as ``gtid_slave_pos`` has it."""
+    """The last transaction of each of MariaDB's domains, as ``gtid_slave_pos`` has it."""
 
     def __init__(self, text: str = "") -> None:
         """Errors: ValueError."""
-        found = [Gtid.parse(part.strip()) for part in text.split(",") if part.strip()]
+        last, _, prepared = text.partition(_PREPARED)
+        found = [Gtid.parse(part.strip()) for part in last.split(",") if part.strip()]
         self._last = {gtid.domain: gtid for gtid in found}
+        self._prepared: dict[Gtid, Gtid | None] = {}  # and the one before each
+        for part in filter(None, prepared.split(",")):
+            gtid, _, before = part.partition(":")
+            self._prepared[Gtid.parse(gtid)] = Gtid.parse(before) if before else None
 
     def holds(self, gtid: AnyGtid) -> bool:
         assert isinstance(gtid, Gtid)
@@ -51,11 +79,39 @@ class Position:
         """Nothing: names hold in all files."""
 
     @property
+    def prepared(self) -> Collection[AnyGtid]:
+        return self._prepared.keys()
+
+    def prepare(self, gtid: AnyGtid, end: Coordinates = ("", 0)) -> None:
+        assert isinstance(gtid, Gtid)
+        self._prepared[gtid] = self._last.get(gtid.domain)
+        self.advance(gtid, end)
+
+    def finish(self, prepared: AnyGtid) -> None:
+        assert isinstance(prepared, Gtid)
+        del self._prepared[prepared]
+
+    @property
     def gtids(self) -> list[Gtid]:
         return [self._last[domain] for domain in sorted(self._last)]
 
+    @property
+    def start(self) -> str:
+        """From where on to read the log, for ``slave_connect_state``.
+
+        A domain that is not named is sent from its beginning.
+        """
+        last: dict[int, Gtid | None] = {**self._last}
+        for gtid in sorted(self._prepared, key=lambda gtid: -gtid.sequence):
+            last[gtid.domain] = self._prepared[gtid]
+        return ",".join(str(gtid) for _, gtid in sorted(last.items()) if gtid is not None)
+
     def __str__(self) -> str:
-        return ",".join(map(str, self.gtids))
+        text = ",".join(map(str, self.gtids))
+        if not self._prepared:
+            return text
+        pairs = (f"{gtid}:{before or ''}" for gtid, before in self._prepared.items())
+        return text + _PREPARED + ",".join(pairs)
 
 
 class MysqlPosition:
@@ -63,7 +119,9 @@ class MysqlPosition:
 
     def __init__(self, text: str = "") -> None:
         """Errors: ValueError."""
-        self.gtids = GtidSet(text)
+        executed, _, prepared = text.partition(_PREPARED)
+        self.gtids = GtidSet(executed)
+        self._prepared = set(map(MysqlGtid.parse, filter(None, prepared.split(","))))
 
     def holds(self, gtid: AnyGtid) -> bool:
         assert isinstance(gtid, MysqlGtid)
@@ -76,8 +134,32 @@ class MysqlPosition:
     def rest(self, at: Coordinates) -> None:
         """Nothing: names hold in all files."""
 
+    @property
+    def prepared(self) -> Collection[AnyGtid]:
+        return self._prepared
+
+    def prepare(self, gtid: AnyGtid, end: Coordinates) -> None:
+        assert isinstance(gtid, MysqlGtid)
+        self._prepared.add(gtid)
+        self.gtids.advance(gtid)
+
+    def finish(self, prepared: AnyGtid) -> None:
+        assert isinstance(prepared, MysqlGtid)
+        self._prepared.remove(prepared)
+
+    @property
+    def known(self) -> GtidSet:
+        """What is not to be sent again."""
+        again = GtidSet()
+        for gtid in self._prepared:
+            again.advance(gtid)
+        return self.gtids.without(again)
+
     def __str__(self) -> str:
-        return str(self.gtids)
+        text = str(self.gtids)
+        if not self._prepared:
+            return text
+        return text + _PREPARED + ",".join(map(str, sorted(self._prepared)))
 
 
 class FilePosition:
@@ -102,6 +184,19 @@ class FilePosition:
     def rest(self, at: Coordinates) -> None:
         self.at = at
 
+    @property
+    def prepared(self) -> Collection[AnyGtid]:
+        return ()
+
+    def prepare(self, gtid: AnyGtid, end: Coordinates) -> None:
+        raise DecodeError(
+            "an XA transaction was prepared, which is read only where transactions have GTIDs",
+            fix="gtid_mode = ON  -- and enforce_gtid_consistency; then start over",
+        )
+
+    def finish(self, prepared: AnyGtid) -> None:
+        """There was none."""
+
     def __str__(self) -> str:
         return f"{self.at[0]}:{self.at[1]}"
 
@@ -110,7 +205,7 @@ def is_file_position(text: str) -> bool:
     """Whether a position of a MySQL is a file's, not a set of GTIDs: those end in a number, too,
     but begin with a UUID."""
     try:
-        GtidSet(text)
+        MysqlPosition(text)
     except ValueError:
         return True
     return False

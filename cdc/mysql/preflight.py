@@ -10,6 +10,7 @@ from cdc.mysql.catalog import CatalogTable, read_charsets, read_tables
 from cdc.mysql.names import quoted_table
 from cdc.mysql.product import Product
 from cdc.mysql.products import product_of
+from cdc.mysql.quiet import LIST, WAIT_S, prepared
 from cdc.mysql.session import Connection, query
 from cdc.mysql.settings import BinlogSource
 from tailrace.errors import TailraceError
@@ -43,6 +44,8 @@ def inspect(
             )
         )
     findings += _cascades(connection, tables)
+    if product.name == "MariaDB":
+        findings += _two_phases(connection)
     findings += _retention(connection, sum(table.rows_estimated for table in tables))
     return findings, tables
 
@@ -96,6 +99,21 @@ def _rights(connection: Connection, product: Product) -> Iterator[Finding]:
         if not any(name in grants for name in names):
             fix = f"GRANT {names[0]} ON *.* TO CURRENT_USER;"
             yield Finding("error", f"our user lacks {names[0]}", "grants", fix)
+
+
+def _two_phases(connection: Connection) -> Iterator[Finding]:
+    """What was prepared and forgotten keeps a first snapshot from beginning.
+
+    MySQL shows them to few users; there the snapshot's lock waits for them.
+    """
+    if found := prepared(connection):
+        yield Finding(
+            "warning",
+            f"{found} XA transactions are prepared; a first snapshot waits {WAIT_S:.0f} s for their"
+            " end, and a position is held back by them for as long as they are",
+            "xa",
+            f"{LIST};  -- then XA COMMIT or XA ROLLBACK what was left behind",
+        )
 
 
 _ACTION = re.compile(

@@ -74,10 +74,7 @@ class BinlogStream:
         while self._receive():
             failpoint("capture.read")
             for packet in self._events():
-                for event in self._decoder.opened(packet):
-                    self._decoder.feed(event)
-                    if self._decoder.full and (full := self._decoder.take()):
-                        yield full
+                yield from self._decoder.sets(packet)
         if self._decoder.complete and (ready := self._decoder.take()):
             yield ready
 

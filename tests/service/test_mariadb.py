@@ -16,6 +16,7 @@ from cdc.mysql.session import connect, query
 from cdc.mysql.snapshot import _columns, shown
 from cdc.patterns import Patterns
 from tailrace.service.localmaria import LocalMariadb
+from tests.cdc.mysql.test_mariadb_xa import end, prepare
 from tests.conftest import open_directory
 from tests.line import Line, wait_until
 from tests.maria import Maria, both, chinook
@@ -137,6 +138,36 @@ def test_kills_lose_and_double_nothing(tmp_path: Path, maria: Maria, user: str, 
             maria.execute("delete from item order by id limit 3")
         line.drained()
         line.compare()
+        assert line.process.poll() is None
+
+
+@both
+def test_two_phase_commits_arrive_once_across_kills(
+    tmp_path: Path, maria: Maria, user: str, database18
+) -> None:
+    """Each is prepared, capture killed, and committed or rolled back two rounds later."""
+    maria.execute(*ITEMS, "create table log (id int primary key, item int)")
+    line = MariaLine(tmp_path / "project", maria, user, database18.url)
+    with line:
+        line.streams()
+        for n in range(8):
+            prepare(
+                maria,
+                f"x{n}",
+                f"insert into log select n + {1000 * n}, n from {maria.numbers(1, 50 + n)}",
+                f"update item set amount = amount + {n} where id between {9 * n} and {9 * n + 5}",
+            )
+            maria.execute(f"insert into item (id) values ({700_000 + n})")
+            wait_until(lambda: line.kill("capture"), "a capture to kill")
+            if n >= 2:
+                end(maria, "rollback" if n % 3 == 0 else "commit", f"x{n - 2}")
+        line.drained()
+        line.compare()
+        wait_until(lambda: ";xa=" in str(line.report("capture")), "a position that is held back")
+        end(maria, "commit", "x6", "x7")
+        line.drained()
+        line.compare()
+        wait_until(lambda: ";xa=" not in str(line.report("capture")), "nothing to be held")
         assert line.process.poll() is None
 
 

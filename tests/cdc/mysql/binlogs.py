@@ -56,10 +56,7 @@ def decoded(
     )
     found = []
     for packet in split(data):
-        for event in decoder.opened(packet):
-            decoder.feed(event)
-            if decoder.full and (taken := decoder.take()):
-                found.append(taken)
+        found += decoder.sets(packet)
     if taken := decoder.take():
         found.append(taken)
     return found

@@ -244,18 +244,6 @@ REFUSED = {
         PreflightError,
         "no primary key",
     ),
-    "xa": (
-        [
-            "create table t (id int primary key)",
-            "xa start 'x'",
-            "insert into t values (1)",
-            "xa end 'x'",
-            "xa prepare 'x'",
-            "xa rollback 'x'",
-        ],
-        DecodeError,
-        "XA",
-    ),
     "geometry": (
         ["create table t (id int primary key, g geometry)", "insert into t values (1, point(1,1))"],
         PreflightError,
