@@ -146,7 +146,7 @@ def test_two_phase_commits_arrive_once_across_kills(
     tmp_path: Path, maria: Maria, user: str, database18
 ) -> None:
     """Each is prepared, capture killed, and committed or rolled back two rounds later."""
-    maria.execute(*ITEMS, "create table log (id int primary key, item int)")
+    maria.execute(*items(maria), "create table log (id int primary key, item int)")
     line = MariaLine(tmp_path / "project", maria, user, database18.url)
     with line:
         line.streams()
