@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +13,11 @@ from typing import Any, Literal
 import pytest
 
 from cdc.changes import ChangeSet
+from cdc.mysql.catalog import read_charsets, read_tables
 from cdc.mysql.positions import MysqlPosition
+from cdc.mysql.tablemap import TableMap
+from cdc.patterns import Patterns
+from cdc.schema import TableName
 from tailrace.service.localmaria import LocalMariadb, binary
 from tests.cdc.mysql.binlogs import charsets, decoded, newest
 
@@ -73,6 +77,13 @@ class Maria:
         """What was logged since the last call."""
         position = MysqlPosition() if self.kind == "mysql" else None
         return decoded(self.log(), charsets(self.server), self.name, position=position, **more)
+
+    def shapes(self) -> dict[TableName, TableMap]:
+        """The tables as they are now."""
+        with closing(self.server.connect()) as connection:
+            patterns = Patterns.parse([f"{self.name}.*"])
+            tables, _ = read_tables(connection, patterns, read_charsets(connection))
+        return {table.name: table.map for table in tables}
 
     @contextmanager
     def reader(self, password: str = "") -> Iterator[str]:

@@ -29,6 +29,7 @@ try:
 except ModuleNotFoundError:
     from tailrace import cyshim as cython
 
+from cdc.mysql import binaries
 from cdc.mysql.charsets import decoded
 from cdc.mysql.jsontext import json_text
 from tailrace.errors import DecodeError
@@ -60,7 +61,11 @@ BIT = 14  # size: bits
 ENUM = 15  # size: bytes; labels
 SET = 16  # size: bytes; labels
 CODEC = 17  # size: bytes of the length; labels: the name of Python's codec
+GEOMETRY = 18  # size: bytes of the length
+PACKED = 19  # size: bytes of the length; labels: as CODED or CODEC, "" for UTF-8, None for bytes
 JSON = 20  # size: bytes of the length
+UUID = 21  # size: bytes of the length
+INET = 22  # size: bytes of the length; more: bytes of an address
 
 # Inside of functions these and what follows stand as numbers: a module's name is looked up each
 # time. In place of where a value begins, -1 stands for NULL and -2 for a column that is absent.
@@ -282,7 +287,7 @@ class RowTable(Table):
         length: cython.Py_ssize_t
         if kind == 1 or kind == 2 or kind == 15 or kind == 16:
             length = size
-        elif kind == 11 or kind == 12 or kind == 13 or kind == 17 or kind == 20:
+        elif kind == 11 or kind == 12 or kind == 13 or (kind >= 17 and kind <= 22):
             if at + size > end:
                 raise DecodeError("a row ends inside a length")
             length = size + _little(p, at, size)
@@ -416,6 +421,16 @@ class RowTable(Table):
             return self.hexadecimal(p, at + size, end, self.p_mores[i], column)
         elif kind == 20:
             return self.whole(json_text(_copy_of(p, at + size, end)), column)
+        elif kind == 18:
+            return self.whole(binaries.geometry(_copy_of(p, at + size, end)), column)
+        elif kind == 19:
+            return self.packed(_copy_of(p, at + size, end), self.labels[i], column)
+        elif kind == 21:
+            return self.whole(binaries.uuid(_copy_of(p, at + size, end)), column)
+        elif kind == 22:
+            return self.whole(
+                binaries.address(_copy_of(p, at + size, end), self.p_mores[i]), column
+            )
         elif kind == 3:
             return self.whole(shortest_float(_copy_of(p, at, end)), column)
         elif kind == 4:
@@ -442,6 +457,19 @@ class RowTable(Table):
     def whole(self, text: bytes, column: Text) -> cython.int:
         owner: bytearray = bytearray(text)
         return column.put(bytes_of(owner), 0, len(text))
+
+    @cython.cfunc
+    def packed(self, stored: bytes, label: object, column: Text) -> cython.int:
+        """The value of a compressed column."""
+        plain: bytes = binaries.unpacked(stored)
+        owner: bytearray = bytearray(plain)
+        if label is None:
+            return self.hexadecimal(bytes_of(owner), 0, len(plain), 0, column)
+        if label == "":
+            return self.whole(plain, column)
+        if isinstance(label, str):
+            return self.whole(decoded(plain, label), column)
+        return self.coded(bytes_of(owner), 0, len(plain), label, column)
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)

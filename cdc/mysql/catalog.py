@@ -45,11 +45,19 @@ _TYPES = {
     "varbinary": tm.VARCHAR,
     **dict.fromkeys(("tinytext", "text", "mediumtext", "longtext"), tm.BLOB),
     **dict.fromkeys(("tinyblob", "blob", "mediumblob", "longblob"), tm.BLOB),
+    **dict.fromkeys(("geometry", "point", "linestring", "polygon"), tm.GEOMETRY),
+    **dict.fromkeys(("multipoint", "multilinestring", "multipolygon"), tm.GEOMETRY),
+    **dict.fromkeys(("geometrycollection", "geomcollection"), tm.GEOMETRY),
+    "uuid": tm.UUID,
+    "inet4": tm.INET4,
+    "inet6": tm.INET6,
 }
+_COMPRESSED = re.compile(r"/\*M!\d+ COMPRESSED\b[^*]*\*/\s*\Z")
+_PACKED = {tm.VARCHAR: tm.VARCHAR_COMPRESSED, tm.BLOB: tm.BLOB_COMPRESSED}
 _COLUMNS = (
     "select table_schema, table_name, column_name, data_type, column_type, is_nullable,"
-    " numeric_precision, numeric_scale, datetime_precision, character_octet_length, collation_name"
-    " from information_schema.columns where (table_schema, table_name) in %s"
+    " numeric_precision, numeric_scale, datetime_precision, character_octet_length, collation_name,"
+    " extra from information_schema.columns where (table_schema, table_name) in %s"
     " order by ordinal_position"
 )
 _KEYS = (
@@ -164,9 +172,9 @@ def _described(
 
 
 def _column(table: TableName, row: tuple[Any, ...], collations: Mapping[str, int]) -> MapColumn:
-    name, data_type, column_type, nullable, precision, scale, digits, octets, collation = row
+    name, data_type, column_type, nullable, precision, scale, digits, octets, collation, extra = row
     type_ = _TYPES.get(data_type)
-    if type_ is None or "compressed" in column_type.lower():
+    if type_ is None:
         raise PreflightError(
             f"column {name} of {table} has a type that is not read yet ({column_type})",
             where={"table": str(table), "column": name},
@@ -176,6 +184,9 @@ def _column(table: TableName, row: tuple[Any, ...], collations: Mapping[str, int
     if type_ in (tm.ENUM, tm.SET):
         labels = tuple(found.replace("''", "'").encode() for found in _LABEL.findall(column_type))
     size, more = _sizes(type_, data_type, precision, scale, digits, octets, len(labels))
+    if _COMPRESSED.search(column_type):
+        type_ = _PACKED[type_]
+        size += type_ == tm.VARCHAR_COMPRESSED  # for the byte that says how
     return MapColumn(
         name=name,
         type=type_,
@@ -186,6 +197,7 @@ def _column(table: TableName, row: tuple[Any, ...], collations: Mapping[str, int
         # The catalog gives labels as UTF-8, whatever the column's character set is.
         charset=_charset(table, name, "utf8mb4_bin" if labels else collation, collations),
         labels=labels,
+        virtual="VIRTUAL" in extra.upper(),
     )
 
 
@@ -221,6 +233,8 @@ def _sizes(
     if type_ in (tm.DATETIME2, tm.TIMESTAMP2, tm.TIME2):
         return int(digits or 0), 0
     if type_ == tm.JSON:
+        return 4, 0
+    if type_ == tm.GEOMETRY:
         return 4, 0
     if type_ == tm.BLOB:
         return _LENGTH_BYTES.get(re.sub("text|blob", "", data_type), 2), 0

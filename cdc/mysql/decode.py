@@ -17,7 +17,8 @@ from cdc.mysql import events as ev
 from cdc.mysql import statements, xa
 from cdc.mysql.events import Gtid, Head
 from cdc.mysql.gtidset import MysqlGtid, gtid_event, tagged_gtid_event
-from cdc.mysql.layout import may_be_more, row_table
+from cdc.mysql.layout import row_table
+from cdc.mysql.lookalikes import Lookalikes
 from cdc.mysql.marks import CHECKPOINTS, Marks
 from cdc.mysql.payload import payload_events
 from cdc.mysql.positions import AnyGtid, FilePosition, Position, Reached
@@ -52,7 +53,7 @@ class BinlogDecoder:
     maps a collation's number to its character set; `resume` is the position up to which the journal
     holds every transaction;
     `shape_of` gives today's shape of a table, for one that is cleared before any change of it was
-    read, and refuses one whose columns the log does not tell from others (UUID from BINARY(16));
+    read; `lookalikes` says which BINARY is one;
     `checksums`: whether events have one before the first FORMAT_DESCRIPTION says so. A set may
     hold more than `rows_max` rows by those of one event, some hundred.
     Errors: DecodeError on anything unknown, PreflightError on what is not read yet; both name
@@ -72,9 +73,11 @@ class BinlogDecoder:
         zero_dates: ZeroDates | None = None,
         in_schema: Callable[[str], bool] = lambda _: False,
         position: Reached | None = None,
+        lookalikes: Lookalikes | None = None,
     ) -> None:
         self._captured = captured
         self._in_schema = in_schema
+        self._lookalikes = lookalikes or Lookalikes(None, shape_of)
         self._zero_dates = zero_dates or ZeroDates()
         self._shape_of = shape_of
         self._charset_of = charset_of
@@ -82,6 +85,7 @@ class BinlogDecoder:
         self._bytes_max = bytes_max
         self._position = position or Position(resume)
         self._checksums = checksums
+        self._mariadb = False  # whether such a server wrote what is fed
         self._file = ""
         self._next = 0
         self._packed = False  # whether what is fed comes out of a compressed transaction
@@ -97,6 +101,7 @@ class BinlogDecoder:
         self._head: Head | None = None
         self._commit_us = 0
         self._origin: str | None = None
+        self._computed: dict[str, set[str]] = {}  # per schema, of columns that rows left out
         self._used: list[Any] = []
         self._opened: list[tuple[int, str, int, int | None, str | None]] = []
         self.rows = 0
@@ -200,7 +205,9 @@ class BinlogDecoder:
     def _event(self, head: Head, event: memoryview) -> None:
         kind = head.type
         if kind == ev.FORMAT_DESCRIPTION:
-            self._checksums = ev.format_description(event[ev.HEAD.size :]).checksums
+            format_ = ev.format_description(event[ev.HEAD.size :])
+            self._checksums = format_.checksums
+            self._mariadb = "mariadb" in format_.server_version.lower()
             return
         if self._checksums and not self._packed:
             event = ev.checked(event)
@@ -355,15 +362,13 @@ class BinlogDecoder:
         shape = bytes(body[6:])
         table = self._maps.get(shape, self)
         if table is self:
-            described = table_map(body)
+            described = table_map(body, mariadb=self._mariadb)
             wanted = self._captured(described.table)
             if len(self._maps) >= MAPS_MAX:
                 self._maps.clear()
-            if wanted and any(map(may_be_more, described.columns)):
-                self._shape_of(described.table)
             table = None
             if wanted:
-                table = row_table(described, self._charset_of)
+                table = row_table(self._lookalikes.told(described), self._charset_of)
             elif described.table == CHECKPOINTS:
                 table = self._marks(described)
             self._maps[shape] = table
@@ -408,11 +413,40 @@ class BinlogDecoder:
         if isinstance(table, Marks):
             self._origin = table.origin(data, op, before, after)
             return
+        every = (1 << width) - 1
+        if op != DELETE and int.from_bytes(after, "little") & every != every:
+            self._refuse_absent(table, op, int.from_bytes(after, "little"))
         self._list()
         if not table.count:
             self._used.append(table)
         self.rows += table.read(data, 0, len(data), op, self.rows, before, after)
         self._bytes += len(data)
+
+    def _refuse_absent(self, table: Any, op: int, present: int) -> None:
+        """Errors: DecodeError where a value that a row leaves out is neither known nor unchanged.
+
+        That of an insert is the default, which the log does not say. A virtual column is left out
+        even where what it is computed from has changed.
+        """
+        schema = table.schema_of
+        absent = [column.name for i, column in enumerate(schema.columns) if not present >> i & 1]
+        if op != CREATE:
+            if schema.version not in self._computed:
+                today = self._shape_of(schema.table)
+                plain = {one.name for one in today.columns if not one.virtual} if today else ()
+                self._computed[schema.version] = {
+                    column.name for column in schema.columns if column.name not in plain
+                }
+            absent = [name for name in absent if name in self._computed[schema.version]]
+        if absent:
+            raise DecodeError(
+                "an insert without all its columns; the log does not say their defaults"
+                if op == CREATE
+                else "an update without columns that are computed, or no longer there to ask about",
+                where={"table": str(schema.table), "columns": ",".join(absent)},
+                fix="SET GLOBAL binlog_row_image = FULL, and end the sessions that have another;"
+                f" then {START_OVER}",
+            )
 
     def _list(self) -> None:
         """Note the transaction at its first row in this set."""
@@ -455,7 +489,9 @@ class BinlogDecoder:
             )
         if verb == "truncate" and not self._skipping:
             self._truncate(database, text)
-        elif verb in statements.REPLACES and not self._skipping:
+        if verb == "alter" and not self._skipping:
+            self._lookalikes.refuse_change(database, text)
+        if verb in statements.REPLACES and not self._skipping:
             statements.refuse_replacing(self._captured, self._in_schema, database, verb, text)
         ended = verb == "rollback" and not statements.ROLLBACK_TO.match(text)
         if self._gtid is not None and (self._alone or ended):

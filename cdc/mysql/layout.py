@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cdc.mysql import charsets
@@ -36,6 +36,7 @@ _TEMPORAL = {
     tm.TIME2: (rows.TIME, "interval({})", "interval"),
 }
 _TEMPORAL_NAMES = {tm.TIMESTAMP2: "timestamp", tm.TIME2: "time"}
+_COMPRESSED = {tm.VARCHAR_COMPRESSED: tm.VARCHAR, tm.BLOB_COMPRESSED: tm.BLOB}
 _OLD_TEMPORAL = {tm.TIMESTAMP: "TIMESTAMP", tm.DATETIME: "DATETIME", tm.TIME: "TIME"}
 
 
@@ -133,6 +134,14 @@ def _reading(column: MapColumn, table: TableMap, charset_of: Mapping[int, str]) 
         return _Reading(rows.JSON, "json", column.size, native="json")
     if type_ in (tm.ENUM, tm.SET):
         return _enumerated(column, table, charset_of)
+    if type_ == tm.GEOMETRY:
+        return _Reading(rows.GEOMETRY, "text", column.size)
+    if type_ == tm.UUID:
+        return _Reading(rows.UUID, "uuid", 1)
+    if type_ in (tm.INET4, tm.INET6):
+        return _Reading(rows.INET, "inet", 1, 4 if type_ == tm.INET4 else 16)
+    if type_ in _COMPRESSED:
+        return _compressed(column, table, charset_of)
     if type_ in (tm.VARCHAR, tm.VAR_STRING, tm.STRING, tm.BLOB):
         return _characters(column, table, charset_of)
     if type_ in _OLD_TEMPORAL:
@@ -177,6 +186,16 @@ def _characters(column: MapColumn, table: TableMap, charset_of: Mapping[int, str
         return _Reading(rows.CODED, "text", size, labels=labels, native=native)
     labels = charsets.MULTI_BYTE[charset]
     return _Reading(rows.CODEC, "text", size, labels=labels, native=native)
+
+
+def _compressed(column: MapColumn, table: TableMap, charset_of: Mapping[int, str]) -> _Reading:
+    """As the same column without compression, whose values have a byte more in the log."""
+    type_ = _COMPRESSED[column.type]
+    size = column.size - 1 if type_ == tm.VARCHAR else column.size
+    plain = _characters(replace(column, type=type_, size=size), table, charset_of)
+    length = plain.size if type_ == tm.BLOB else 1 if column.size <= 255 else 2
+    labels = {rows.BYTES: None, rows.TEXT: ""}.get(plain.kind, plain.labels)
+    return replace(plain, kind=rows.PACKED, size=length, labels=labels)
 
 
 def _sized(name: str, column: MapColumn, bytes_max: int) -> str:

@@ -10,8 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 from cdc.arrays import table_changes
+from cdc.changes import DELETE
 from cdc.patterns import OWN_SCHEMA
 from cdc.schema import TableName
+from tailrace.errors import DecodeError
 
 CHECKPOINTS = TableName(OWN_SCHEMA, "checkpoint")
 COLUMN = "origin"
@@ -40,6 +42,11 @@ class Marks:
         """What the last of the rows says; None where it says nothing."""
         if self._column is None:
             return None
+        if op != DELETE and not after[self._column >> 3] >> (self._column & 7) & 1:
+            raise DecodeError(
+                f"a change of {CHECKPOINTS} that leaves out where it comes from",
+                fix="SET GLOBAL binlog_row_image = FULL;",
+            )
         self._table.read(data, 0, len(data), op, 0, before, after)
         changes = table_changes(*self._table.take())
         found = changes.new[self._column][-1].as_py()

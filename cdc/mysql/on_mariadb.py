@@ -19,7 +19,6 @@ WANTED: Wanted = {
         "changes are logged as statements, which do not say what they changed",
     ),
     "binlog_row_metadata": ("FULL", "the log does not name columns, so a changed table misleads"),
-    "binlog_row_image": ("FULL", "the log leaves values out of rows, which a target may lack"),
 }
 
 

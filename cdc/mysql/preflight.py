@@ -44,6 +44,7 @@ def inspect(
             )
         )
     findings += _cascades(connection, tables)
+    findings += _partial_images(connection, tables)
     if product.name == "MariaDB":
         findings += _two_phases(connection)
     findings += _retention(connection, sum(table.rows_estimated for table in tables))
@@ -99,6 +100,30 @@ def _rights(connection: Connection, product: Product) -> Iterator[Finding]:
         if not any(name in grants for name in names):
             fix = f"GRANT {names[0]} ON *.* TO CURRENT_USER;"
             yield Finding("error", f"our user lacks {names[0]}", "grants", fix)
+
+
+def _partial_images(connection: Connection, tables: list[CatalogTable]) -> Iterator[Finding]:
+    """What rows leave out is unchanged, but not in an insert, nor where a column is computed."""
+    image = variables(connection, "binlog_row_image").get("binlog_row_image", "FULL").upper()
+    if image == "FULL":
+        return
+    fix = "SET GLOBAL binlog_row_image = FULL;  -- and in the server's configuration"
+    yield Finding(
+        "warning",
+        f"binlog_row_image is {image}: an insert that leaves a column to its default stops capture,"
+        " since the log does not say the default",
+        "binlog_row_image",
+        fix,
+    )
+    for table in tables:
+        if names := [column.name for column in table.map.columns if column.virtual]:
+            yield Finding(
+                "error",
+                f"binlog_row_image is {image}, so updates do not say what {', '.join(names)} of"
+                f" {table.name}, which is computed, has become",
+                str(table.name),
+                fix,
+            )
 
 
 def _two_phases(connection: Connection) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ import pymysql.cursors
 
 from cdc.arrays import transactions
 from cdc.changes import BYTES_MAX, READ, TRUNCATE, ChangeSet, TableChanges
+from cdc.mysql import binaries
 from cdc.mysql import tablemap as tm
 from cdc.mysql.catalog import CatalogTable
 from cdc.mysql.layout import BINARY_CHARSET, rows
@@ -131,6 +132,9 @@ def _chunks(connection: Connection, table: CatalogTable) -> Iterator[list[tuple[
             wanted_rows = max(1, min(fitting, 2 * wanted_rows, FETCH_ROWS_MAX))
 
 
+_CHARACTERS = (tm.STRING, tm.VARCHAR, tm.BLOB, tm.VARCHAR_COMPRESSED, tm.BLOB_COMPRESSED)
+
+
 def shown(column: MapColumn) -> str:
     """SQL for a column's value as `_rows` prints it."""
     name = quoted(column.name)
@@ -144,7 +148,11 @@ def shown(column: MapColumn) -> str:
         return f"concat(cast({name} as char), if({name} = 0, '', '+00'))"
     if column.type == tm.JSON:
         return f"cast({name} as char)"
-    if column.charset == BINARY_CHARSET and column.type in (tm.STRING, tm.VARCHAR, tm.BLOB):
+    if column.type in (tm.GEOMETRY, tm.INET6):
+        return f"hex({name})"
+    if column.type in (tm.UUID, tm.INET4):
+        return f"cast({name} as char)"
+    if column.charset == BINARY_CHARSET and column.type in _CHARACTERS:
         return f"concat('\\\\x', lower(hex({name})))"
     return f"convert({name} using utf8mb4)"
 
@@ -159,7 +167,15 @@ def _double(text: str) -> str:
     return found.decode()
 
 
-_PRINTED = {tm.FLOAT: _single, tm.DOUBLE: _double}
+def _geometry(text: str) -> str:
+    return binaries.geometry(bytes.fromhex(text)).decode()
+
+
+def _address(text: str) -> str:
+    return binaries.address(bytes.fromhex(text), 16).decode()
+
+
+_PRINTED = {tm.FLOAT: _single, tm.DOUBLE: _double, tm.GEOMETRY: _geometry, tm.INET6: _address}
 
 
 def _columns(table: CatalogTable, chunk: list[tuple[Any, ...]], *, opening: bool) -> list[pa.Array]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from cdc.findings import refuse_errors
 from cdc.mysql.catalog import CatalogTable, read_charsets, read_tables
 from cdc.mysql.decode import BinlogDecoder
+from cdc.mysql.lookalikes import Lookalikes
 from cdc.mysql.marks import SYSTEM
 from cdc.mysql.preflight import inspect
 from cdc.mysql.products import product_of
@@ -44,6 +45,7 @@ class BinlogDatabase:
         self._product = product_of(settings)
         self._connection = connect(settings.url)
         self._captured: frozenset[TableName] = frozenset()
+        self._lookalikes = Lookalikes()
         self._stream: BinlogStream | None = None
 
     def verify(self, facts: Mapping[str, str], position: str) -> None:
@@ -51,6 +53,8 @@ class BinlogDatabase:
         if TABLES not in facts:
             raise ContinuityError("the journal does not say which source it is of", fix=START_OVER)
         self._captured = frozenset(TableName(*name) for name in json.loads(facts[TABLES]))
+        if self._product.name == "MariaDB":
+            self._lookalikes = Lookalikes.of(facts, self._shape_of)
         self._product.verify(self._connection, position, facts.get(SYSTEM))
         self._warn_of_new_tables()
 
@@ -83,7 +87,10 @@ class BinlogDatabase:
 
     def _facts(self, tables: list[CatalogTable]) -> Mapping[str, str]:
         self._captured = frozenset(table.name for table in tables)
+        if self._product.name == "MariaDB":
+            self._lookalikes = Lookalikes.at(table.map for table in tables)
         return {
+            **self._lookalikes.facts,
             TABLES: json.dumps(sorted((name.schema, name.name) for name in self._captured)),
             SYSTEM: self._product.system(self._connection),
         }
@@ -98,6 +105,7 @@ class BinlogDatabase:
             shape_of=self._shape_of,
             checksums=checksum == "CRC32",
             zero_dates=self._zero_dates,
+            lookalikes=self._lookalikes,
             in_schema={table.schema for table in self._captured}.__contains__,
         )
         self._stream = BinlogStream(

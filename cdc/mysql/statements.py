@@ -56,6 +56,22 @@ def concerns(captured: Captured, database: str, statement: str) -> bool:
     return names is None or any(map(captured, names))
 
 
+_ALTERED = re.compile(
+    r"\s*alter\s+(?:online\s+)?(?:ignore\s+)?table\s+(?:if\s+exists\s+)?" + _NAME.pattern,
+    re.IGNORECASE,
+)
+
+
+def altered(database: str, statement: str) -> TableName | None:
+    """The table of an ALTER TABLE; None where that is not understood."""
+    matched = _ALTERED.match(statement)
+    if matched is None:
+        return None
+    quoted, plain, inner, name = (group or "" for group in matched.groups())
+    first, second = quoted.replace("``", "`") or plain, inner.replace("``", "`") or name
+    return TableName(first, second) if second else TableName(database, first)
+
+
 def refuse_replacing(
     captured: Captured, in_schema: Callable[[str], bool], database: str, verb: str, statement: str
 ) -> None:

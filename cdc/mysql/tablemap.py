@@ -8,7 +8,7 @@ https://dev.mysql.com/doc/dev/mysql-server/latest/classmysql_1_1binlog_1_1event_
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
 
 from cdc.mysql.events import Reader
@@ -22,6 +22,8 @@ VARCHAR, BIT, TIMESTAMP2, DATETIME2, TIME2 = 15, 16, 17, 18, 19
 NEWDECIMAL, ENUM, SET, TINY_BLOB, MEDIUM_BLOB, LONG_BLOB, BLOB = 246, 247, 248, 249, 250, 251, 252
 BLOB_COMPRESSED, VARCHAR_COMPRESSED = 140, 141
 VAR_STRING, STRING, GEOMETRY, JSON = 253, 254, 255, 245
+UUID, INET4, INET6 = 1001, 1002, 1003
+"""MariaDB's, which the log shows as STRING; no numbers of its."""
 
 NUMERIC = frozenset({TINY, SHORT, INT24, LONG, LONGLONG, FLOAT, DOUBLE, NEWDECIMAL, YEAR})
 CHARACTER = frozenset({VARCHAR, VAR_STRING, STRING, BLOB, VARCHAR_COMPRESSED, BLOB_COMPRESSED})
@@ -43,7 +45,8 @@ class MapColumn:
     """A column as the table map has it.
 
     `type`: the real one (ENUM and SET are stored as STRING). `size`, `more`: its metadata, or the
-    length in bytes of a STRING. `charset`: the number of its collation, 63 for bytes.
+    length in bytes of a STRING. `charset`: the number of its collation, 63 for bytes. `virtual`:
+    computed when it is read; the catalog knows, the log does not say.
     """
 
     name: str
@@ -54,6 +57,7 @@ class MapColumn:
     unsigned: bool = False
     charset: int | None = None
     labels: tuple[bytes, ...] = ()
+    virtual: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +86,11 @@ def table_id(body: memoryview) -> int:
     return int.from_bytes(body[:6], "little")
 
 
-def table_map(body: memoryview) -> TableMap:
-    """Errors: DecodeError."""
+def table_map(body: memoryview, *, mariadb: bool = False) -> TableMap:
+    """`mariadb`: the writer, which counts geometries among the columns with a character set.
+
+    Errors: DecodeError.
+    """
     reader = Reader(body)
     reader.take(8)
     schema = reader.take(reader.number(1)).decode("utf-8", "replace")
@@ -95,7 +102,8 @@ def table_map(body: memoryview) -> TableMap:
     metadata = Reader(reader.take(reader.packed()))
     kinds = [_kind(type_, metadata) for type_ in types]
     nulls = reader.take((width + 7) // 8)
-    said = _described(reader, [kind[0] for kind in kinds])
+    characters = CHARACTER | {GEOMETRY} if mariadb else CHARACTER
+    said = _described(reader, [kind[0] for kind in kinds], characters)
     columns = tuple(
         MapColumn(
             name=said.names[i] if said.names else f"@{i + 1}",
@@ -135,7 +143,7 @@ def _kind(type_: int, metadata: Reader) -> tuple[int, int, int]:
     return type_, metadata.number(2), 0
 
 
-def _described(reader: Reader, types: list[int]) -> _Described:
+def _described(reader: Reader, types: list[int], characters: Set[int]) -> _Described:
     """The optional metadata."""
     said = _Described()
     enumerated = {SET_LABELS: SET, ENUM_LABELS: ENUM}
@@ -148,7 +156,8 @@ def _described(reader: Reader, types: list[int]) -> _Described:
             said.unsigned = [i for n, i in enumerate(numeric) if bits[n >> 3] >> (7 - (n & 7)) & 1]
         elif kind in _CHARSETS:
             of, read = _CHARSETS[kind]
-            said.charsets |= read(field_, [i for i, type_ in enumerate(types) if type_ in of])
+            wanted = of or characters
+            said.charsets |= read(field_, [i for i, type_ in enumerate(types) if type_ in wanted])
         elif kind == COLUMN_NAME:
             said.names = [field_.text() for _ in types]
         elif kind in enumerated:
@@ -182,8 +191,8 @@ def _default_charset(reader: Reader, wanted: list[int]) -> dict[int, int]:
 
 
 _CHARSETS = {
-    DEFAULT_CHARSET: (CHARACTER, _default_charset),
-    COLUMN_CHARSET: (CHARACTER, _charset_of_each),
+    DEFAULT_CHARSET: (frozenset[int](), _default_charset),
+    COLUMN_CHARSET: (frozenset[int](), _charset_of_each),
     ENUM_DEFAULT_CHARSET: (frozenset({ENUM, SET}), _default_charset),
     ENUM_CHARSET: (frozenset({ENUM, SET}), _charset_of_each),
 }

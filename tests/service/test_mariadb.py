@@ -172,6 +172,84 @@ def test_two_phase_commits_arrive_once_across_kills(
 
 
 @both
+@pytest.mark.parametrize("image", ["MINIMAL", "NOBLOB"])
+def test_rows_that_leave_values_out(
+    image: str, tmp_path: Path, maria: Maria, user: str, database18
+) -> None:
+    """What is left out stays as it is at the target; a NULL that is set is NULL there."""
+    maria.execute(*items(maria))
+    maria.execute(f"set global binlog_row_image = {image}")
+    try:
+        line = MariaLine(tmp_path / "project", maria, user, database18.url)
+        checked = line.command("check")
+        assert checked.returncode == 0, checked.stdout
+        assert f"binlog_row_image is {image}" in checked.stdout
+        with line:
+            line.streams()
+            line.drained()
+            values = "'new', 1.5, 2.5, 3.5, null, '01:00:00', x'00', 'a', 0"
+            maria.execute(
+                "update item set name = null where id <= 10",
+                "update item set amount = amount + 1 where id between 5 and 20",
+                "update item set id = id + 100000 where id between 15 and 30",
+                "update item set id = id + 100000, b = null, g = null where id between 31 and 40",
+                "update item set b = x'ff' where id between 100015 and 100035",
+                "delete from item where id between 100 and 120",
+                f"insert into item values (200000, {values})",
+                f"replace into item values (1, {values})",
+                f"insert into item values (2, {values}) on duplicate key update t = null",
+                "begin",
+                "update item set name = 'first' where id between 50 and 60",
+                "update item set changed = null where id between 55 and 65",
+                "update item set id = id + 300000 where id between 58 and 62",
+                "delete from item where id = 50",
+                f"insert into item values (50, {values})",
+                "update item set name = 'last' where id = 50",
+                "commit",
+            )
+            line.drained()
+            assert line.compare() > 2900
+    finally:
+        maria.execute("set global binlog_row_image = FULL")
+
+
+def test_types_of_mariadb_alone(tmp_path: Path, maria: Maria, user: str, database18) -> None:
+    row = (
+        "'2001:db8::{0}', '10.0.0.{0}', x'{0}0', 'text {0}',"
+        " ST_GeomFromText('LINESTRING(0 0,{0} -1.5)', 4326), {0})"
+    )
+    maria.execute(
+        "create table own (id uuid primary key, six inet6, four inet4, b binary(16),"
+        " c varchar(300) compressed, g geometry, n int, v int generated always as (n * 2) virtual)",
+        "insert into own (id, six, four, b, c, g, n) values (uuid(), " + row.format(1),
+        "insert into own (id, six, four, b, c, g, n)"
+        " values ('00000000-0000-0000-0000-000000000007', " + row.format(2),
+    )
+    line = MariaLine(tmp_path / "project", maria, user, database18.url)
+    with line:
+        line.streams()
+        maria.execute(
+            "insert into own (id, six, four, b, c, g, n) values (uuid(), " + row.format(3),
+            "update own set n = 77, c = repeat('c', 300) where id like '%7'",
+            "update own set id = uuid() where n = 1",
+        )
+        line.drained()
+        assert line.compare() > 3
+    with psycopg.connect(line.target) as target:
+        table = f'"{maria.name}".own'
+        query = (
+            f"select pg_typeof(id)::text, pg_typeof(six)::text, pg_typeof(four)::text from {table}"
+        )
+        assert target.execute(query.encode()).fetchone() == ("uuid", "inet", "inet")
+        query = f"select v, g from {table} where id::text like '%7'"
+        assert target.execute(query.encode()).fetchone() == (
+            154,
+            "0102000020E61000000200000000000000000000000000000000000000"
+            "0000000000000040000000000000F8BF",
+        )
+
+
+@both
 def test_chinook(tmp_path: Path, maria: Maria, user: str, database18) -> None:
     maria.execute(*chinook())
     line = MariaLine(tmp_path / "project", maria, user, database18.url)

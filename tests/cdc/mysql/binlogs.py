@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -11,7 +11,10 @@ from cdc.changes import ChangeSet
 from cdc.mysql import events as ev
 from cdc.mysql.catalog import read_charsets
 from cdc.mysql.decode import BinlogDecoder
+from cdc.mysql.lookalikes import Lookalikes
 from cdc.mysql.positions import Reached
+from cdc.mysql.tablemap import TableMap
+from cdc.schema import TableName
 from tailrace.service.localmaria import LocalMariadb
 
 
@@ -46,6 +49,8 @@ def decoded(
     resume: str = "",
     position: Reached | None = None,
     rows_max: int = 32_768,
+    lookalikes: Lookalikes | None = None,
+    shape_of: Callable[[TableName], TableMap | None] = lambda _: None,
 ) -> list[ChangeSet]:
     decoder = BinlogDecoder(
         lambda table: table.schema == schema,
@@ -53,6 +58,8 @@ def decoded(
         resume=resume,
         position=position,
         rows_max=rows_max,
+        lookalikes=lookalikes,
+        shape_of=shape_of,
     )
     found = []
     for packet in split(data):

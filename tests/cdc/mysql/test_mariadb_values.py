@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from cdc.mysql.lookalikes import Lookalikes
 from tests.maria import Maria, both
 
 
@@ -166,6 +167,69 @@ CASES = [
     Case("enum('a','ö','','it''s')", _texts("a", "ö", "", "it's")),
     Case("enum('a','ö') character set latin1", _texts("a", "ö")),
     Case("set('x','ü','z')", _texts("", "x", "ü,z", "x,ü,z")),
+    Case(
+        "uuid",
+        _texts(
+            "00112233-4455-6677-8899-aabbccddeeff",
+            "00112233-4455-1677-8899-aabbccddeeff",
+            "fd46f5b0-7a6b-11ee-b962-0242ac120002",
+            "00000000-0000-0000-0000-000000000000",
+            "ffffffff-ffff-ffff-ffff-ffffffffffff",
+            "12000000-0000-0000-0000-000000000000",
+        ),
+        pg_type="uuid",
+        mysql=False,
+    ),
+    Case("inet4", _texts("1.2.3.4", "0.0.0.0", "255.255.255.255"), pg_type="inet", mysql=False),
+    Case(
+        "inet6",
+        _texts(
+            *("::", "::1", "2001:db8::1", "::ffff:1.2.3.4", "::1.2.3.4", "::ffff:0:1.2.3.4"),
+            *(
+                "1:0:0:2:0:0:0:3",
+                "1:0:2:3:4:5:6:7",
+                "fe80::",
+                "1:2:3:4:5:6:7:8",
+                "64:ff9b::1.2.3.4",
+            ),
+        ),
+        pg_type="inet",
+        mysql=False,
+    ),
+    *(
+        Case(
+            f"{name} compressed{charset}",
+            values,
+            "cast({0} as char)" if kind == "text" else "concat('\\\\x', lower(hex({0})))",
+            kind,
+            mysql=False,
+        )
+        for name, charset, kind, values in (
+            ("varchar(300)", "", "text", _texts("", "x", "ä" * 300, "abc" * 100)),
+            ("varchar(255)", " character set latin1", "text", _texts("", "Müller", "ü" * 255)),
+            ("varchar(254)", " character set latin1", "text", _texts("", "ü" * 254)),
+            ("varchar(90)", " character set ucs2", "text", _texts("", "中文", "ä" * 90)),
+            ("tinytext", "", "text", _texts("", "x", "y" * 250)),
+            ("text", "", "text", _texts("", "x", "ä" * 20_000)),
+            ("mediumtext", "", "text", _texts("", "x", "y" * 70_000)),
+            ("longtext", "", "text", _texts("", "x", "y" * 70_000)),
+            ("varbinary(300)", "", "bytea", ("''", "x'00'", "repeat(x'00ff', 150)")),
+            ("blob", "", "bytea", ("''", "x'00'", "repeat(x'00ff', 5000)")),
+        )
+    ),
+    *(
+        Case(name, tuple(f"ST_GeomFromText('{text}')" for text in texts), "hex(ST_AsBinary({0}))")
+        for name, texts in (
+            ("geometry", ("POINT(1 2)", "LINESTRING(0 0,1 -1.5)", "GEOMETRYCOLLECTION EMPTY")),
+            ("point", ("POINT(0 0)", "POINT(-1e300 1e-300)")),
+            ("linestring", ("LINESTRING(0 0,10 10,20 5)",)),
+            ("polygon", ("POLYGON((0 0,10 0,10 10,0 10,0 0),(5 5,7 5,7 7,5 7,5 5))",)),
+            ("multipoint", ("MULTIPOINT((0 0),(1 1))",)),
+            ("multilinestring", ("MULTILINESTRING((0 0,1 1),(2 2,3 3))",)),
+            ("multipolygon", ("MULTIPOLYGON(((0 0,1 0,1 1,0 0)),((5 5,6 5,6 6,5 5)))",)),
+            ("geometrycollection", ("GEOMETRYCOLLECTION(POINT(1 2),LINESTRING(0 0,1 1))",)),
+        )
+    ),
     Case("json", _texts('{"a": [1, null, "ä"]}', "null", "[]")),
 ]
 
@@ -180,7 +244,7 @@ def test_a_type(case: Case, maria: Maria) -> None:
     maria.execute(
         mode, *(f"insert into t (v) values ({value})" for value in (*case.values, "null"))
     )
-    (found,) = maria.changes()
+    (found,) = maria.changes(lookalikes=Lookalikes.at(maria.shapes().values()))
     (table,) = found.tables
     wanted = maria.execute(mode, f"select {case.shown.format('v')} from t order by id")
     pg_type = "json" if case.type == "json" and maria.kind == "mysql" else case.pg_type
@@ -214,3 +278,45 @@ def test_floats_are_the_shortest_that_read_back(maria: Maria) -> None:
         assert float(other) == double
     assert single_texts[-3:-1] == ["0.1", "16777216"]
     assert double_texts[-3:-1] == ["0.1", "1e+16"]
+
+
+@both
+def test_a_geometry_keeps_its_reference_system(maria: Maria) -> None:
+    """EWKB as PostGIS has it: a flag in the type, the SRID behind it, x before y."""
+    maria.execute(
+        "create table t (id int primary key, g geometry, l varchar(9) character set latin1,"
+        " p point, u varchar(9) character set utf8mb4)",
+        "insert into t values (1, ST_GeomFromText('POINT(1 2)', 3857), 'ä',"
+        " ST_GeomFromText('POINT(3 4)'), 'ö')",
+    )
+    (found,) = maria.changes()
+    one, two = "000000000000F03F", "0000000000000040"
+    assert [column[0].as_py() for column in found.tables[0].new] == [
+        "1",
+        f"0101000020110F0000{one}{two}",
+        "ä",
+        "010100000000000000000008400000000000001040",
+        "ö",
+    ]
+
+
+@both
+def test_generated_and_invisible_columns(maria: Maria) -> None:
+    stored = "persistent" if maria.kind == "mariadb" else "stored"
+    maria.execute(
+        "create table t (id int primary key, a int, p int generated always as (a + 1) "
+        f"{stored}, v varchar(9) generated always as (concat('x', a)) virtual,"
+        " i int invisible, d int invisible default 7)",
+        "insert into t (id, a, i) values (1, 10, 3)",
+        "update t set a = 11",
+        "insert into t (id) values (2)",
+        "delete from t where id = 2",
+    )
+    (found,) = maria.changes()
+    rows = list(zip(*(column.to_pylist() for column in found.tables[0].new), strict=True))
+    assert rows == [
+        ("1", "10", "11", "x10", "3", "7"),
+        ("1", "11", "12", "x11", "3", "7"),
+        ("2", None, None, None, None, "7"),
+        (None,) * 6,
+    ]
