@@ -79,7 +79,7 @@ class BinlogSnapshot:
         chunk = next(chunks, None)
         while True:
             following = next(chunks, None) if chunk else None
-            columns = _columns(table, chunk or [], opening=part == 0)
+            columns = columns_of(table, chunk or [], opening=part == 0)
             copied += len(chunk or ())
             complete = following is None
             yield (
@@ -178,8 +178,10 @@ def _address(text: str) -> str:
 _PRINTED = {tm.FLOAT: _single, tm.DOUBLE: _double, tm.GEOMETRY: _geometry, tm.INET6: _address}
 
 
-def _columns(table: CatalogTable, chunk: list[tuple[Any, ...]], *, opening: bool) -> list[pa.Array]:
-    """One array a column; the row that opens a table's snapshot is NULL in each."""
+def columns_of(
+    table: CatalogTable, chunk: list[tuple[Any, ...]], *, opening: bool = False
+) -> list[pa.Array]:
+    """One array a column of what `shown` selects; a row that opens a snapshot is NULL in each."""
     found = []
     for number, column in enumerate(table.map.columns):
         values = [None] * opening + [row[number] for row in chunk]

@@ -97,3 +97,17 @@ def test_an_unknown_source_and_one_without_tables_are_refused(
     done = line.command("discover", "erp")
     assert (done.returncode, "no table" in done.stderr) == (2, True)
     assert not (line.directory / "entities").exists()
+
+
+def test_a_preview_of_what_was_discovered(
+    tmp_path: Path, database18: Database, second_database18: Database
+) -> None:
+    line = project(tmp_path, database18, second_database18)
+    database18.execute("drop table crm.kunden")
+    made = json.loads(line.command("discover", "erp", "-o", "json").stdout)["mappings"]
+    use(line, made)
+    shown = line.command("preview", "erp_kunden")
+    assert shown.returncode == 0, shown.stderr
+    assert "name1=Müller" in shown.stdout
+    assert "1 rows: 1 mapped" in shown.stdout
+    assert line.command("preview", "erp_Position").stdout == "sales.Position is empty\n"

@@ -13,7 +13,7 @@ import pytest
 from cdc.mysql.catalog import CatalogTable, read_charsets, read_tables
 from cdc.mysql.names import quoted_table
 from cdc.mysql.session import connect, query
-from cdc.mysql.snapshot import _columns, shown
+from cdc.mysql.snapshot import columns_of, shown
 from cdc.patterns import Patterns
 from tailrace.service.localmaria import LocalMariadb
 from tests.cdc.mysql.test_mariadb_xa import end, prepare
@@ -53,7 +53,7 @@ class MariaLine(Line):
     def _theirs(self, connection: Any, table: CatalogTable) -> list[tuple[str | None, ...]]:
         wanted = ", ".join(map(shown, table.map.columns))
         rows = query(connection, f"select {wanted} from {quoted_table(table.name)}")
-        columns = _columns(table, rows, opening=False)
+        columns = columns_of(table, rows)
         printed = list(zip(*(column.to_pylist() for column in columns), strict=True))
         # The target's own input and output, so that 1e+16 and 10000000000000000 are one number.
         types = ", ".join(f"%s::{column.type}::text" for column in table.schema.columns)
@@ -169,6 +169,32 @@ def test_two_phase_commits_arrive_once_across_kills(
         line.compare()
         wait_until(lambda: ";xa=" not in str(line.report("capture")), "nothing to be held")
         assert line.process.poll() is None
+
+
+@both
+def test_a_preview_shows_rows_beside_what_becomes_of_them(
+    tmp_path: Path, maria: Maria, user: str, database18
+) -> None:
+    maria.execute(*items(maria), "create table bare (id int primary key)")
+    line = MariaLine(tmp_path / "project", maria, user, database18.url)
+    assert line.command("discover", "erp", "-o", "json").returncode == 0
+    config = line.directory / "tailrace.yml"
+    head = config.read_text().partition("    replicate:")[0]
+    config.write_text(head + "    mappings: [erp_item, erp_bare]\n")
+    mapping = line.directory / "mappings" / "erp_item.yml"
+    text = mapping.read_text()
+    mapping.write_text(re.sub(r"(?m)^  name: .*$", "  name: \"upper(name) || ' ' || t\"", text))
+    shown = line.command("preview", "erp_item", "--sample", "20")
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    assert "name=item 7" in shown.stdout
+    assert "name=ITEM 7 -01:02:03" in shown.stdout
+    assert "20 rows: 20 mapped, 0 filtered, 0 failed" in shown.stdout
+    empty = line.command("preview", "erp_bare")
+    assert (empty.returncode, empty.stdout) == (0, f"{maria.name}.bare is empty\n")
+    maria.execute("drop table bare")
+    gone = line.command("preview", "erp_bare")
+    assert gone.returncode == 2
+    assert "has no table" in gone.stderr
 
 
 @both

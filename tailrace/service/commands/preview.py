@@ -7,12 +7,14 @@ from pathlib import Path
 
 import click
 
-from cdc.changes import TableChanges
+from cdc.changes import READ, TableChanges
+from cdc.mysql.sample import sample as sample_of
 from cdc.patterns import Patterns
 from cdc.postgres.catalog import CatalogTable, read_tables
 from cdc.postgres.decode import CopyDecoder
 from cdc.postgres.session import Connection, connect, quoted, translated
 from cdc.postgres.settings import PostgresSource
+from cdc.schema import TableName
 from config.load import load_project
 from config.project import Project
 from tailrace.errors import ConfigError
@@ -41,21 +43,12 @@ def command(directory: Path, mapping: str, sample: int) -> None:
     if mapping not in project.mappings:
         raise ConfigError(f"no mapping is named {mapping!r}", where={"folder": "mappings"})
     source = project.sources[_source_of(project, mapping)]
-    if not isinstance(source, PostgresSource):
-        raise ConfigError(
-            f"a preview of a source of type {source.type} is not built yet",
-            fix="tailrace check checks its expressions",
-        )
     declared = project.mappings[mapping]
-    exact = '"{}"."{}"'.format(
-        *(part.replace('"', '""') for part in (declared.source.schema, declared.source.name))
-    )
-    with connect(source.url) as connection, translated("reading a sample"):
-        tables = read_tables(connection, Patterns.parse([exact]))
-        if not tables:
-            raise ConfigError(f"the source has no table {declared.table}")
-        rows = _sample(connection, tables[0], sample)
-    if rows is None:
+    if isinstance(source, PostgresSource):
+        rows = _from_postgres(source, declared.source, sample)
+    else:
+        rows = sample_of(source, declared.source, sample)
+    if not (rows.op.to_numpy() == READ).any():
         click.echo(f"{declared.table} is empty")
         return
     failed = 0
@@ -76,7 +69,16 @@ def _source_of(project: Project, mapping: str) -> str:
     )
 
 
-def _sample(connection: Connection, table: CatalogTable, rows: int) -> TableChanges | None:
+def _from_postgres(source: PostgresSource, name: TableName, rows: int) -> TableChanges:
+    exact = '"{}"."{}"'.format(*(part.replace('"', '""') for part in (name.schema, name.name)))
+    with connect(source.url) as connection, translated("reading a sample"):
+        tables = read_tables(connection, Patterns.parse([exact]))
+        if not tables:
+            raise ConfigError(f"the source has no table {name}")
+        return _sample(connection, tables[0], rows)
+
+
+def _sample(connection: Connection, table: CatalogTable, rows: int) -> TableChanges:
     columns = ", ".join(quoted(column.name) for column in table.schema.columns)
     name = quoted(table.name.schema, table.name.name)
     decoder = CopyDecoder(table.schema, "0/0", int(time.time() * 1e6))
@@ -86,9 +88,8 @@ def _sample(connection: Connection, table: CatalogTable, rows: int) -> TableChan
         for piece in copy:
             buffer += piece
             del buffer[: decoder.feed(buffer, 0, len(buffer))]
-    if decoder.rows == 1:  # only the TRUNCATE that opens a snapshot
-        return None
-    return decoder.take(complete=True).tables[0]
+    (changes,) = decoder.take(complete=True).tables
+    return changes
 
 
 def _show(seen: Preview) -> None:

@@ -19,6 +19,7 @@ from cdc.mysql.source import TABLES, BinlogDatabase
 from cdc.mysql.stream import BinlogStream
 from tailrace.errors import ContinuityError, PreflightError, SourceUnavailable
 from tailrace.service.localmaria import LocalMariadb
+from tests.conftest import open_directory
 from tests.maria import Maria, both
 
 State = dict[tuple[str | None, ...], tuple[str | None, ...]]
@@ -224,6 +225,45 @@ def test_they_join_without_a_gap(reader: Reader) -> None:
         worker.join()
     wanted = {(str(key),): (str(key), value) for key, value in maria.execute("select * from t")}
     assert state == wanted
+
+
+def test_an_encrypted_log_with_the_statements_beside_the_rows() -> None:
+    """A replica is sent the events in the clear; the snapshot looks into the log as well."""
+    with open_directory() as directory:
+        keys = directory / "keys"
+        keys.write_text("1;" + "0123456789abcdef" * 4 + "\n")
+        settings = {
+            "plugin_load_add": "file_key_management",
+            "file_key_management_filename": str(keys),
+            "encrypt_binlog": "ON",
+            "binlog_annotate_row_events": "ON",
+        }
+        with LocalMariadb.start(directory / "maria", settings=settings) as server:
+            server.execute("create database shop")
+            maria = Maria(server, "shop")
+            maria.execute("create table t (id int primary key, v text)")
+            (name, *_) = maria.execute("show master status")[0]
+            kinds = {row[2] for row in maria.execute(f"show binlog events in '{name}'")}
+            assert "Start_encryption" in kinds
+            state: State = {}
+            with maria.reader("p@ss") as user, Reader(maria, user).open() as source:
+                position, facts = snapshot(source, state)
+                maria.execute(
+                    "insert into t values (1, 'a')",
+                    "flush binary logs",
+                    *("xa start 'x'", "insert into t values (2, 'b')", "xa end 'x'"),
+                    *("xa prepare 'x'", "xa commit 'x'"),
+                )
+                with closing(source.stream(position)) as stream:
+                    until(stream, lambda: ("2",) in state, state)
+                    source.verify(facts, stream.position)
+                again: State = {}
+                snapshot(source, again)
+            (name, *_) = maria.execute("show master status")[0]
+            kinds = {row[2] for row in maria.execute(f"show binlog events in '{name}'")}
+            assert "Annotate_rows" in kinds
+            assert b"insert into t" not in (server.data / name).read_bytes()
+    assert state == again == {("1",): ("1", "a"), ("2",): ("2", "b")}
 
 
 @both

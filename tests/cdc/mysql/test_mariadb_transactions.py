@@ -67,6 +67,46 @@ def test_changes_of_several_tables_in_order(maria: Maria) -> None:
     assert found.position == found.transactions.column("position")[-1].as_py()
 
 
+@both
+def test_savepoints(maria: Maria) -> None:
+    """Rows before, inside and after, one within another; what is rolled back is in no row."""
+    maria.execute(
+        "create table t (id int primary key, v text)",
+        "create table u (id int primary key)",
+        "begin",
+        "insert into t values (1, 'before')",
+        "savepoint one",
+        "insert into t values (2, 'gone')",
+        "update t set v = 'gone' where id = 1",
+        "insert into u values (1)",
+        "rollback to one",
+        "insert into t values (3, 'between')",
+        "savepoint two",
+        "insert into t values (4, 'kept')",
+        "savepoint three",
+        "delete from t",
+        "rollback to savepoint three",
+        "release savepoint two",
+        "insert into t values (5, 'after')",
+        "commit",
+        "begin",
+        "savepoint all_of_it",
+        "insert into t values (6, 'gone')",
+        "rollback to all_of_it",
+        "commit",
+        "insert into u values (9)",
+    )
+    (found,) = maria.changes()
+    assert [(op, table, row[0]) for op, table, row in operations([found])] == [
+        ("c", "t", "1"),
+        ("c", "t", "3"),
+        ("c", "t", "4"),
+        ("c", "t", "5"),
+        ("c", "u", "9"),
+    ]
+    assert found.transactions.num_rows == 2
+
+
 def test_a_key_change_carries_the_old_key(maria: Maria) -> None:
     maria.execute(
         "create table t (a int, v text, b varchar(9), primary key (b, a))",
