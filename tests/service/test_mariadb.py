@@ -396,6 +396,41 @@ def test_a_promoted_replica_is_followed(
             assert "ends before our position" in line.report("capture")["error"]["what"]
 
 
+def test_what_is_prepared_is_followed_to_a_promoted_replica(
+    tmp_path: Path, maria: Maria, user: str, database18
+) -> None:
+    """Prepared at one server, committed at the other, which is asked for the rows again."""
+    maria.execute(*items(maria))
+    settings = {"server_id": "77", "log_slave_updates": "ON"}
+    with (
+        open_directory() as directory,
+        LocalMariadb.start(directory / "replica", settings=settings) as replica,
+    ):
+        replicated = Maria(replica, maria.name)
+        copy_of(maria, replicated, user, items(maria))
+        line = MariaLine(tmp_path / "project", maria, user, database18.url)
+        with line:
+            line.drained()
+            for xid in ("kept", "gone"):
+                prepare(
+                    maria, xid, f"insert into item (id, name) values ({ord(xid[0])}000, '{xid}')"
+                )
+            line.drained()
+            wait_until(lambda: ";xa=" in str(line.report("capture")), "a position held back")
+        caught_up(maria, replicated)
+        replicated.execute("stop slave")
+        end(replicated, "commit", "kept")
+        end(replicated, "rollback", "gone")
+        config = line.directory / "tailrace.yml"
+        line.maria, promoted = replicated, f"127.0.0.1:{replica.port}"
+        line.source = f"mariadb://{user}@{promoted}/"
+        config.write_text(config.read_text().replace(f"127.0.0.1:{maria.server.port}", promoted))
+        with line:
+            line.drained()
+            assert line.compare() > 3000
+        end(maria, "rollback", "kept", "gone")
+
+
 def copy_of(primary: Maria, replica: Maria, user: str, made: tuple[str, ...]) -> None:
     """Make what `made` has made at `primary`, and begin replicating it from here on."""
     ((position,),) = primary.execute("select @@gtid_binlog_pos")
