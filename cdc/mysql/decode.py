@@ -319,7 +319,9 @@ class BinlogDecoder:
             return
         if xid in self._held or len(self._held) >= xa.PREPARED_MAX:
             raise DecodeError(
-                f"an XA transaction is prepared while it is, or while {xa.PREPARED_MAX} are",
+                "an XA transaction is prepared that is prepared already"
+                if xid in self._held
+                else f"more than {xa.PREPARED_MAX} XA transactions are prepared at once",
                 where={"xid": str(xid)},
             )
         held.origin = self._origin

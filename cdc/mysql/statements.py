@@ -19,6 +19,12 @@ from tailrace.errors import ContinuityError
 Captured = Callable[[TableName], bool]
 
 _COMMENTS = re.compile(r"\A(?:\s|/\*(?!!).*?\*/|--[^\n]*\n|#[^\n]*\n)+", re.DOTALL)
+_FOR = re.compile(
+    r"""set\s+statement\b(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`[^`]*`|\([^()]*\)|[^'"`()])*?"""
+    r"\bfor\s+",
+    re.IGNORECASE | re.DOTALL,
+)
+"""MariaDB's ``SET STATEMENT name = value, … FOR`` before a statement, which is logged with it."""
 ROLLBACK_TO = re.compile(r"\s*rollback\s+(work\s+)?to\b", re.IGNORECASE)
 BEGINS = re.compile(r"\A\s*create\s+table\b.*\bstart\s+transaction\s*\Z", re.I | re.S)
 """MySQL's CREATE TABLE … SELECT: the rows follow in the same transaction."""
@@ -44,8 +50,10 @@ CHANGES_ROWS = frozenset({"insert", "update", "delete", "replace", "load", "call
 
 
 def split(statement: str) -> tuple[str, str]:
-    """(its first word in lower case, the statement without comments before it)."""
+    """(its first word in lower case, the statement without comments and settings before it)."""
     text = _COMMENTS.sub("", statement)
+    if matched := _FOR.match(text):
+        text = _COMMENTS.sub("", text[matched.end() :])
     verb = text[:12].split(None, 1)[0].lower().rstrip(";") if text.strip() else ""
     return verb, text
 

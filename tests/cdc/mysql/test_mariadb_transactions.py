@@ -67,6 +67,16 @@ def test_changes_of_several_tables_in_order(maria: Maria) -> None:
     assert found.position == found.transactions.column("position")[-1].as_py()
 
 
+def test_settings_before_a_statement(maria: Maria) -> None:
+    maria.execute(
+        "create table t (id int primary key)",
+        "insert into t values (1)",
+        "set statement max_statement_time = 100 for truncate table t",
+    )
+    (found,) = maria.changes()
+    assert [op for op, _, _ in operations([found])] == ["c", "t"]
+
+
 @both
 def test_savepoints(maria: Maria) -> None:
     """Rows before, inside and after, one within another; what is rolled back is in no row."""
@@ -375,6 +385,8 @@ def test_what_is_refused(name: str, maria: Maria) -> None:
         "alter table t rename to y",
         "alter table t truncate partition p",
         "alter table t drop partition p",
+        "set statement max_statement_time = 100, lc_time_names = concat('en_', 'US') for /* it */"
+        " alter table t drop partition p",
         "drop table other, t",
         "drop table if exists t",
     ],
