@@ -361,6 +361,9 @@ class BinlogDecoder:
 
     def _map(self, body: memoryview) -> None:
         self._in_transaction()
+        if self._skipping and self._holding is None:  # it may have another shape by now
+            self._tables[table_id(body)] = None
+            return
         shape = bytes(body[6:])
         table = self._maps.get(shape, self)
         if table is self:
