@@ -15,6 +15,7 @@ from cdc.arrays import table_changes, transactions
 from cdc.changes import BYTES_MAX, CREATE, DELETE, ROWS_MAX, TRUNCATE, UPDATE, ChangeSet
 from cdc.mysql import events as ev
 from cdc.mysql import statements, xa
+from cdc.mysql import tablemap as tm
 from cdc.mysql.events import Gtid, Head
 from cdc.mysql.gtidset import MysqlGtid, gtid_event, tagged_gtid_event
 from cdc.mysql.layout import row_table
@@ -373,11 +374,32 @@ class BinlogDecoder:
                 self._maps.clear()
             table = None
             if wanted:
+                self._refuse_other_charsets(described)
                 table = row_table(self._lookalikes.told(described), self._charset_of)
             elif described.table == CHECKPOINTS:
                 table = self._marks(described)
             self._maps[shape] = table
         self._tables[table_id(body)] = table
+
+    def _refuse_other_charsets(self, described: TableMap) -> None:
+        """Errors: DecodeError where the catalog contradicts which text has which character set.
+
+        The log lists them without saying whose they are; with geometries, products count otherwise,
+        and a version that is not known may do so, too.
+        """
+        if all(column.type != tm.GEOMETRY for column in described.columns):
+            return
+        today = self._shape_of(described.table)
+        known = {(one.name, one.type): one.charset for one in today.columns} if today else {}
+        for column in described.columns:
+            one = known.get((column.name, column.type), column.charset)
+            if column.type in tm.CHARACTER and self._charset_of.get(
+                column.charset or 0
+            ) != self._charset_of.get(one or 0):
+                raise DecodeError(
+                    "the log and the catalog give text beside a geometry different character sets",
+                    where={"table": str(described.table), "column": column.name},
+                )
 
     def _marks(self, described: TableMap) -> Marks | None:
         """None for a table of ours that is none of ours."""

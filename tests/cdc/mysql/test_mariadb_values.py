@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 import pytest
 
+from cdc.mysql.decode import BinlogDecoder
 from cdc.mysql.lookalikes import Lookalikes
+from tailrace.errors import DecodeError
+from tests.cdc.mysql.binlogs import charsets, split
 from tests.maria import Maria, both
 
 
@@ -298,6 +301,26 @@ def test_a_geometry_keeps_its_reference_system(maria: Maria) -> None:
         "010100000000000000000008400000000000001040",
         "ö",
     ]
+
+
+def test_character_sets_beside_a_geometry_are_compared(maria: Maria) -> None:
+    """As if a version counted them otherwise than those that were looked at."""
+    maria.execute(
+        "create table t (id int primary key, g geometry, l varchar(9) character set latin1,"
+        " u varchar(9) character set utf8mb4)",
+        "insert into t values (1, null, 'ä', 'ö')",
+    )
+    decoder = BinlogDecoder(
+        lambda table: table.schema == maria.name,
+        charsets(maria.server),
+        shape_of=maria.shapes().get,
+    )
+    first, *events = split(maria.log())
+    decoder.feed(first)
+    decoder._mariadb = False
+    with pytest.raises(DecodeError, match="different character sets") as raised:
+        [decoder.feed(event) for event in events]
+    assert raised.value.where["column"] in "lu"
 
 
 @both
