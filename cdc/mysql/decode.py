@@ -528,6 +528,7 @@ class BinlogDecoder:
         return not self._skipping and statements.concerns(self._captured, database, text)
 
     def _truncate(self, database: str, statement: str) -> None:
+        self._in_transaction()
         names = statements.tables(database, statement)
         if names is None or len(names) != 1:
             raise DecodeError("a TRUNCATE that is not understood")
