@@ -61,6 +61,14 @@ class Stream(Protocol):
         """Once every set yielded so far is durable, the log may be resumed from here."""
 
     @property
+    def facts(self) -> Mapping[str, str]:
+        """What has changed of the facts that are stored beside the entries, since the stream began.
+
+        It is true of everything yielded so far, and belongs into the step that stores it, or that
+        stores `position`. A stream that begins before a fact's moment must not be misled by it.
+        """
+
+    @property
     def at_rest(self) -> bool:
         """Whether everything received has been yielded."""
 

@@ -7,18 +7,30 @@ its changes have.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cdc.mysql import charsets
 from cdc.mysql import tablemap as tm
+from cdc.mysql.collations import Collations
 from cdc.mysql.layout import BINARY_CHARSET, row_table
 from cdc.mysql.session import Connection, query
+from cdc.mysql.sqltext import unescaped
 from cdc.mysql.tablemap import MapColumn, TableMap
 from cdc.patterns import OWN_SCHEMA, Patterns
 from cdc.schema import TableName, TableSchema
 from tailrace.errors import PreflightError, TailraceError
 
+_COLLATIONS = (
+    "select collation_name, id, character_set_name, is_default = 'Yes'"
+    " from information_schema.collations where id is not null"
+)
+_FULL_COLLATIONS = (
+    "select full_collation_name, id, character_set_name, is_default = 'Yes'"
+    " from information_schema.collation_character_set_applicability"
+)
+"""From MariaDB 10.10 on, where a collation's name may be that of several character sets."""
 _SYSTEM = ("mysql", "information_schema", "performance_schema", "sys", OWN_SCHEMA)
 
 _TYPES = {
@@ -65,7 +77,7 @@ _KEYS = (
     " where (table_schema, table_name) in %s and index_name = 'PRIMARY' order by seq_in_index"
 )
 _LENGTH_BYTES = {"tiny": 1, "medium": 3, "long": 4}
-_LABEL = re.compile(r"'((?:[^']|'')*)'")
+_LABEL = re.compile(r"'((?:[^'\\]|''|\\.)*)'", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,47 +87,39 @@ class CatalogTable:
     schema: TableSchema
     map: TableMap
     rows_estimated: int
+    charset: int = 0
+    """Number of the collation of columns that name none."""
 
     @property
     def name(self) -> TableName:
         return self.schema.table
 
 
-def read_charsets(connection: Connection) -> dict[int, str]:
-    """Character sets by the numbers of their collations."""
-    return {number: charset for _, number, charset in _collations(connection)}
-
-
-def _collations(connection: Connection) -> Iterator[tuple[str, int, str]]:
-    """(name, number, character set). MariaDB from 10.10 on has collations of several character
-    sets, which have a number and a full name for each only in a table that MySQL does not have."""
-    yield from query(
+def read_collations(connection: Connection) -> Collations:
+    """All that the server knows, by their whole names."""
+    ((full,),) = query(
         connection,
-        "select collation_name, id, character_set_name from information_schema.collations"
-        " where id is not null and character_set_name is not null",
-    )
-    has_more = query(
-        connection,
-        "select 1 from information_schema.columns where lower(table_schema) = 'information_schema'"
+        "select count(*) from information_schema.columns where table_schema = 'information_schema'"
         " and lower(table_name) = 'collation_character_set_applicability'"
         " and lower(column_name) = 'full_collation_name'",
     )
-    if has_more:
-        yield from query(
-            connection,
-            "select full_collation_name, id, character_set_name"
-            " from information_schema.collation_character_set_applicability where id is not null",
-        )
+    rows = query(connection, _FULL_COLLATIONS if full else _COLLATIONS)
+    return Collations.of((name, int(n), charset, bool(own)) for name, n, charset, own in rows)
+
+
+def read_charsets(connection: Connection) -> dict[int, str]:
+    """Character sets by the numbers of their collations."""
+    return dict(read_collations(connection).charset_of)
 
 
 def read_tables(
     connection: Connection, patterns: Patterns, charset_of: Mapping[int, str]
 ) -> tuple[list[CatalogTable], list[TailraceError]]:
     """(tables that can be captured, why the others of `patterns` cannot)."""
-    collations = {name: number for name, number, _ in _collations(connection)}
+    collations = read_collations(connection).numbers
     names = query(
         connection,
-        "select table_schema, table_name, ifnull(table_rows, 0), table_type"
+        "select table_schema, table_name, ifnull(table_rows, 0), table_type, table_collation"
         " from information_schema.tables"
         " where table_type in ('BASE TABLE', 'SYSTEM VERSIONED') and table_schema not in %s"
         " order by 1, 2",
@@ -125,7 +129,7 @@ def read_tables(
     wanted = [row for row in wanted if patterns.matches(row[0])]
     columns, keys = _columns_and_keys(connection, [row[0] for row in wanted])
     found, refused = [], []
-    for name, estimate, kind in wanted:
+    for name, estimate, kind, collation in wanted:
         try:
             if kind != "BASE TABLE":
                 raise PreflightError(
@@ -138,7 +142,8 @@ def read_tables(
         except TailraceError as error:
             refused.append(error)
         else:
-            found.append(CatalogTable(layout.schema_of, described, int(estimate)))
+            charset = _charset(name, "(any)", collation, collations)
+            found.append(CatalogTable(layout.schema_of, described, int(estimate), charset))
     return found, refused
 
 
@@ -182,11 +187,13 @@ def _column(table: TableName, row: tuple[Any, ...], collations: Mapping[str, int
         )
     labels: tuple[bytes, ...] = ()
     if type_ in (tm.ENUM, tm.SET):
-        labels = tuple(found.replace("''", "'").encode() for found in _LABEL.findall(column_type))
+        labels = tuple(unescaped(found).encode() for found in _LABEL.findall(column_type))
     size, more = _sizes(type_, data_type, precision, scale, digits, octets, len(labels))
     if _COMPRESSED.search(column_type):
         type_ = _PACKED[type_]
         size += type_ == tm.VARCHAR_COMPRESSED  # for the byte that says how
+    if labels:  # for `alteration`, which must know whose labels are not stored as ASCII
+        more = int(str(collation).startswith(tuple(f"{name}_" for name in charsets.WIDE)))
     return MapColumn(
         name=name,
         type=type_,

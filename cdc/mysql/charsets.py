@@ -38,6 +38,9 @@ MULTI_BYTE = {
     "big5": "big5",
     "euckr": "euc_kr",
 }
+WIDE = frozenset({"ucs2", "utf16", "utf16le", "utf32"})
+"""Those in which ASCII is not stored as ASCII."""
+
 _BYTES_MAX = {
     **dict.fromkeys(("utf8", "utf8mb3", "ujis"), 3),
     **dict.fromkeys(("utf8mb4", "utf16", "utf16le", "utf32", "gb18030"), 4),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from cdc.arrays import table_changes, transactions
@@ -16,13 +17,18 @@ from cdc.changes import BYTES_MAX, CREATE, DELETE, ROWS_MAX, TRUNCATE, UPDATE, C
 from cdc.mysql import events as ev
 from cdc.mysql import statements, xa
 from cdc.mysql import tablemap as tm
+from cdc.mysql.chronicle import Chronicle
+from cdc.mysql.collations import Collations
 from cdc.mysql.events import Gtid, Head
 from cdc.mysql.gtidset import MysqlGtid, gtid_event, tagged_gtid_event
+from cdc.mysql.history import History
 from cdc.mysql.layout import row_table
 from cdc.mysql.lookalikes import Lookalikes
-from cdc.mysql.marks import CHECKPOINTS, Marks
+from cdc.mysql.marks import CHECKPOINTS, Marks, known_checkpoints
 from cdc.mysql.payload import payload_events
 from cdc.mysql.positions import AnyGtid, FilePosition, Position, Reached
+from cdc.mysql.queries import Query, query
+from cdc.mysql.sqltext import MYSQL
 from cdc.mysql.tablemap import TableMap, table_id, table_map
 from cdc.mysql.zerodates import ZeroDates
 from cdc.protocol import START_OVER
@@ -55,6 +61,8 @@ class BinlogDecoder:
     holds every transaction;
     `shape_of` gives today's shape of a table, for one that is cleared before any change of it was
     read; `lookalikes` says which BINARY is one;
+    `chronicle` knows the columns of tables where the log does not name them; `fold` makes of a
+    name in a statement the one that the log has;
     `checksums`: whether events have one before the first FORMAT_DESCRIPTION says so. A set may
     hold more than `rows_max` rows by those of one event, some hundred.
     Errors: DecodeError on anything unknown, PreflightError on what is not read yet; both name
@@ -75,8 +83,12 @@ class BinlogDecoder:
         in_schema: Callable[[str], bool] = lambda _: False,
         position: Reached | None = None,
         lookalikes: Lookalikes | None = None,
+        chronicle: Chronicle | None = None,
+        fold: Callable[[str], str] = str,
     ) -> None:
         self._captured = captured
+        self._chronicle = chronicle or Chronicle(History(), Collations({}, charset_of, {}))
+        self._fold = fold
         self._in_schema = in_schema
         self._lookalikes = lookalikes or Lookalikes(None, shape_of)
         self._zero_dates = zero_dates or ZeroDates()
@@ -94,6 +106,7 @@ class BinlogDecoder:
         self._tables: dict[int, Any] = {}  # of the open transaction
         self._gtid: AnyGtid | None = None
         self._alone = False  # whether the transaction is the one statement that comes next
+        self._alter_phase = 0
         self._skipping = self._listed = self._started = False
         self._held: dict[xa.Xid, tuple[AnyGtid, xa.Held]] = {}
         self._awaited = set(self._position.prepared)  # to be read again
@@ -118,6 +131,11 @@ class BinlogDecoder:
     def coordinates(self) -> tuple[str, int]:
         """File and position behind the event read last; for people, and to measure the lag."""
         return self._file, self._next
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """What of the chronicle's facts has changed."""
+        return self._chronicle.facts
 
     @property
     def full(self) -> bool:
@@ -228,7 +246,10 @@ class BinlogDecoder:
         elif kind == ev.XA_PREPARE:
             self._prepared(*xa.prepare(body))
         elif kind in (ev.QUERY, ev.QUERY_COMPRESSED):
-            self._query(*ev.query(body, compressed=kind == ev.QUERY_COMPRESSED))
+            compressed = kind == ev.QUERY_COMPRESSED
+            asked = query(body, compressed=compressed, charset_of=self._charset_of)
+            mysql = 0 if isinstance(self._position, Position) else MYSQL
+            self._query(replace(asked, sql_mode=asked.sql_mode | mysql))
         elif kind == ev.ROTATE:
             self._file, self._next = ev.rotate(body)
             if self._gtid is None:
@@ -249,6 +270,7 @@ class BinlogDecoder:
     def _begin(self, head: Head, body: memoryview) -> None:
         gtid, flags = ev.mariadb_gtid(body, head.server)
         self._open(gtid, head.time_s * 1_000_000, alone=bool(flags & ev.GTID_STANDALONE))
+        self._alter_phase = ev.alter_phase(body)
         if not self._skipping:
             self._refuse_missing(gtid)
         if flags & ev.GTID_PREPARED_XA:
@@ -374,8 +396,12 @@ class BinlogDecoder:
                 self._maps.clear()
             table = None
             if wanted:
-                self._refuse_other_charsets(described)
-                table = row_table(self._lookalikes.told(described), self._charset_of)
+                if described.described:
+                    self._refuse_other_charsets(described)
+                    described = self._lookalikes.told(described)
+                else:
+                    described = self._chronicle.named(described)
+                table = row_table(described, self._charset_of)
             elif described.table == CHECKPOINTS:
                 table = self._marks(described)
             self._maps[shape] = table
@@ -402,7 +428,10 @@ class BinlogDecoder:
                 )
 
     def _marks(self, described: TableMap) -> Marks | None:
-        """None for a table of ours that is none of ours."""
+        """None for a table of ours that is none of ours. Errors: DecodeError where the log does not
+        tell."""
+        if not described.described:
+            described = known_checkpoints(described, self._charset_of)
         try:
             return Marks(row_table(described, self._charset_of))
         except TailraceError:
@@ -494,9 +523,10 @@ class BinlogDecoder:
         if self._gtid is None:
             raise DecodeError("rows outside a transaction")
 
-    def _query(self, database: str, statement: str) -> None:
+    def _query(self, asked: Query) -> None:
         """A statement that is its own transaction (DDL), or one inside of one."""
-        verb, text = statements.split(statement)
+        database = asked.database
+        verb, text = statements.split(asked.statement, asked.sql_mode)
         if verb == "begin" or statements.BEGINS.search(text):
             self._alone = False
             return
@@ -519,25 +549,41 @@ class BinlogDecoder:
         if verb == "alter" and not self._skipping:
             self._lookalikes.refuse_change(database, text)
         if verb in statements.REPLACES and not self._skipping:
-            statements.refuse_replacing(self._captured, self._in_schema, database, verb, text)
+            statements.refuse_replacing(
+                self._meant,
+                lambda schema: self._in_schema(self._fold(schema)),
+                *(database, verb, text, asked.sql_mode),
+            )
+            self._alter(replace(asked, statement=text))
         ended = verb == "rollback" and not statements.ROLLBACK_TO.match(text)
         if self._gtid is not None and (self._alone or ended):
             self._end()
 
+    def _alter(self, asked: Query) -> None:
+        """What a statement does to columns, at the moment when it has done it."""
+        done = not self._alter_phase & (ev.START_ALTER | ev.ROLLBACK_ALTER)
+        if done and self._chronicle.statement(asked, self._meant, str(self._gtid)):
+            self._maps.clear()  # the same bytes may mean other columns now
+
+    def _meant(self, named: TableName) -> TableName | None:
+        """The captured table that a statement means, if it is one."""
+        found = TableName(self._fold(named.schema), self._fold(named.name))
+        return found if self._captured(found) else None
+
     def _concerned(self, database: str, text: str) -> bool:
-        return not self._skipping and statements.concerns(self._captured, database, text)
+        return not self._skipping and statements.concerns(self._meant, database, text)
 
     def _truncate(self, database: str, statement: str) -> None:
         self._in_transaction()
         names = statements.tables(database, statement)
         if names is None or len(names) != 1:
             raise DecodeError("a TRUNCATE that is not understood")
-        (name,) = names
-        if not self._captured(name):
+        name = self._meant(names[0])
+        if name is None:
             return
         table = next((t for t in self._maps.values() if t and t.schema_of.table == name), None)
         if table is None:
-            shape = self._shape_of(name)
+            shape = self._chronicle.shape(name) or self._shape_of(name)
             if shape is None:
                 raise DecodeError(f"TRUNCATE of {name}, of which nothing is known any more")
             table = row_table(shape, self._charset_of)

@@ -163,6 +163,16 @@ def mariadb_gtid(body: memoryview, server: int) -> tuple[Gtid, int]:
     return Gtid(domain, server, sequence), flags
 
 
+START_ALTER, COMMIT_ALTER, ROLLBACK_ALTER = 2, 4, 8
+_GROUP_COMMIT_ID = 2
+
+
+def alter_phase(body: memoryview) -> int:
+    """Where an ALTER is logged as its start and its end (binlog_alter_two_phase): which this is."""
+    at = 13 + 8 * bool(body[12] & _GROUP_COMMIT_ID)
+    return body[at] & (START_ALTER | COMMIT_ALTER | ROLLBACK_ALTER) if at < len(body) else 0
+
+
 def gtid_list(body: memoryview) -> list[Gtid]:
     reader = Reader(body)
     count = reader.number(4) & 0x0FFFFFFF
@@ -171,21 +181,6 @@ def gtid_list(body: memoryview) -> list[Gtid]:
         domain, server, sequence = reader.number(4), reader.number(4), reader.number(8)
         found.append(Gtid(domain, server, sequence))
     return found
-
-
-def query(body: memoryview, *, compressed: bool = False) -> tuple[str, str]:
-    """(default database, statement)."""
-    reader = Reader(body)
-    reader.take(8)
-    size = reader.number(1)
-    reader.take(2)
-    reader.take(reader.number(2))
-    database = reader.take(size).decode("utf-8", "replace")
-    reader.take(1)
-    statement = reader.rest()
-    if compressed:
-        statement = uncompressed(statement)
-    return database, statement.decode("utf-8", "replace")
 
 
 def uncompressed(data: bytes) -> bytes:

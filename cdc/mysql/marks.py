@@ -7,10 +7,15 @@ back. It needs no right of ours: rows of a table that is not captured stand in t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from cdc.arrays import table_changes
 from cdc.changes import DELETE
+from cdc.mysql import tablemap as tm
+from cdc.mysql.agreement import named
+from cdc.mysql.tablemap import MapColumn, TableMap
 from cdc.patterns import OWN_SCHEMA
 from cdc.schema import TableName
 from tailrace.errors import DecodeError
@@ -20,6 +25,28 @@ COLUMN = "origin"
 
 SYSTEM = "mariadb.system"
 """The fact that says which server the journal is of, by the name that marks have for it."""
+
+
+_UTF8 = 4
+_KNOWN = (
+    MapColumn("pipeline", tm.VARCHAR, 64 * _UTF8, 0, nullable=False),
+    MapColumn("epoch", tm.LONGLONG, 0, 0, nullable=False),
+    MapColumn("journal", tm.VARCHAR, 200 * _UTF8, 0, nullable=False),
+    MapColumn("journal_offset", tm.LONGLONG, 0, 0, nullable=False),
+    MapColumn("position", tm.BLOB, 2, 0, nullable=False),
+    MapColumn(COLUMN, tm.VARCHAR, 200 * _UTF8, 0, nullable=True),
+    MapColumn("marks", tm.LONGLONG, 0, 0, nullable=False),
+    MapColumn("holder", tm.VARCHAR, 40 * _UTF8, 0, nullable=False),
+    MapColumn("updated_at", tm.TIMESTAMP2, 6, 0, nullable=False),
+)
+"""As the sink makes the table, in utf8mb4."""
+
+
+def known_checkpoints(told: TableMap, charset_of: Mapping[int, str]) -> TableMap:
+    """The table with its columns' names, where the log does not name them. Errors: DecodeError."""
+    utf8 = next((number for number, name in charset_of.items() if name == "utf8mb4"), 0)
+    columns = tuple(replace(one, charset=utf8) for one in _KNOWN)
+    return named(told, TableMap(CHECKPOINTS, columns, (0,), described=True), charset_of)
 
 
 class Marks:

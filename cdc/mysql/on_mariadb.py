@@ -18,7 +18,11 @@ WANTED: Wanted = {
         "ROW",
         "changes are logged as statements, which do not say what they changed",
     ),
-    "binlog_row_metadata": ("FULL", "the log does not name columns, so a changed table misleads"),
+    "binlog_row_metadata": (
+        "FULL",
+        "the log does not name columns, so a history of them is kept; DDL that it does not"
+        " understand will stop capture",
+    ),
 }
 
 

@@ -29,6 +29,8 @@ class Reached(Protocol):
     """Every transaction up to here has been read whole."""
 
     def holds(self, gtid: AnyGtid) -> bool: ...
+    def includes(self, name: str) -> bool:
+        """Whether a transaction of the log, by its name, is before this. Errors: ValueError."""
 
     def advance(self, gtid: AnyGtid, end: Coordinates) -> None:
         """Add a transaction, and where it ends."""
@@ -70,6 +72,9 @@ class Position:
         assert isinstance(gtid, Gtid)
         last = self._last.get(gtid.domain)
         return last is not None and gtid.sequence <= last.sequence
+
+    def includes(self, text: str) -> bool:
+        return self.holds(Gtid.parse(text))
 
     def advance(self, gtid: AnyGtid, end: Coordinates = ("", 0)) -> None:
         assert isinstance(gtid, Gtid)
@@ -127,6 +132,9 @@ class MysqlPosition:
         assert isinstance(gtid, MysqlGtid)
         return self.gtids.holds(gtid)
 
+    def includes(self, name: str) -> bool:
+        return not GtidSet(name).without(self.gtids)
+
     def advance(self, gtid: AnyGtid, end: Coordinates) -> None:
         assert isinstance(gtid, MysqlGtid)
         self.gtids.advance(gtid)
@@ -177,6 +185,11 @@ class FilePosition:
 
     def holds(self, gtid: AnyGtid) -> bool:
         return False
+
+    def includes(self, name: str) -> bool:
+        """`name`: the file and where in it the transaction begins. Numbers of files grow."""
+        (file, byte), (ours, reached) = FilePosition(name).at, self.at
+        return (len(file), file, byte) < (len(ours), ours, reached)
 
     def advance(self, gtid: AnyGtid, end: Coordinates) -> None:
         self.at = end

@@ -21,6 +21,8 @@ SNAPSHOT_MARGIN = 4
 KEPT_MIN_S = 24 * 3600
 """An outage of capture that a log should outlast, whatever a snapshot takes."""
 
+METADATA = "binlog_row_metadata"
+
 
 def inspect(
     connection: Connection, settings: BinlogSource
@@ -79,7 +81,7 @@ def _server(connection: Connection, version: str, product: Product) -> Iterator[
     for name, (wanted, why) in product.wanted.items():
         if found.get(name, wanted) != wanted:
             yield Finding(
-                "error",
+                "warning" if name == METADATA else "error",
                 f"{name} is {found[name]}: {why}",
                 name,
                 f"SET GLOBAL {name} = {wanted or repr('')};  -- and in the server's configuration",

@@ -5,11 +5,14 @@ tables. Nor are they all while it is being committed: a server logs XA COMMIT fi
 that begins in between holds a position behind the commit and not its rows. So a moment counts only
 where XA RECOVER shows nothing before and after it, and nothing of XA was logged in between. One
 that commits at that moment is in one of these: it stands in XA RECOVER until its rows are there.
+One that is being prepared is logged before XA RECOVER shows it, so the log is looked at from
+LOOK_BACK_S earlier on, too, for what was prepared in it and did not end.
 """
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import closing
 
@@ -20,6 +23,8 @@ from cdc.mysql.session import Connection, query, translated
 from tailrace.errors import PreflightError
 
 WAIT_S = 30.0
+LOOK_BACK_S = 0.25
+"""Longer than a server's thread, even of a busy one, stands between two of its steps."""
 _AGAIN_S = 0.05
 LIST = "XA RECOVER FORMAT='SQL'"
 
@@ -37,13 +42,20 @@ def begin_quietly(
     Errors: PreflightError where there was none for `wait_s`.
     """
     deadline = time.monotonic() + wait_s
+    ends = deque([(time.monotonic(), _end_of_log(connection))])
+    time.sleep(LOOK_BACK_S)
     while True:
         before = _end_of_log(connection)
+        now = time.monotonic()
+        ends.append((now, before))
+        while ends[1][0] <= now - LOOK_BACK_S:
+            ends.popleft()
+        earlier = ends[0][1]
         waiting = prepared(connection)
         if not waiting:
             opened = begin()
             waiting = prepared(connection)
-            if not waiting and not _logged(connection, before, opened):
+            if not waiting and not _busy(connection, earlier, before, opened):
                 return opened
             query(connection, "ROLLBACK")
         if time.monotonic() > deadline:
@@ -61,20 +73,31 @@ def _end_of_log(connection: Connection) -> Coordinates:
     return (str(found[0][0]), int(found[0][1])) if found else ("", 0)
 
 
-def _logged(connection: Connection, begin: Coordinates, end: Coordinates) -> bool:
-    """Whether something of XA is in the log between; true where that cannot be said."""
-    if begin[0] != end[0]:
+def _busy(
+    connection: Connection, earlier: Coordinates, begin: Coordinates, end: Coordinates
+) -> bool:
+    """Whether something of XA was logged from `begin` on, or prepared since `earlier` and has not
+    ended; true where that cannot be said."""
+    if not earlier[0] == begin[0] == end[0]:
         return True
-    if begin[1] >= end[1]:
+    if earlier[1] >= end[1]:
         return False
+    under_way: set[str] = set()
     with (
         translated("reading the log around the snapshot"),
         closing(connection.cursor(pymysql.cursors.SSCursor)) as cursor,
     ):
-        cursor.execute("SHOW BINLOG EVENTS IN %s FROM %s", begin)
+        cursor.execute("SHOW BINLOG EVENTS IN %s FROM %s", earlier)
         for _, at, kind, _, _, text in cursor:
             if at >= end[1]:
-                return False
-            if kind == "XA_prepare" or (kind == "Query" and text.startswith("XA ")):
+                break
+            if kind not in ("XA_prepare", "Query") or not text.startswith("XA "):
+                continue
+            if at >= begin[1]:
                 return True
-    return False
+            _, verb, xid = text.split(" ", 2)
+            if verb == "PREPARE":
+                under_way.add(xid)
+            elif verb in ("COMMIT", "ROLLBACK"):
+                under_way.discard(xid)
+    return bool(under_way)

@@ -8,8 +8,11 @@ import zlib
 from collections.abc import Mapping
 
 from cdc.findings import refuse_errors
-from cdc.mysql.catalog import CatalogTable, read_charsets, read_tables
+from cdc.mysql.alteration import Shape
+from cdc.mysql.catalog import CatalogTable, read_charsets, read_collations, read_tables
+from cdc.mysql.chronicle import Chronicle
 from cdc.mysql.decode import BinlogDecoder
+from cdc.mysql.history import History
 from cdc.mysql.lookalikes import Lookalikes
 from cdc.mysql.marks import SYSTEM
 from cdc.mysql.preflight import inspect
@@ -22,7 +25,7 @@ from cdc.mysql.tablemap import TableMap
 from cdc.mysql.zerodates import ZeroDates
 from cdc.protocol import START_OVER, SourceState
 from cdc.schema import TableName
-from tailrace.errors import ContinuityError
+from tailrace.errors import ContinuityError, SourceUnavailable
 
 log = logging.getLogger("tailrace.mariadb")
 
@@ -46,6 +49,8 @@ class BinlogDatabase:
         self._connection = connect(settings.url)
         self._captured: frozenset[TableName] = frozenset()
         self._lookalikes = Lookalikes()
+        self._facts: Mapping[str, str] = {}
+        self._before: list[TableMap] = []
         self._stream: BinlogStream | None = None
 
     def verify(self, facts: Mapping[str, str], position: str) -> None:
@@ -55,6 +60,7 @@ class BinlogDatabase:
         self._captured = frozenset(TableName(*name) for name in json.loads(facts[TABLES]))
         if self._product.name == "MariaDB":
             self._lookalikes = Lookalikes.of(facts, self._shape_of)
+        self._facts = facts
         self._product.verify(self._connection, position, facts.get(SYSTEM))
         self._warn_of_new_tables()
 
@@ -71,10 +77,11 @@ class BinlogDatabase:
 
     def snapshot(self, previous: Mapping[str, str]) -> BinlogSnapshot:
         """Errors: PreflightError."""
-        findings, _ = inspect(self._connection, self._settings)
+        findings, tables = inspect(self._connection, self._settings)
         refuse_errors(findings)
+        self._before = [table.map for table in tables]
         return BinlogSnapshot(
-            self._settings.url, self._product, self._read, self._facts, self._zero_dates
+            self._settings.url, self._product, self._read, self._begin, self._zero_dates
         )
 
     def _read(self, connection: Connection) -> list[CatalogTable]:
@@ -83,21 +90,30 @@ class BinlogDatabase:
         )
         if refused:  # made since the preflight looked
             raise refused[0]
+        if [table.map for table in tables] != self._before:
+            # What they were when the snapshot began is not known; try again.
+            raise SourceUnavailable("tables were altered while the snapshot began")
         return tables
 
-    def _facts(self, tables: list[CatalogTable]) -> Mapping[str, str]:
+    def _begin(self, tables: list[CatalogTable]) -> Mapping[str, str]:
         self._captured = frozenset(table.name for table in tables)
         if self._product.name == "MariaDB":
             self._lookalikes = Lookalikes.at(table.map for table in tables)
-        return {
+        read = self._product.now(self._connection)
+        history = History.begun((Shape(table.map, table.charset) for table in tables), read)
+        self._facts = {
             **self._lookalikes.facts,
             TABLES: json.dumps(sorted((name.schema, name.name) for name in self._captured)),
             SYSTEM: self._product.system(self._connection),
+            **history.facts,
         }
+        return self._facts
 
     def stream(self, position: str) -> BinlogStream:
         """After `verify` or `snapshot`, which say what is captured."""
         ((checksum,),) = query(self._connection, "select @@global.binlog_checksum")
+        ((folds,),) = query(self._connection, "select @@lower_case_table_names")
+        fold = str.lower if folds else str
         decoder = BinlogDecoder(
             self._captured.__contains__,
             read_charsets(self._connection),
@@ -107,6 +123,8 @@ class BinlogDatabase:
             zero_dates=self._zero_dates,
             lookalikes=self._lookalikes,
             in_schema={table.schema for table in self._captured}.__contains__,
+            chronicle=self._chronicle(position),
+            fold=fold,
         )
         self._stream = BinlogStream(
             connect(self._settings.url),
@@ -114,6 +132,16 @@ class BinlogDatabase:
             lambda connection: self._product.ask_for_log(connection, position, self._server_id),
         )
         return self._stream
+
+    def _chronicle(self, position: str) -> Chronicle:
+        """The history as it was at the position, and what is needed to go on with it."""
+        ((metadata,),) = query(self._connection, "select @@global.binlog_row_metadata")
+        return Chronicle(
+            History.of(self._facts, self._captured, self._product.reached(position).includes),
+            read_collations(self._connection),
+            described=metadata == "FULL",
+            before_read=lambda at, read: self._product.reached(read).includes(at),
+        )
 
     def _shape_of(self, name: TableName) -> TableMap | None:
         """Today's shape. Errors: PreflightError where today's cannot be captured."""

@@ -12,19 +12,15 @@ from collections.abc import Callable
 import sqlglot
 from sqlglot import exp
 
+from cdc.mysql.sqltext import plain
 from cdc.protocol import START_OVER
 from cdc.schema import TableName
 from tailrace.errors import ContinuityError
 
-Captured = Callable[[TableName], bool]
+Captured = Callable[[TableName], object]
 
-_COMMENTS = re.compile(r"\A(?:\s|/\*(?!!).*?\*/|--[^\n]*\n|#[^\n]*\n)+", re.DOTALL)
-_FOR = re.compile(
-    r"""set\s+statement\b(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`[^`]*`|\([^()]*\)|[^'"`()])*?"""
-    r"\bfor\s+",
-    re.IGNORECASE | re.DOTALL,
-)
-"""MariaDB's ``SET STATEMENT name = value, … FOR`` before a statement, which is logged with it."""
+_DDL = frozenset({"alter", "create", "drop", "rename", "truncate"})
+_COMMENTS = re.compile(r"\A(?:\s|/\*(?!M?!).*?\*/|--[^\n]*\n|#[^\n]*\n)+", re.DOTALL)
 ROLLBACK_TO = re.compile(r"\s*rollback\s+(work\s+)?to\b", re.IGNORECASE)
 BEGINS = re.compile(r"\A\s*create\s+table\b.*\bstart\s+transaction\s*\Z", re.I | re.S)
 """MySQL's CREATE TABLE … SELECT: the rows follow in the same transaction."""
@@ -36,7 +32,8 @@ REPLACES = {
     "create": re.compile(r"\s*create\s+or\s+replace\s+table\b", re.IGNORECASE),
     "alter": re.compile(
         r"\s*alter\s.*\btable\b.*\b(?:(?:drop|truncate|exchange|discard|import)\s+"
-        r"(?:partition|tablespace)|rename\s+(?!column\b|index\b|key\b))",
+        r"(?:partition|tablespace)|convert\s+(?:partition|table)\b"
+        r"|rename\s+(?!column\b|index\b|key\b))",
         re.IGNORECASE | re.DOTALL,
     ),
 }
@@ -46,16 +43,29 @@ _DROPS_SCHEMA = re.compile(
     r"(?:`((?:[^`]|``)+)`|(\w+))",
     re.IGNORECASE,
 )
+_SETS_FOR = re.compile(
+    r"""\Aset\s+statement\s(?:[^'"`]|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`[^`]*`)*?\sfor\s""",
+    re.IGNORECASE | re.DOTALL,
+)
 CHANGES_ROWS = frozenset({"insert", "update", "delete", "replace", "load", "call", "with"})
 
 
-def split(statement: str) -> tuple[str, str]:
-    """(its first word in lower case, the statement without comments and settings before it)."""
+def split(statement: str, sql_mode: int = 0) -> tuple[str, str]:
+    """(its first word in lower case, the statement without comments before it).
+
+    DDL is without any comments, and what a version's comment holds is part of it, as is what
+    follows SET STATEMENT … FOR.
+    """
     text = _COMMENTS.sub("", statement)
-    if matched := _FOR.match(text):
-        text = _COMMENTS.sub("", text[matched.end() :])
-    verb = text[:12].split(None, 1)[0].lower().rstrip(";") if text.strip() else ""
+    verb = _first(text)
+    if verb in _DDL or verb == "set" or verb.startswith("/*"):
+        text = _SETS_FOR.sub("", plain(text, sql_mode))
+        verb = _first(text)
     return verb, text
+
+
+def _first(text: str) -> str:
+    return text[:12].split(None, 1)[0].lower().rstrip(";") if text.strip() else ""
 
 
 def concerns(captured: Captured, database: str, statement: str) -> bool:
@@ -81,7 +91,12 @@ def altered(database: str, statement: str) -> TableName | None:
 
 
 def refuse_replacing(
-    captured: Captured, in_schema: Callable[[str], bool], database: str, verb: str, statement: str
+    captured: Captured,
+    in_schema: Callable[[str], bool],
+    database: str,
+    verb: str,
+    statement: str,
+    sql_mode: int = 0,
 ) -> None:
     """Rows that go or come with their table stand in no rows event. Errors: ContinuityError."""
     if (dropped := _DROPS_SCHEMA.match(statement)) and in_schema(_name(dropped)):
@@ -90,12 +105,13 @@ def refuse_replacing(
             where={"database": _name(dropped)},
             fix=START_OVER,
         )
+    statement = plain(statement, sql_mode, texts=False)
     if not REPLACES[verb].match(statement):
         return
     rest = _TABLE.split(statement, maxsplit=1)[-1]
     names = _NAME.findall(rest)
-    for quoted, plain, inner, name in names if verb in ("drop", "rename") else names[:1]:
-        first, second = quoted.replace("``", "`") or plain, inner.replace("``", "`") or name
+    for quoted, bare, inner, name in names if verb in ("drop", "rename") else names[:1]:
+        first, second = quoted.replace("``", "`") or bare, inner.replace("``", "`") or name
         table = TableName(first, second) if second else TableName(database, first)
         if captured(table):
             raise ContinuityError(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import select
 import ssl
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from cdc.changes import ChangeSet
@@ -52,6 +52,10 @@ class BinlogStream:
     @property
     def position(self) -> str:
         return self._decoder.position
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        return self._decoder.facts
 
     @property
     def at_rest(self) -> bool:

@@ -45,8 +45,10 @@ class MapColumn:
     """A column as the table map has it.
 
     `type`: the real one (ENUM and SET are stored as STRING). `size`, `more`: its metadata, or the
-    length in bytes of a STRING. `charset`: the number of its collation, 63 for bytes. `virtual`:
-    computed when it is read; the catalog knows, the log does not say.
+    length in bytes of a STRING; `more` of an ENUM or SET of the catalog: whether its
+    labels are stored in a character set that ASCII is no part of. `charset`: the number of its
+    collation, 63 for bytes. `virtual`: computed when it is read; the catalog knows, the log does
+    not say.
     """
 
     name: str
@@ -64,13 +66,15 @@ class MapColumn:
 class TableMap:
     """`key`: indexes of the primary key's columns, in its order; empty where it has none.
 
-    `described`: whether the log says names and key (binlog_row_metadata=FULL).
+    `described`: whether the log says names and key (binlog_row_metadata=FULL). `says`: kinds of the
+    optional metadata that were there.
     """
 
     table: TableName
     columns: tuple[MapColumn, ...]
     key: tuple[int, ...]
     described: bool
+    says: frozenset[int] = frozenset()
 
 
 @dataclass(slots=True)
@@ -80,6 +84,7 @@ class _Described:
     names: list[str] = field(default_factory=list)
     labels: dict[int, tuple[bytes, ...]] = field(default_factory=dict)
     key: tuple[int, ...] = ()
+    says: set[int] = field(default_factory=set)
 
 
 def table_id(body: memoryview) -> int:
@@ -117,7 +122,8 @@ def table_map(body: memoryview, *, mariadb: bool = False) -> TableMap:
         )
         for i, kind in enumerate(kinds)
     )
-    return TableMap(TableName(schema, name), columns, said.key, bool(said.names))
+    says = frozenset(said.says)
+    return TableMap(TableName(schema, name), columns, said.key, bool(said.names), says)
 
 
 def _kind(type_: int, metadata: Reader) -> tuple[int, int, int]:
@@ -150,6 +156,7 @@ def _described(reader: Reader, types: list[int], characters: Set[int]) -> _Descr
     while reader.left:
         kind = reader.number(1)
         field_ = Reader(reader.take(reader.packed()))
+        said.says.add(kind)
         if kind == SIGNEDNESS:
             numeric = [i for i, type_ in enumerate(types) if type_ in NUMERIC]
             bits = field_.rest()

@@ -15,7 +15,7 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 import psycopg
@@ -218,6 +218,10 @@ class ReplicationStream:
     @property
     def position(self) -> str:
         return format_lsn(self._decoder.position)
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        return {}
 
     @property
     def at_rest(self) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +77,7 @@ class Capture:
         self._stop = stop
         self._backoff = Backoff()
         self._rows = 0
+        self._facts: Mapping[str, str] = {}
 
     def run(self) -> None:
         while not self._stop:
@@ -131,11 +132,11 @@ class Capture:
         assert position is not None
         with closing(source.stream(position)) as stream:
             log.info("streaming", extra={"source": self._settings.source, "position": position})
-            clock = _Clock()
+            clock, self._facts = _Clock(), {}
             self._upkeep(source)
             while not self._stop:
                 for changes in stream.changes(POLL_S):
-                    self._store(changes)
+                    self._store(changes, self._new_facts(stream))
                     if changes.complete:  # parts alone are no progress: they come again
                         self._backoff.reset()
                     self._acknowledge(stream, clock)
@@ -145,8 +146,18 @@ class Capture:
                 if clock.due("upkeep", UPKEEP_S):
                     self._upkeep(source)
 
-    def _store(self, changes: ChangeSet) -> None:
-        self._journal.append([changes])
+    def _new_facts(self, stream: Stream) -> dict[str, str] | None:
+        """Those that were not stored yet; they are, if the step that they are for succeeds.
+
+        If it does not, the stream is opened anew, from what the journal then holds.
+        """
+        facts = stream.facts
+        new = {key: value for key, value in facts.items() if self._facts.get(key) != value}
+        self._facts = facts
+        return new or None
+
+    def _store(self, changes: ChangeSet, facts: dict[str, str] | None = None) -> None:
+        self._journal.append([changes], facts=facts)
         failpoint("capture.journaled")
         self._rows += changes.rows
         for table, operation, rows in _counted(changes):
@@ -157,7 +168,7 @@ class Capture:
         asked = stream.reply_wanted()
         idle = clock.due("idle", IDLE_ACKNOWLEDGE_S)
         if (asked or idle) and stream.at_rest and stream.position != self._journal.position:
-            self._journal.append(position=stream.position)
+            self._journal.append(position=stream.position, facts=self._new_facts(stream))
             self._backoff.reset()
         durable = self._journal.position
         assert durable is not None
