@@ -20,7 +20,7 @@ help:
 	@echo "make bench   side by side with PostgreSQL's own replication (BENCH_ROWS, BENCH_RSS=1)"
 	@echo "             BENCH=mysql: a MariaDB source, beside mysql-replication and beside PostgreSQL"
 	@echo "make kill    kill both processes KILLS=50 times under load and count"
-	@echo "             KILL_ENDS=mariadb:mariadb: between these databases"
+	@echo "             KILL_ENDS=mariadb:mysql: between these databases"
 	@echo "make fuzz    damaged binary logs into the decoder for FUZZ_SECONDS=60"
 	@echo "make clean   remove .venv and everything built"
 
@@ -41,7 +41,7 @@ bench: $(VENV)/ready $(if $(filter mysql,$(BENCH)),servers)
 	  $(BIN)/python -m pip install -q --disable-pip-version-check -c requirements.lock -e '.[bench]'; fi
 	@BENCH=$(BENCH) $(BIN)/python -m bench
 
-kill: $(VENV)/ready $(if $(findstring mariadb,$(KILL_ENDS)),servers)
+kill: $(VENV)/ready $(if $(or $(findstring mariadb,$(KILL_ENDS)),$(findstring mysql,$(KILL_ENDS))),servers)
 	@KILLS=$(KILLS) $(BIN)/python -m tests.kill.harness
 
 fuzz: $(VENV)/ready servers

@@ -12,16 +12,16 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchem
 from cdc.mysql.settings import MariadbSource, MysqlSource
 from cdc.postgres.settings import PostgresSource
 from config.places import Loc, Places
-from sinks.mysql.settings import MariadbTarget
+from sinks.mysql.settings import MariadbTarget, MysqlTarget
 from sinks.postgres.settings import PostgresTarget
 from transforms.model import Entity, Mapping, Replicate
 
 SOURCES = {"postgres": PostgresSource, "mariadb": MariadbSource, "mysql": MysqlSource}
-TARGETS = {"postgres": PostgresTarget, "mariadb": MariadbTarget}
+TARGETS = {"postgres": PostgresTarget, "mariadb": MariadbTarget, "mysql": MysqlTarget}
 """What is built, by `type`. A new adapter is one line here and one in a union below."""
 
 Source = PostgresSource | MariadbSource | MysqlSource
-Target = PostgresTarget | MariadbTarget
+Target = PostgresTarget | MariadbTarget | MysqlTarget
 
 FILE = "tailrace.yml"
 NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")

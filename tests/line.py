@@ -188,7 +188,7 @@ pipelines:
         self.write_mark(table, mark)
         query = f"select 1 from {table} where mark = '{mark}'"
         what = f"the mark to arrive; log: {self.log[-1500:]}"
-        if self.target.startswith("mariadb"):
+        if not self.target.startswith("postgres"):
             wait_until(lambda: self._asks_mariadb(query), what)
             return
         with psycopg.connect(self.target, autocommit=True) as connection:
@@ -203,7 +203,7 @@ pipelines:
     def _asks_mariadb(self, query: str) -> bool:
         with closing(pymysql.connect(**arguments(self.target))) as connection:
             cursor = connection.cursor()
-            with suppress(pymysql.ProgrammingError):  # the table is not there yet
+            with suppress(pymysql.ProgrammingError, pymysql.OperationalError):  # not there yet
                 return cursor.execute(query) == 1
         return False
 

@@ -5,17 +5,24 @@ from __future__ import annotations
 
 import atexit
 import getpass
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
+from urllib.parse import quote, urlsplit
 
+import pymysql
 import pytest
 
+from cdc.mysql.settings import arguments
 from tailrace.service.localmaria import LocalMariadb
 from tailrace.service.localserver import free_port
 
 BINARY = Path(__file__).parents[1] / ".venv" / "mysql" / "mysqld"
+ELSEWHERE = "TAILRACE_TEST_MYSQL_URL"
+"""The environment's variable that names a server to use instead: mysql://user:password@host:port/,
+for a user with all rights. What must start, kill or configure a server skips itself there."""
 SETTINGS = {
     "bind_address": "127.0.0.1",
     "mysqlx": "OFF",
@@ -36,6 +43,15 @@ class LocalMysql(LocalMariadb):
 
     product = "MySQL"
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether a test may start, kill and configure it."""
+        return True
+
+    def must_be_ours(self) -> None:
+        if not self.is_ours:
+            pytest.skip(f"the server of {ELSEWHERE} is not ours to configure")
+
     @classmethod
     def start(cls, directory: Path, *, settings: Mapping[str, str | None] | None = None) -> Self:
         directory.mkdir(parents=True, exist_ok=True)
@@ -55,6 +71,39 @@ class LocalMysql(LocalMariadb):
         return server
 
 
+class MysqlElsewhere(LocalMysql):
+    """A server that somebody else runs."""
+
+    def __init__(self, url: str) -> None:
+        self._arguments = arguments(url)
+        query = urlsplit(url).query
+        self._options = f"?{query}" if query else ""
+        super().__init__(Path(), self._arguments["port"])
+
+    def url(self, user: str = "", password: str = "") -> str:
+        known = self._arguments
+        name, secret = (user, password) if user else (known["user"], known["password"])
+        account = f"{quote(name)}:{quote(secret, safe='')}" if secret else quote(name)
+        return f"mysql://{account}@{known['host']}:{known['port']}/{self._options}"
+
+    def connect(self, database: str | None = None, **more: Any) -> pymysql.Connection[Any]:
+        return pymysql.connect(
+            **{**self._arguments, "database": database},
+            autocommit=True,
+            charset="utf8mb4",
+            **more,
+        )
+
+    @property
+    def is_ours(self) -> bool:
+        return False
+
+    @property
+    def data(self) -> Path:
+        self.must_be_ours()
+        raise NotImplementedError
+
+
 @contextmanager
 def mysql_server(settings: Mapping[str, str | None] | None = None) -> Iterator[LocalMysql]:
     """A server of its own, or a skipped test."""
@@ -72,5 +121,8 @@ def mysql_server(settings: Mapping[str, str | None] | None = None) -> Iterator[L
 @pytest.fixture(scope="session")
 def mysql() -> Iterator[LocalMysql]:
     """One for the whole session; a test makes databases of its own."""
+    if url := os.environ.get(ELSEWHERE):
+        yield MysqlElsewhere(url)
+        return
     with mysql_server() as server:
         yield server

@@ -92,7 +92,8 @@ class TableWriter:
 
     def _stage(self, stage: str, names: Sequence[str], columns: Sequence[pa.Array]) -> None:
         if stage not in self._made:
-            execute(self._connection, self.sql.make(stage))
+            for statement in self.sql.make(stage):
+                execute(self._connection, statement)
             self._made.add(stage)
         else:
             execute(self._connection, f"delete from {stage}")

@@ -17,12 +17,12 @@ where table_schema = %s and table_name = %s
 _COLUMNS = """
 select column_name, column_type, data_type, character_set_name, collation_name, is_nullable,
        column_default is not null and column_default <> 'NULL' or extra like '%%auto_increment%%',
-       extra like '%%GENERATED%%', extra like '%%on update%%', datetime_precision,
-       extra like '%%auto_increment%%'
+       extra regexp '(VIRTUAL|STORED|PERSISTENT) GENERATED',
+       extra like '%%on update%%', datetime_precision, extra like '%%auto_increment%%'
 from information_schema.columns where table_schema = %s and table_name = %s
 """
 _UNIQUE_KEYS = """
-select index_name, column_name, sub_part is null and nullable <> 'YES'
+select index_name, column_name, sub_part is null and nullable <> 'YES' and column_name is not null
 from information_schema.statistics
 where table_schema = %s and table_name = %s and non_unique = 0
 order by index_name, seq_in_index

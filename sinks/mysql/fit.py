@@ -18,6 +18,8 @@ import pyarrow.compute as pc
 
 from sinks.mysql import families as of
 from sinks.mysql.catalog import CatalogColumn
+from sinks.mysql.json_column import only_kept
+from sinks.mysql.products import Product
 from sinks.mysql.types import ColumnType
 from sinks.rowtext import DOUBLE, MOMENT, TEXT, as_text
 from transforms.rows import TargetColumn
@@ -63,10 +65,12 @@ NO_LABEL = "\0"
 refuses it, and says in which row."""
 
 
-def misfit(column: TargetColumn, found: CatalogColumn) -> str | None:
+def misfit(column: TargetColumn, found: CatalogColumn, product: Product) -> str | None:
     """What would happen to values that the target's column cannot hold; None where it can."""
     sent = of.sent(column)
     kind = found.kind
+    if product.rounds and sent.family == of.MOMENT and kind == "date":
+        return "would be rounded to the next day"
     if kind in FLOATS and "(" in found.type:
         return "would be rounded"
     if sent.family == of.INTEGER and sent.size and sent.size <= _DIGITS_EXACT.get(kind, 0):
@@ -98,6 +102,8 @@ def fitted(column: TargetColumn, type_: ColumnType, found: CatalogColumn) -> Col
         return replace(type_, text=_Labels(found).only, kind=TEXT)
     if found.kind in STRINGS and of.sent(column).family in (of.BITS, of.SINGLE):
         return replace(type_, read="{}", text=as_text, kind=TEXT)
+    if found.kind == "json":
+        return replace(type_, text=only_kept, kind=TEXT)
     if found.kind == "year" or (found.kind == "bit" and column.type == "boolean"):
         return replace(type_, read="cast({} as unsigned)")
     is_kept = (type_.kind == MOMENT and found.kind in MOMENTS) or (

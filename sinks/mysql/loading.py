@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from sinks.mysql.session import ABOUT_ROWS, TOO_LARGE, Connection, told, warnings
+from sinks.mysql.literals import literal_rows
+from sinks.mysql.session import ABOUT_ROWS, TOO_LARGE, UNLIKE, Connection, told, warnings
 from sinks.mysql.statements import Statements
 from sinks.mysql.wire import DATETIME, FLOAT8, STRING
 from sinks.rowtext import DOUBLE, MOMENT, TEXT, Unfit, counted
 from tailrace.errors import TargetRefused
 
-READ_ROWS = 1024
+HEAD_BYTES = 1024
+"""Of a command before its rows."""
 _WIRE = {TEXT: STRING, DOUBLE: FLOAT8, MOMENT: DATETIME}
 
 
@@ -39,11 +42,12 @@ class Loader:
             except Unfit:
                 raise TargetRefused("a value is none of its column's type") from None
             if warned:
-                refuse_warnings(self._connection)
+                refuse_warnings(self._connection, 0)
                 # The server tells only of the last piece; one by one it will say which row it was.
                 raise TargetRefused("the target warned of a row")
             return written
-        return self._insert(*sql.insert(into, names, "%s"), columns)
+        head, _ = sql.insert(into, names, "")
+        return self._insert(head, [sql.types[name].read for name in names], columns)
 
     def _number(self, statement: str) -> int:
         if statement not in self._prepared:
@@ -52,30 +56,30 @@ class Loader:
 
     def _pieces(self, columns: Sequence[pa.Array], kinds: Sequence[int]) -> Iterator[bytearray]:
         for piece in counted(columns, kinds):
-            if len(piece) + READ_ROWS > self.packet_max:
+            if len(piece) + HEAD_BYTES > self.packet_max:
                 raise too_large({})
             yield piece
 
-    def _insert(self, head: str, row: str, columns: Sequence[pa.Array]) -> int:
+    def _insert(self, head: str, reads: Sequence[str], columns: Sequence[pa.Array]) -> int:
         written = 0
-        for statement in self._statements(head, row, columns):
+        for statement in self._statements(head, reads, columns):
             with self._connection.cursor() as cursor:
                 written += cursor.execute(statement)
                 if cursor.warning_count:
-                    refuse_warnings(self._connection)
+                    refuse_warnings(self._connection, cursor.warning_count)
         return written
 
-    def _statements(self, head: str, row: str, columns: Sequence[pa.Array]) -> Iterator[str]:
+    def _statements(
+        self, head: str, reads: Sequence[str], columns: Sequence[pa.Array]
+    ) -> Iterator[str]:
         """Each of at most half a packet, unless a single row is larger."""
         room = self.packet_max // 2
-        with self._connection.cursor() as cursor:
-            parts: list[str] = []
-            size = 0
-            for first in range(0, len(columns[0]), READ_ROWS):
-                some = [column.slice(first, READ_ROWS).to_pylist() for column in columns]
-                for values in zip(*some, strict=True):
-                    text = cursor.mogrify(row, values)
-                    length = len(text.encode())
+        parts: list[str] = []
+        size = 0
+        try:
+            for piece in literal_rows(columns, reads):
+                lengths = pc.binary_length(piece).to_pylist()
+                for text, length in zip(piece.to_pylist(), lengths, strict=True):
                     if length + len(head) > self.packet_max:
                         raise too_large({})
                     if parts and size + length > room:
@@ -83,20 +87,29 @@ class Loader:
                         parts, size = [], 0
                     parts.append(text)
                     size += length + 2
-            if parts:
-                yield head + ", ".join(parts)
+        except OverflowError:
+            raise too_large({}) from None
+        if parts:
+            yield head + ", ".join(parts)
 
 
-def refuse_warnings(connection: Connection, **where: object) -> None:
-    """Errors: TargetRefused where the statement before warned about a row.
+def refuse_warnings(connection: Connection, count: int) -> None:
+    """Errors: TargetRefused where the statement before warned about a row, or of more than is told.
 
-    Digits of a decimal that do not fit are cut off with a note, and no more.
+    Digits of a decimal that do not fit are cut off with a note, and no more. The server keeps
+    max_error_count of them, which not every user may set.
     """
-    for number, text in warnings(connection):
-        if number in ABOUT_ROWS:
-            error = told(number, text, "writing", where)
+    found = warnings(connection)
+    for number, text in found:
+        if number in ABOUT_ROWS and number != UNLIKE:
+            error = told(number, text, "writing", {})
             assert isinstance(error, TargetRefused)
             raise error
+    if len(found) < count:
+        raise TargetRefused(
+            "the target warned of something that it does not tell",
+            fix="SET GLOBAL max_error_count = 1024, and in the server's configuration",
+        )
 
 
 def too_large(where: dict[str, object]) -> TargetRefused:

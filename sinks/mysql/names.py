@@ -12,7 +12,7 @@ IDENTIFIER_MAX = 64
 
 
 def quoted(name: str) -> str:
-    """Errors: TargetRefused for a name MariaDB cannot hold."""
+    """Errors: TargetRefused for a name the server cannot hold."""
     if (
         not name
         or len(name) > IDENTIFIER_MAX
@@ -20,7 +20,7 @@ def quoted(name: str) -> str:
         or any(character == "\0" or ord(character) > 0xFFFF for character in name)
     ):
         raise TargetRefused(
-            f"{name[:80]!r} cannot be a name in MariaDB",
+            f"{name[:80]!r} cannot be a name in MariaDB or MySQL",
             fix=f"use 1 to {IDENTIFIER_MAX} characters, the last of them no space",
         )
     return "`" + name.replace("`", "``") + "`"

@@ -110,5 +110,5 @@ class _One:
                 raise too_large({})
             found = int(cursor.execute(text))
             if cursor.warning_count:
-                refuse_warnings(self._connection)
+                refuse_warnings(self._connection, cursor.warning_count)
             return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 
@@ -13,25 +12,32 @@ from cdc.patterns import OWN_SCHEMA
 from cdc.schema import TableName
 from sinks.mysql import catalog
 from sinks.mysql.names import quoted, quoted_list, quoted_table
+from sinks.mysql.products import Product
 from sinks.mysql.rights import Rights
 from sinks.mysql.session import Connection, connect, execute, query, translated
-from sinks.mysql.settings import MariadbTarget
+from sinks.mysql.settings import MariadbTarget, MysqlTarget
 from sinks.mysql.tables import holds_foreign_rows, merged, refuse_doubles, refuse_system, verify
 from tailrace.errors import TargetRefused
 from transforms.rows import TargetTable
 
-OLDEST = (10, 5)
 PACKET_WANTED = 16 << 20
+_READ_ONLY = ("read_only", "super_read_only", "innodb_read_only")
+
+_STAGE = f"{OWN_SCHEMA}.tailrace_check"
 
 
 def inspect(
-    target: MariadbTarget, tables: Sequence[TargetTable], pipelines: Sequence[str]
+    target: MariadbTarget | MysqlTarget, tables: Sequence[TargetTable], pipelines: Sequence[str]
 ) -> list[Finding]:
     """Everything that stands against `pipelines` writing `tables`.
 
     Errors: TargetUnavailable when nothing can be looked at.
     """
-    with closing(connect(target.url, "check")) as connection, translated("looking at the target"):
+    try:
+        opened = connect(target.url, "check", target.product)
+    except TargetRefused as refused:
+        return [Finding("error", refused.what, "version", f"-- {refused.fix}")]
+    with closing(opened) as connection, translated("looking at the target"):
         found = list(_server(connection))
         if any(finding.severity == "error" for finding in found):
             return found
@@ -46,25 +52,16 @@ def inspect(
 
 
 def _server(connection: Connection) -> Iterator[Finding]:
-    ((version, read_only, packet_max, logs, log_format),) = query(
-        connection,
-        "select version(), @@read_only, @@max_allowed_packet, @@log_bin, @@binlog_format",
-    )
-    numbers = re.match(r"(?:5\.5\.5-)?(\d+)\.(\d+)", version)
-    if "mariadb" not in version.lower() or not numbers or tuple(
-        map(int, numbers.groups())
-    ) < OLDEST:  # fmt: skip
-        what = f"this server is {version}; written is MariaDB from 10.5 on"
-        yield Finding("error", what, "version", "-- use a newer server")
-        return
-    if read_only:
+    settings = _variables(connection)
+    packet_max = int(settings["max_allowed_packet"])
+    if any(settings.get(name, "OFF") not in ("OFF", "0") for name in _READ_ONLY):
         yield Finding(
             "error",
             "the server is read-only, as replicas are",
             "read_only",
             "-- write the primary's address into the target's url; or SET GLOBAL read_only = OFF;",
         )
-    if logs and log_format == "STATEMENT":
+    if settings["log_bin"] == "ON" and settings.get("binlog_format") == "STATEMENT":
         yield Finding(
             "error",
             "the server logs statements, and takes no transaction of ours (READ COMMITTED) so",
@@ -80,6 +77,13 @@ def _server(connection: Connection) -> Iterator[Finding]:
         )
 
 
+def _variables(connection: Connection) -> dict[str, str]:
+    """The global ones of these that the server has."""
+    names = (*_READ_ONLY, "max_allowed_packet", "log_bin", "binlog_format")
+    rows = query(connection, "show global variables where variable_name in %s", names)
+    return {str(name).lower(): str(value) for name, value in rows}
+
+
 def _ours(connection: Connection, rights: Rights) -> Iterator[Finding]:
     grant = (
         f"CREATE DATABASE IF NOT EXISTS {OWN_SCHEMA};\n"
@@ -93,9 +97,8 @@ def _ours(connection: Connection, rights: Rights) -> Iterator[Finding]:
         yield Finding("error", what, f"database {OWN_SCHEMA}", grant)
     elif present:
         try:
-            execute(
-                connection, f"create or replace temporary table {OWN_SCHEMA}.tailrace_check (a int)"
-            )
+            for sql in connection.product.staging:
+                execute(connection, sql.format(stage=_STAGE, columns="a int"))
         except pymysql.Error:
             what = "the user may not make temporary tables, in which rows are staged"
             yield Finding("error", what, f"database {OWN_SCHEMA}", grant)
@@ -160,7 +163,7 @@ def _table(
             where,
             "-- empty the table, or declare `existing: keep` to write among its rows",
         )
-    yield from _loose(table, found)
+    yield from _loose(connection.product, table, found)
 
 
 def _tries(table: TargetTable) -> Iterator[tuple[str, str]]:
@@ -182,7 +185,9 @@ def _may(connection: Connection, sql: str) -> bool:
     return True
 
 
-def _loose(table: TargetTable, found: Mapping[str, catalog.CatalogColumn]) -> Iterator[Finding]:
+def _loose(
+    product: Product, table: TargetTable, found: Mapping[str, catalog.CatalogColumn]
+) -> Iterator[Finding]:
     loose = [key for key in table.key if found[key].merges]
     if loose:
         yield Finding(
@@ -191,7 +196,7 @@ def _loose(table: TargetTable, found: Mapping[str, catalog.CatalogColumn]) -> It
             " trailing spaces): two such rows of the source would be refused",
             str(table.table),
             f"-- ALTER TABLE {quoted_table(table.table)} MODIFY {quoted(loose[0])}"
-            f" {found[loose[0]].type} COLLATE utf8mb4_nopad_bin NOT NULL;",
+            f" {found[loose[0]].type} COLLATE {product.collation} NOT NULL;",
         )
 
 

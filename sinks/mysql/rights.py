@@ -8,6 +8,7 @@ from sinks.mysql.names import quoted
 from sinks.mysql.session import Connection, query
 
 _ON_A_DATABASE = re.compile(r"GRANT (.+?) ON (\*|`(?:[^`]|``)+`)\.\* TO ")
+_TAKEN_BACK = re.compile(r"REVOKE (.+?) ON `((?:[^`]|``)+)`\.\* FROM ")
 
 _SHOWING = frozenset(
     {"ALL PRIVILEGES", "INSERT", "UPDATE", "DELETE", "CREATE", "REFERENCES", "TRIGGER"}
@@ -25,6 +26,10 @@ class Rights:
         self.user = str(user)
         self._ignores_case = bool(int(ignores_case))
         self._grants = [str(row[0]) for row in query(connection, "show grants")]
+        # Where MySQL lets rights be taken back in part, the name of a database is no pattern.
+        self._exact = ("partial_revokes", "ON") in query(
+            connection, "show global variables like 'partial_revokes'"
+        )
 
     @property
     def account(self) -> str:
@@ -42,9 +47,20 @@ class Rights:
     def may_create(self, schema: str) -> bool:
         name = schema.lower() if self._ignores_case else schema
         return any(
-            {"CREATE", "ALL PRIVILEGES"} & rights and _covers(pattern, name)
+            {"CREATE", "ALL PRIVILEGES"} & rights and self._is_on(pattern, name)
             for rights, pattern in self._on_databases()
         )
+
+    def _is_on(self, pattern: str, schema: str) -> bool:
+        if not self._exact:
+            return _covers(pattern, schema)
+        if pattern == "*":
+            return not any(
+                "CREATE" in taken[1] and taken[2].replace("``", "`") == schema
+                for taken in map(_TAKEN_BACK.match, self._grants)
+                if taken is not None
+            )
+        return pattern[1:-1].replace("``", "`") == schema
 
     def _on_databases(self) -> list[tuple[set[str], str]]:
         """(rights, pattern of databases or ``*``)."""

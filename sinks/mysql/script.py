@@ -1,19 +1,20 @@
-"""What a DBA runs at a MariaDB target: as comments, since the script around it is for psql."""
+"""What a DBA runs at a MariaDB or MySQL target: comments, as the script around it is for psql."""
 
 from __future__ import annotations
 
 from cdc.mysql.settings import arguments
 from cdc.patterns import OWN_SCHEMA, Patterns
 from sinks.mysql.names import quoted
-from sinks.mysql.settings import MariadbTarget
+from sinks.mysql.settings import MariadbTarget, MysqlTarget
 
 
-def target_script(title: str, target: MariadbTarget, writes: Patterns) -> str:
+def target_script(title: str, target: MariadbTarget | MysqlTarget, writes: Patterns) -> str:
     """`writes` are the target tables, as far as the files tell."""
     user = f"'{arguments(target.url)['user']}'@'%'"
     databases = sorted({pattern.schema or "*" for pattern in writes.included})
     lines = [
-        f"-- {title}: a MariaDB server, so run this part there, with the mariadb client:",
+        f"-- {title}: a {target.product.name} server, so run this part there, with the"
+        f" {target.product.client} client:",
         "--",
         f"-- CREATE USER IF NOT EXISTS {user} IDENTIFIED BY '…';",
         f"-- CREATE DATABASE IF NOT EXISTS {OWN_SCHEMA};  -- checkpoints, and temporary tables",

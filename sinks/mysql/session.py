@@ -12,6 +12,7 @@ from pymysql.constants import CLIENT, CR
 
 from cdc.mysql.settings import arguments
 from sinks.mysql.passing import PASSING
+from sinks.mysql.products import Product, verified
 from sinks.mysql.wire import BulkConnection
 from tailrace.errors import TailraceError, TargetRefused, TargetUnavailable
 
@@ -22,17 +23,19 @@ SQL_MODE = (
     "NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION"
 )
 PINS = (
-    "set time_zone = '+00:00', autocommit = 1, foreign_key_checks = 1, unique_checks = 1,"
-    f" sql_notes = 1, sql_mode = '{SQL_MODE}', max_statement_time = 0,"
-    " idle_transaction_timeout = 0, idle_write_transaction_timeout = 0,"
+    "set time_zone = '+00:00', autocommit = 1, completion_type = 0, foreign_key_checks = 1,"
+    f" unique_checks = 1, sql_notes = 1, sql_mode = '{SQL_MODE}',"
     " wait_timeout = 31536000, net_read_timeout = 600,"
-    " net_write_timeout = 600, innodb_lock_wait_timeout = 50, tx_isolation = 'READ-COMMITTED'"
+    " net_write_timeout = 600, innodb_lock_wait_timeout = 50"
 )
-"""All that the meaning of text depends on; and nothing may cut a batch short."""
+"""All that the meaning of text depends on; and nothing may cut a batch short. `Product.pins` are
+more of them."""
 
 DUPLICATE = 1062
 LOCK_WAIT_TIMEOUT = 1205
 TOO_LARGE = 1153
+UNLIKE = 1977
+"""A character cannot be one of a column's. As a warning: where a key is compared, so none is it."""
 
 CONSTRAINTS = frozenset({DUPLICATE, 1169, 1216, 1217, 1451, 1452, 1557, 1761, 1762, 3819, 4025})
 """Unique keys, foreign keys and checks."""
@@ -68,7 +71,11 @@ _SAYS = {
     1365: "something is divided by zero",
     1906: "a column that the target computes got a value",
     1918: "a value is none of the column's type",
-    1977: "a text has characters that the column cannot hold",
+    UNLIKE: "a text has characters that the column cannot hold",
+    3105: "a column that the target computes got a value",
+    3854: "a text has characters that the column cannot hold",
+    3140: "a value is none of the column's type",
+    3157: "JSON is nested too deep",
     3819: "a check is against it",
     4025: "a check is against it",
     TOO_LARGE: "the row is larger than max_allowed_packet",
@@ -83,25 +90,48 @@ _NAMES_ONLY = frozenset(
         *(1005, 1021, 1028, 1040, 1044, 1045, 1046, 1049, 1053, 1060, 1064, 1094, 1095, 1114, 1142),
         *(1054, 1143, 1146, 1205, 1213, 1227, 1290, 1317, 1665, 1698, 1836, 1927, 3024),
         *range(2000, 3000),
+        # What only MySQL says: of replication groups, of accounts, of settings, of idle sessions.
+        *(1197, 1524, 1792, 1820, 1862, 3032, 3058, 3098, 3100, 3101, 3118, 3159, 3572, 3750, 4031),
     }
 )
 """Errors that are not about rows, and whose text names no values. Nothing else is shown."""
 
 
-def connect(url: str, pipeline: str) -> Connection:
-    """Errors: TargetUnavailable, without the password."""
+def connect(url: str, pipeline: str, product: Product) -> Connection:
+    """Errors: TargetUnavailable, without the password; TargetRefused for another product."""
+    with translated("connecting to the target"):
+        connection = _login(url, pipeline)
+        try:
+            verified(str(query(connection, "select version()")[0][0]), product)
+            connection.product = product
+            execute(connection, f"{PINS}, {product.pins}")
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def _login(url: str, pipeline: str) -> Connection:
     try:
         return BulkConnection(
             **arguments(url),
             charset="utf8mb4",
             autocommit=True,
             client_flag=CLIENT.FOUND_ROWS,
-            init_command=PINS,
             program_name=f"tailrace:{pipeline}"[:63],
         )
     except pymysql.Error as error:
         number, text = _parts(error)
         raise _unavailable(number, text, "connecting to the target", {"errno": number}) from None
+    except RuntimeError as error:
+        if "cryptography" not in str(error):
+            raise
+        raise TargetUnavailable(
+            "connecting to the target: the server takes this user's password through TLS only, or"
+            " encrypted by a package that is not installed",
+            fix="have the server offer TLS (and add ?ssl_ca=… to the url, so that it is verified);"
+            " or pip install cryptography",
+        ) from None
 
 
 def execute(connection: Connection, sql: str, *values: object) -> int:
@@ -144,7 +174,7 @@ def told(number: int, text: str, doing: str, where: dict[str, object]) -> Tailra
     if number not in ABOUT_ROWS:
         return TargetRefused(f"{doing}: {_shown(number, text)}", where=place)
     if column := _COLUMN.search(text):
-        place["column"] = column[1] or column[2]
+        place["column"] = column[1] or column[2] or column[3]
     if constraint := (_KEY if number == DUPLICATE else _CONSTRAINT).search(text):
         place["constraint"] = constraint[1]
     return TargetRefused(f"{doing}: {_SAYS[number]}", where=place)
@@ -163,10 +193,13 @@ def _shown(number: int, text: str) -> str:
 
 
 _COLUMN = re.compile(
-    r"(?:for column (?:`.*`\.)?[`']([^`']+)[`'] at row \d+|^(?:Column|Field) '([^']+)' .*)$", re.S
+    r"(?:for column (?:`.*`\.)?[`']([^`']+)[`'] at row \d+|^(?:Column|Field) '([^']+)' .*"
+    r"|value for column '(?:[^'.]+\.)?([^']+)'\.)$",
+    re.S,
 )
-_CONSTRAINT = re.compile(r"CONSTRAINT `([^`]+)`")
-_KEY = re.compile(r"for key '([^']+)'$")
+_CONSTRAINT = re.compile(r"(?:CONSTRAINT `|^Check constraint ')([^`']+)[`']")
+_KEY = re.compile(r"for key '(?:[^'.]*\.)?([^']+)'$")
+# MySQL puts the table before the name of a key, and of a column in some errors.
 
 
 def warnings(connection: Connection) -> list[tuple[int, str]]:

@@ -1,4 +1,4 @@
-"""MariaDB as a target: rows and checkpoint in one InnoDB transaction.
+"""MariaDB or MySQL as a target: rows and checkpoint in one InnoDB transaction.
 
     begin ─▶ lock our checkpoint row (fencing) ─▶ clear, delete, upsert … ─▶ checkpoint ─▶ commit
 
@@ -27,6 +27,7 @@ from sinks.mysql.fit import fitted
 from sinks.mysql.loading import Loader
 from sinks.mysql.names import quoted_table
 from sinks.mysql.ordered import SAVEPOINT, apply_in_order
+from sinks.mysql.products import MARIADB, Product
 from sinks.mysql.rights import Rights
 from sinks.mysql.session import (
     CONSTRAINTS,
@@ -50,14 +51,18 @@ SINGLY_ROWS_MAX = 16
 
 
 class MariadbSink:
-    """One pipeline's connection to its target. May be opened again after `close`.
+    """One pipeline's connection to its target, MariaDB or the `product` it is declared as. May be
+    opened again after `close`.
 
     `origin` names the system the changes come from; each transaction says so in the target's log,
     and a pipeline back to that system skips it.
     """
 
-    def __init__(self, url: str, pipeline: str, *, origin: str | None = None) -> None:
+    def __init__(
+        self, url: str, pipeline: str, *, origin: str | None = None, product: Product = MARIADB
+    ) -> None:
         self._url = url
+        self._product = product
         self._origin = origin
         self._pipeline = pipeline
         self._holder = uuid.uuid4().hex
@@ -73,15 +78,15 @@ class MariadbSink:
 
     def open(self, journal: str) -> Checkpoint:
         self.close()
-        self._connection = connection = connect(self._url, self._pipeline)
+        self._connection = connection = connect(self._url, self._pipeline, self._product)
         self._checkpoint = table = CheckpointTable(
             connection, self._pipeline, self._holder, self._epoch
         )
         with translated("opening the target", pipeline=self._pipeline):
-            ((host, port, packet_max),) = query(
-                connection, "select @@hostname, @@port, @@max_allowed_packet"
+            ((system, packet_max),) = query(
+                connection, f"select {self._product.system}, @@max_allowed_packet"
             )
-            self.system = f"mariadb/{host}:{port}"
+            self.system = str(system)
             self._loader = Loader(connection, bulk=connection.has_bulk, packet_max=int(packet_max))
             table.ensure()
             checkpoint = table.take_over(journal)
@@ -93,16 +98,18 @@ class MariadbSink:
         wanted = [table for table in tables if table not in self._writers]
         if not wanted:
             return
-        with closing(connect(self._url, self._pipeline)) as other:
+        with closing(connect(self._url, self._pipeline, self._product)) as other:
             for table in wanted:
                 found = prepare(other, self._pipeline, table)
                 types = self._types[table] = tuple(
                     fitted(column, type_, found[column.name])
-                    for column, type_ in zip(table.columns, column_types(table), strict=True)
+                    for column, type_ in zip(
+                        table.columns, column_types(table, self._product), strict=True
+                    )
                 )
                 with translated("reading the target's foreign keys"):
                     own = self_references(other, table.table)
-                sql = Statements(table, types, found, len(self._writers), own)
+                sql = Statements(table, types, found, len(self._writers), self._product, own)
                 self._writers[table] = TableWriter(self._connected, self._loader, sql)
             with translated("reading the target's foreign keys"):
                 names = {kept_name(other, table.table): table.table for table in self._writers}
@@ -167,7 +174,7 @@ class MariadbSink:
             raise
 
     def _converted(self, change: RowChanges) -> RowChanges:
-        """The same with values in the text that MariaDB reads."""
+        """The same with values in the text that the server reads."""
         types = self._types[change.table]
         keys = [types[i] for i in change.table.key_indexes]
         return replace(

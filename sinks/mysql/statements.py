@@ -1,8 +1,8 @@
 """The SQL of one target table, written once.
 
 The staging tables are temporary tables with the target's own column types and no constraints, made
-once per connection, where many rows are first written: one for rows, one for keys. They are Aria's,
-which writes no log of them.
+once per connection, where many rows are first written: one for rows, one for keys. At a MariaDB
+they are Aria's, which writes no log of them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from functools import cached_property
 from cdc.patterns import OWN_SCHEMA
 from sinks.mysql.catalog import CatalogColumn
 from sinks.mysql.names import quoted, quoted_list, quoted_table
+from sinks.mysql.products import Product
 from sinks.mysql.selfrefs import SelfReference, freed
 from sinks.mysql.types import ColumnType
 from transforms.rows import TargetTable
@@ -27,10 +28,12 @@ class Statements:
         types: Sequence[ColumnType],
         found: Mapping[str, CatalogColumn],
         number: int,
+        product: Product,
         own: Sequence[SelfReference] = (),
     ) -> None:
         self.table = table
         self.own = own
+        self._product = product
         self.types = dict(zip(self.columns, types, strict=True))
         self._found = found
         self.rows = f"{OWN_SCHEMA}.{quoted(f'tailrace_rows_{number}')}"
@@ -50,12 +53,10 @@ class Statements:
         """The columns outside the key."""
         return tuple(name for name in self.columns if name not in self.table.key)
 
-    def make(self, stage: str) -> str:
+    def make(self, stage: str) -> list[str]:
         names = self.columns if stage == self.rows else self.table.key
         columns = ", ".join(f"{quoted(name)} {self._found[name].ddl}" for name in names)
-        return (
-            f"create or replace temporary table {stage} ({columns}) engine = Aria transactional = 0"
-        )
+        return [sql.format(stage=stage, columns=columns) for sql in self._product.staging]
 
     def insert(self, into: str, names: Sequence[str], place: str) -> tuple[str, str]:
         """(INSERT … VALUES, one row of placeholders)."""
@@ -165,10 +166,14 @@ class Statements:
 
     def _given(self, name: str) -> str:
         column, value = _escaped(quoted(name)), self.types[name].read.format("%s")
-        if self._found[name].merges:
-            value = f"convert({value} using {self._found[name].charset})"
-            return f"{column} = {value} and cast({column} as binary) = cast({value} as binary)"
-        return f"{column} = {value}"
+        found = self._found[name]
+        if not found.merges:
+            return f"{column} = {value}"
+        # What the column's character set lacks becomes a question mark, so bytes are compared in
+        # one that has all.
+        sought = f"convert({value} using {found.charset}) collate {found.collation}"
+        held = f"convert({column} using utf8mb4)" if value == "%s" else column
+        return f"{column} = {sought} and cast({held} as binary) = cast({value} as binary)"
 
     def key_values(self, key: Sequence[object]) -> list[object]:
         """The parameters of a key: a value that is compared twice is given twice."""

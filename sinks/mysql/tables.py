@@ -13,8 +13,9 @@ from sinks.mysql.families import sent
 from sinks.mysql.fit import misfit
 from sinks.mysql.names import quoted, quoted_list, quoted_table
 from sinks.mysql.passing import PASSING
+from sinks.mysql.products import Product
 from sinks.mysql.session import Connection, execute, query, translated
-from sinks.mysql.types import COLLATION, column_types
+from sinks.mysql.types import column_types
 from tailrace.errors import TailraceError, TargetRefused, TargetUnavailable
 from transforms.rows import TargetColumn, TargetTable
 
@@ -96,16 +97,16 @@ def refuse_system(table: TargetTable) -> None:
         )
 
 
-def definition(table: TargetTable) -> str:
+def definition(table: TargetTable, product: Product) -> str:
     """The statement that makes it."""
     columns = [
         f"{quoted(column.name)} {_with_default(type_.ddl, column.nullable)}"
-        for column, type_ in zip(table.columns, column_types(table), strict=True)
+        for column, type_ in zip(table.columns, column_types(table, product), strict=True)
     ]
     columns.append(f"primary key ({quoted_list(table.key)})")
     return (
         f"create table {quoted_table(table.table)} ({', '.join(columns)})"
-        f" engine = InnoDB default character set utf8mb4 collate {COLLATION}"
+        f" engine = InnoDB default character set utf8mb4 collate {product.collation}"
     )
 
 
@@ -127,10 +128,10 @@ def _create(connection: Connection, table: TargetTable) -> None:
         execute(
             connection,
             f"create database if not exists {quoted(schema)}"
-            f" default character set utf8mb4 collate {COLLATION}",
+            f" default character set utf8mb4 collate {connection.product.collation}",
         )
     try:
-        execute(connection, definition(table))
+        execute(connection, definition(table, connection.product))
     except pymysql.Error as error:
         text = str(error.args[-1])
         if _DISK_FULL in text:
@@ -169,7 +170,7 @@ def verify(
             f"alter table {name} engine = InnoDB",
         )
     found = catalog.columns(connection, table.table)
-    _verify_columns(table, found, name)
+    _verify_columns(connection.product, table, found, name)
     if not any(
         sorted(key) == sorted(table.key) for key in catalog.unique_keys(connection, table.table)
     ):
@@ -181,8 +182,10 @@ def verify(
     return found
 
 
-def _verify_columns(table: TargetTable, found: dict[str, catalog.CatalogColumn], name: str) -> None:
-    types = dict(zip(table.columns, column_types(table), strict=True))
+def _verify_columns(
+    product: Product, table: TargetTable, found: dict[str, catalog.CatalogColumn], name: str
+) -> None:
+    types = dict(zip(table.columns, column_types(table, product), strict=True))
     spelt = {name.lower(): name for name in found}
     missing = [column for column in table.columns if column.name not in found]
     for column in missing:
@@ -219,7 +222,7 @@ def _verify_columns(table: TargetTable, found: dict[str, catalog.CatalogColumn],
         )
     for column, type_ in types.items():
         there = found[column.name]
-        if (how := misfit(column, there)) is not None:
+        if (how := misfit(column, there, product)) is not None:
             raise _refused(
                 table,
                 f"has the type {there.type} for {column.name}, where values of {type_.ddl} {how}",
@@ -239,7 +242,7 @@ def _verify_columns(table: TargetTable, found: dict[str, catalog.CatalogColumn],
 def _verify_moments(
     table: TargetTable, column: TargetColumn, found: catalog.CatalogColumn, name: str
 ) -> None:
-    """What MariaDB would do in silence: cut digits of a second off, and fill a TIMESTAMP."""
+    """What the server would do in silence: cut digits of a second off, and fill a TIMESTAMP."""
     wanted = sent(column).size or 0
     if found.digits is not None and found.digits < wanted:
         raise _refused(

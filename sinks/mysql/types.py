@@ -1,7 +1,7 @@
-"""Types: what a column is called in MariaDB, and how the text of a value is read into it.
+"""Types: what a column is called in MariaDB or MySQL, and how the text of a value is read into it.
 
 Values arrive as PostgreSQL prints them, whatever the source (docs/architecture.md). Where
-MariaDB reads another text, `ColumnType` says how one becomes the other.
+the server reads another text, `ColumnType` says how one becomes the other.
 """
 
 from __future__ import annotations
@@ -13,11 +13,9 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sinks.mysql.products import Product
 from sinks.rowtext import DOUBLE, MOMENT, TEXT, as_text
 from transforms.rows import TargetColumn, TargetTable
-
-COLLATION = "utf8mb4_nopad_bin"
-"""Of the tables we make: PostgreSQL tells 'a' from 'A', and 'a' from 'a '."""
 
 KEY_BYTES_MAX = 3072
 """Of an InnoDB index (https://mariadb.com/kb/en/innodb-limitations/)."""
@@ -44,9 +42,9 @@ class ColumnType:
     kind: int = TEXT
 
 
-def column_types(table: TargetTable) -> tuple[ColumnType, ...]:
+def column_types(table: TargetTable, product: Product) -> tuple[ColumnType, ...]:
     """The types of a table that is made, such that its key can be one and a row fits."""
-    found = [_type(column) for column in table.columns]
+    found = [_type(column, product) for column in table.columns]
     keys = table.key_indexes
     for i, size in zip(keys, _key_sizes([found[i] for i in keys]), strict=True):
         if size is not None:
@@ -67,9 +65,11 @@ def parted(type_: str) -> tuple[str, int | None, int, str | None]:
     return base, int(first) if first else None, int(second or 0), zone
 
 
-def _type(column: TargetColumn) -> ColumnType:
+def _type(column: TargetColumn, product: Product) -> ColumnType:
     native = _NATIVE.fullmatch(column.native)
     found = _of(*parted(column.type))
+    if parted(column.type)[0] in ("json", "jsonb"):
+        found = ColumnType(product.json)
     return replace(found, ddl=native[1]) if native else found
 
 
@@ -142,8 +142,6 @@ _SIMPLE = {
     "boolean": ColumnType("tinyint(1)", text=_truth),
     "date": ColumnType("date", kind=MOMENT),
     "uuid": ColumnType("char(36)"),
-    "json": ColumnType("json"),
-    "jsonb": ColumnType("json"),
     "bytea": ColumnType("longblob", "unhex({})", _hex),
 }
 _LARGE = {"varchar": "longtext", "char": "longtext", "varbinary": "longblob", "binary": "longblob"}

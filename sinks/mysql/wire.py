@@ -20,6 +20,7 @@ from pymysql.connections import Connection
 from pymysql.constants import CLIENT, COMMAND
 from pymysql.protocol import MysqlPacket, OKPacketWrapper
 
+from sinks.mysql.products import Product
 from tailrace.keepalive import UNCONFIRMED_S, give_up_after, keep_alive
 
 BULK_EXECUTE = 0xFA
@@ -38,9 +39,10 @@ PIECE_S = 600
 
 
 class BulkConnection(Connection):
-    """`has_bulk` says whether the server speaks it."""
+    """`has_bulk` says whether the server speaks it; `product` is known once it is open."""
 
     has_bulk = False
+    product: Product
     _is_greeted = _is_open = False
 
     def connect(self, sock: Any = None) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from cdc.mysql.marks import SYSTEM
 from cdc.postgres.continuity import IDENTITY
 from config.project import Project
-from sinks.mysql.settings import MariadbTarget
+from sinks.mysql.settings import MariadbTarget, MysqlTarget
 from sinks.protocol import Sink
 from tailrace.journal.index import is_made
 from tailrace.journal.paths import JournalPaths
@@ -56,10 +56,10 @@ def sink_factory(project: Project, name: str, journal: JournalReader) -> Callabl
     its connection was away stays fenced."""
     target = project.targets[project.pipelines[name].target]
     sink: Sink
-    if isinstance(target, MariadbTarget):
+    if isinstance(target, MariadbTarget | MysqlTarget):
         from sinks.mysql.sink import MariadbSink
 
-        sink = MariadbSink(target.url, name, origin=_origin(journal))
+        sink = MariadbSink(target.url, name, origin=_origin(journal), product=target.product)
     else:
         from sinks.postgres.sink import PostgresSink
 

@@ -13,6 +13,7 @@ import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import quote
 
 import pymysql
 
@@ -76,6 +77,11 @@ class LocalMariadb(LocalServer):
         )
         atexit.register(server.stop)
         return server
+
+    def url(self, user: str = "root", password: str = "") -> str:
+        """For a user, whose password is quoted as a URL asks for."""
+        name = f"{user}:{quote(password, safe='')}" if password else user
+        return f"{self.product.lower()}://{name}@127.0.0.1:{self.port}/"
 
     def connect(self, database: str | None = None, **more: Any) -> pymysql.Connection[Any]:
         return pymysql.connect(

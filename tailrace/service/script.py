@@ -8,7 +8,7 @@ from cdc.patterns import Pattern, Patterns
 from cdc.postgres.script import source_script
 from config.project import Project
 from sinks.mysql.script import target_script as mariadb_target_script
-from sinks.mysql.settings import MariadbTarget
+from sinks.mysql.settings import MariadbTarget, MysqlTarget
 from sinks.postgres.script import target_script
 from tailrace.service.assemble_capture import object_name
 from transforms.model import Replicate
@@ -31,7 +31,7 @@ def script(project: Project) -> str:
             parts.append(source_script(f"Source {name}", source, object_name(project, name)))
     for name, target in project.targets.items():
         writes = _writes(project, name)
-        if isinstance(target, MariadbTarget):
+        if isinstance(target, MariadbTarget | MysqlTarget):
             parts.append(mariadb_target_script(f"Target {name}", target, writes))
         else:
             parts.append(target_script(f"Target {name}", target, writes))

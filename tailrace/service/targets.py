@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from cdc.findings import Finding
 from config.project import Target
-from sinks.mysql.settings import MariadbTarget
+from sinks.mysql.settings import MariadbTarget, MysqlTarget
 from transforms.rows import TargetTable
 
 
 def look(target: Target, tables: Sequence[TargetTable], pipelines: Sequence[str]) -> list[Finding]:
     """What stands against `pipelines` writing `tables`. Errors: TargetUnavailable."""
-    if isinstance(target, MariadbTarget):
+    if isinstance(target, MariadbTarget | MysqlTarget):
         from sinks.mysql import preflight
 
         return preflight.inspect(target, tables, pipelines)

@@ -13,7 +13,7 @@ from cdc.postgres.settings import PostgresSource
 from cdc.sizes import parse_bytes
 from config.jsonschema import MODELS, schema_comment
 from config.project import Pipeline, ProjectFile
-from sinks.mysql.settings import MariadbTarget
+from sinks.mysql.settings import MariadbTarget, MysqlTarget
 from sinks.postgres.settings import PostgresTarget
 from transforms.model import Entity, EntityField, FieldRule, Mapping, Replicate, Rows
 
@@ -25,6 +25,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "A source of type mysql": MysqlSource,
     "A target of type postgres": PostgresTarget,
     "A target of type mariadb": MariadbTarget,
+    "A target of type mysql": MysqlTarget,
     "A pipeline": Pipeline,
     "A rule of `replicate`": Replicate,
     "entities/*.yml": Entity,

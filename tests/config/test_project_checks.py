@@ -128,7 +128,12 @@ CASES: list[tuple[str, tuple[Change, ...], str, int, str, str | None]] = [
                 "type: kafka\n    url: x",
             ),
         ),
-        *(MAIN, 10, "targets.hub.type: 'kafka' is not known", "built are: mariadb, postgres"),
+        *(
+            MAIN,
+            10,
+            "targets.hub.type: 'kafka' is not known",
+            "built are: mariadb, mysql, postgres",
+        ),
     ),
     (
         "missing key",

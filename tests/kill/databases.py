@@ -11,6 +11,7 @@ import pymysql
 
 from tailrace.service.localmaria import LocalMariadb
 from tailrace.service.localpg import LocalPostgres
+from tests.localmysql import LocalMysql
 
 ABSENT = (
     psycopg.errors.UndefinedTable,
@@ -88,6 +89,7 @@ create trigger applied after insert or update on shop.ledger
 
 
 class Mariadb:
+    kind = "mariadb"
     upsert = "on duplicate key update balance = values(balance)"
     create_source = """
 create database shop;
@@ -106,8 +108,11 @@ create trigger shop.updated after update on shop.ledger
 """
 
     def __init__(self, directory: Path) -> None:
-        self._server = LocalMariadb.start(directory)
-        self._url = f"mariadb://root@127.0.0.1:{self._server.port}/"
+        self._server = self._start(directory)
+        self._url = self._server.url()
+
+    def _start(self, directory: Path) -> LocalMariadb:
+        return LocalMariadb.start(directory)
 
     def execute(self, sql: str) -> list[tuple[Any, ...]]:
         return self._server.execute(*filter(str.strip, sql.split(";\n")))
@@ -117,17 +122,25 @@ create trigger shop.updated after update on shop.ledger
 
     @property
     def source(self) -> str:
-        return f'{{type: mariadb, url: "{self._url}", tables: [shop.*]}}'
+        return f'{{type: {self.kind}, url: "{self._url}", tables: [shop.*]}}'
 
     @property
     def target(self) -> str:
-        return f'{{type: mariadb, url: "{self._url}"}}'
+        return f'{{type: {self.kind}, url: "{self._url}"}}'
 
     def stop(self) -> None:
         self._server.stop()
 
 
+class Mysql(Mariadb):
+    kind = "mysql"
+
+    def _start(self, directory: Path) -> LocalMariadb:
+        return LocalMysql.start(directory)
+
+
 KINDS: dict[str, Callable[[Path, str], Database]] = {
     "postgres": Postgres,
     "mariadb": lambda directory, _: Mariadb(directory),
+    "mysql": lambda directory, _: Mysql(directory),
 }

@@ -9,6 +9,9 @@ import pytest
 from tailrace.failpoints import NAMES
 from tailrace.service.localmaria import binary
 from tests.kill.harness import torture
+from tests.localmysql import BINARY
+
+with_mysql = pytest.mark.skipif(not BINARY.exists(), reason="no MySQL server was unpacked")
 
 
 @pytest.mark.timeout(900)
@@ -24,7 +27,14 @@ def test_fifty_kills_lose_and_double_nothing(server_path: Path) -> None:
 @pytest.mark.skipif(binary() is None, reason="MariaDB is not installed")
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
-    "ends", [("mariadb", "postgres"), ("postgres", "mariadb"), ("mariadb", "mariadb")], ids=":".join
+    "ends",
+    [
+        ("mariadb", "postgres"),
+        ("postgres", "mariadb"),
+        ("mariadb", "mariadb"),
+        pytest.param(("postgres", "mysql"), marks=with_mysql),
+    ],
+    ids=":".join,
 )
 def test_kills_with_mariadb(ends: tuple[str, str], server_path: Path) -> None:
     outcome = torture(25, server_path, ends=ends)

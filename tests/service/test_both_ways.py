@@ -87,7 +87,11 @@ def counted(url: str, schema: str) -> dict[int, int]:
     return dict(execute(url, f"select id, count(*) from {log} group by id"))
 
 
-@pytest.mark.parametrize("kind", ["postgres", "mariadb"])
+@pytest.mark.parametrize(
+    ("maria", "kind"),
+    [("mariadb", "postgres"), ("mariadb", "mariadb"), ("mysql", "postgres"), ("mysql", "mariadb")],
+    indirect=["maria"],
+)
 def test_what_came_from_a_database_is_not_sent_back(
     kind: str, tmp_path: Path, maria: Maria, database18, second_maria
 ) -> None:
@@ -96,7 +100,7 @@ def test_what_came_from_a_database_is_not_sent_back(
     And an echo that comes late would undo what was changed meanwhile.
     """
     schema = maria.name
-    one = f"mariadb://root@127.0.0.1:{maria.server.port}/"
+    one = maria.server.url()
     if kind == "postgres":
         other = database18.url
         execute(other, f"create schema {schema}")

@@ -1,4 +1,4 @@
-"""`tailrace run` with a MariaDB target."""
+"""`tailrace run` with a MariaDB or MySQL target."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ import pymysql
 import pytest
 
 from cdc.mysql.settings import arguments
+from tailrace.service.localmaria import LocalMariadb
 from tests.line import Line, wait_until
-from tests.maria import Maria, chinook
+from tests.maria import Maria, both, chinook
 from tests.pipeline.test_databases import change_everything, load
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
@@ -64,32 +66,64 @@ def of_mariadb(url: str, table: str, json_columns: frozenset[int] = frozenset())
     return sorted(rows, key=repr)
 
 
+@dataclass(frozen=True)
+class Copy:
+    """Where database `name` is to be made. `url`: for the user that writes."""
+
+    server: LocalMariadb
+    name: str
+    url: str
+
+    def execute(self, *statements: str) -> Rows:
+        return self.server.execute(*statements)
+
+    def types(self, table: str) -> dict[str, str]:
+        return dict(
+            self.execute(
+                "select column_name, column_type from information_schema.columns"
+                f" where table_schema = '{self.name}' and table_name = '{table}'"
+            )
+        )
+
+
 @pytest.fixture
-def into(maria: Maria) -> Iterator[str]:
-    """URL for a user that may do what `check --sql` says, and no more."""
+def into(request: pytest.FixtureRequest, maria: Maria) -> Iterator[Copy]:
+    """For a user that may do what `check --sql` says, and no more; at the server of `maria`, or one
+    of the product that a test is parametrised with."""
+    server = maria.server
+    if kind := getattr(request, "param", None):
+        server = request.getfixturevalue("mysql" if kind == "mysql" else "maria_server")
     user, copy = f"writer_{maria.name}", f"copy_{maria.name}"
-    maria.execute(
+    server.execute(
         f"create user {user} identified by 'p@ss'",
         "create database if not exists tailrace",
         f"create database {copy} default character set latin1",
         f"grant all on tailrace.* to {user}",
         f"grant select, insert, update, delete, create on {copy}.* to {user}",
     )
-    yield f"mariadb://{user}:p%40ss@127.0.0.1:{maria.server.port}/"
-    maria.execute(f"drop user {user}", f"drop database {copy}", "drop database tailrace")
+    yield Copy(server, copy, server.url(user, "p@ss"))
+    server.execute(f"drop user {user}", f"drop database {copy}", "drop database tailrace")
+
+
+pairs = pytest.mark.parametrize(
+    ("maria", "into"),
+    [("mariadb", "mariadb"), ("mariadb", "mysql"), ("mysql", "mysql"), ("mysql", "mariadb")],
+    indirect=True,
+)
+"""Source and target."""
 
 
 class IntoMaria(Line):
-    def __init__(
-        self, directory: Path, source: str, target: str, maria: Maria, **more: Any
-    ) -> None:
+    def __init__(self, directory: Path, source: str, copy: Copy, maria: Maria, **more: Any) -> None:
         self.maria = maria
-        self.copy = f"copy_{maria.name}"
+        self.copy = copy.name
         tables = "public.*" if source.startswith("postgres") else f'"{maria.name}.*"'
         rules = f'- {{tables: [{tables}], into: "{self.copy}.{{table}}"}}'
-        super().__init__(directory, source, target, tables=tables, rules=rules, **more)
+        super().__init__(directory, source, copy.url, tables=tables, rules=rules, **more)
 
     def drained(self) -> None:
+        """The snapshot, too: its tables come one by one, and the mark's is not the last."""
+        self.streams()
         self.arrives(f"{self.copy}.mark")
 
     def write_mark(self, table: str, mark: str) -> None:
@@ -97,15 +131,6 @@ class IntoMaria(Line):
             super().write_mark("public.mark", mark)
         else:
             self.maria.execute(f"insert into mark values ('{mark}')")
-
-
-def types_of(maria: Maria, schema: str, table: str) -> dict[str, str]:
-    return dict(
-        maria.execute(
-            "select column_name, column_type from information_schema.columns"
-            f" where table_schema = '{schema}' and table_name = '{table}'"
-        )
-    )
 
 
 KINDS = """
@@ -147,7 +172,8 @@ def compare_kinds(line: IntoMaria) -> int:
     return len(ours)
 
 
-def test_kinds_of_postgres(tmp_path: Path, maria: Maria, into: str, database18) -> None:
+@both
+def test_kinds_of_postgres(tmp_path: Path, maria: Maria, into: Copy, database18) -> None:
     with psycopg.connect(database18.url, autocommit=True) as source:
         source.execute(KINDS)
         source.execute("create table public.mark (mark text primary key)")
@@ -172,14 +198,15 @@ def test_kinds_of_postgres(tmp_path: Path, maria: Maria, into: str, database18) 
             source.execute("delete from public.kinds where id = -1")
             line.drained()
             assert compare_kinds(line) == 799
-        types = types_of(maria, line.copy, "kinds")
+        types = into.types("kinds")
     assert types["price"] == "decimal(12,4)"
     assert types["at_3"] == "datetime(3)"
     assert types["raw"] == "longblob"
     assert types["bits"] == "bit(12)"
 
 
-def test_chinook_from_postgres(tmp_path: Path, maria: Maria, into: str, database18) -> None:
+@both
+def test_chinook_from_postgres(tmp_path: Path, maria: Maria, into: Copy, database18) -> None:
     path = DATA / "chinook" / "Chinook_PostgreSql.sql"
     if not path.exists():
         pytest.skip(f"{path.name} is not beside this checkout")
@@ -205,9 +232,9 @@ def test_chinook_from_postgres(tmp_path: Path, maria: Maria, into: str, database
         compare()
 
 
-def dumped(maria: Maria, schema: str) -> dict[str, Rows]:
+def dumped(server: LocalMariadb, schema: str) -> dict[str, Rows]:
     """Every row of every table, as the server prints it."""
-    connection = maria.server.connect(conv={}, init_command="set time_zone='+00:00'")
+    connection = server.connect(conv={}, init_command="set time_zone='+00:00'")
     with closing(connection), connection.cursor() as cursor:
         cursor.execute(
             "select table_name from information_schema.tables"
@@ -220,8 +247,8 @@ def dumped(maria: Maria, schema: str) -> dict[str, Rows]:
     return found
 
 
-def compare_copies(maria: Maria) -> int:
-    theirs, ours = dumped(maria, maria.name), dumped(maria, f"copy_{maria.name}")
+def compare_copies(maria: Maria, copy: Copy) -> int:
+    theirs, ours = dumped(maria.server, maria.name), dumped(copy.server, copy.name)
     assert set(theirs) == set(ours)
     for table, rows in theirs.items():
         assert ours[table] == rows, table
@@ -232,15 +259,16 @@ def compare_copies(maria: Maria) -> int:
 def reader(maria: Maria) -> Iterator[str]:
     maria.execute("create table mark (mark varchar(40) primary key)")
     with maria.reader() as name:
-        yield f"mariadb://{name}@127.0.0.1:{maria.server.port}/"
+        yield maria.server.url(name)
 
 
-def test_chinook_from_mariadb(tmp_path: Path, maria: Maria, into: str, reader: str) -> None:
+@pairs
+def test_chinook_from_mariadb(tmp_path: Path, maria: Maria, into: Copy, reader: str) -> None:
     maria.execute(*chinook())
     line = IntoMaria(tmp_path / "project", reader, into, maria)
     with line:
         line.drained()
-        assert compare_copies(maria) > 15_000
+        assert compare_copies(maria, into) > 15_000
         maria.execute(
             "update Track set UnitPrice = UnitPrice + 1, Composer = nullif(Composer, 'AC/DC')",
             "delete from PlaylistTrack where PlaylistId = 1",
@@ -248,7 +276,7 @@ def test_chinook_from_mariadb(tmp_path: Path, maria: Maria, into: str, reader: s
             "insert into Genre values (900, 'Änderungen')",
         )
         line.drained()
-        compare_copies(maria)
+        compare_copies(maria, into)
 
 
 ITEMS = """
@@ -260,54 +288,56 @@ create table item (
 """
 ITEM_ROWS = """
 insert into item
-select seq, concat('ítem ', seq), 18446744073709551615 - seq, seq / 3, seq / 7, seq / 9,
-       '2024-01-01 00:00:00.5' + interval seq hour, '2024-01-01 00:00:00' + interval seq minute,
-       '-101:02:03.25', 1901 + seq % 200, unhex(hex(seq)), x'00ff', x'0001', 'ö', 'x,z', seq % 512,
-       'ab', repeat('\\t\\n\\\\\\'ä', seq % 5), seq % 256
-from seq_{first}_to_{last}
+select n, concat('ítem ', n), 18446744073709551615 - n, n / 3, n / 7, n / 9,
+       '2024-01-01 00:00:00.5' + interval n hour, '2024-01-01 00:00:00' + interval n minute,
+       '-101:02:03.25', 1901 + n % 200, unhex(hex(n)), x'00ff', x'0001', 'ö', 'x,z', n % 512,
+       'ab', repeat('\\t\\n\\\\\\'ä', n % 5), n % 256
+from {numbers}
 """
 
 
-def test_types_of_mariadb(tmp_path: Path, maria: Maria, into: str, reader: str) -> None:
-    maria.execute(ITEMS, ITEM_ROWS.format(first=1, last=3000))
+@pairs
+def test_types_of_mariadb(tmp_path: Path, maria: Maria, into: Copy, reader: str) -> None:
+    maria.execute(ITEMS, ITEM_ROWS.format(numbers=maria.numbers(1, 3000)))
     line = IntoMaria(tmp_path / "project", reader, into, maria)
     with line:
         line.drained()
-        assert compare_copies(maria) == 3001
+        assert compare_copies(maria, into) == 3001
         maria.execute(
             "update item set name = 'x', e = 'a', t = '838:59:59' where id <= 100",
             "update item set id = id + 100000 where id between 200 and 300",
             "delete from item where id between 400 and 500",
-            ITEM_ROWS.format(first=5000, last=9000),
+            ITEM_ROWS.format(numbers=maria.numbers(5000, 9000)),
             "insert into item (id, made) values (0, '2038-01-19 03:14:07')",
         )
         line.drained()
-        compare_copies(maria)
+        compare_copies(maria, into)
         maria.execute("truncate table item", "insert into item (id, made) values (1, now())")
         line.drained()
-        assert compare_copies(maria) == 4
-    types = types_of(maria, line.copy, "item")
-    assert types["big"] == "bigint(20) unsigned"
+        assert compare_copies(maria, into) == 4
+    types = into.types("item")
+    assert types["big"].replace("(20)", "") == "bigint unsigned"
     assert types["t"] == "time(2)"
     assert types["changed"] == "timestamp(6)"
     assert types["name"] == "varchar(40)"
     assert types["fixed"] == "binary(8)"
 
 
+@pairs
 def test_kills_lose_and_double_nothing(
-    tmp_path: Path, maria: Maria, into: str, reader: str
+    tmp_path: Path, maria: Maria, into: Copy, reader: str
 ) -> None:
     """Every write at the target is counted by a trigger there: a key twice would be a double."""
     maria.execute(
         "create table log (id int auto_increment primary key, item int, note varchar(20))",
         "create table item (id int primary key, amount decimal(12,2))",
-        "insert into item select seq, seq from seq_1_to_3000",
+        f"insert into item select n, n from {maria.numbers(1, 3000)}",
     )
     line = IntoMaria(tmp_path / "project", reader, into, maria)
     counted = f"counted_{maria.name}"
     with line:
         line.drained()
-        maria.execute(
+        into.execute(
             f"create database {counted}",
             f"create table {counted}.applied (id int, index (id)) engine = InnoDB",
             f"create trigger {line.copy}.count_log after insert on {line.copy}.log"
@@ -323,19 +353,20 @@ def test_kills_lose_and_double_nothing(
             wait_until(lambda role=role: line.kill(role), f"a {role} to kill")
             maria.execute("delete from item order by id limit 3", "delete from log limit 1")
         line.drained()
-        compare_copies(maria)
+        compare_copies(maria, into)
         assert line.process.poll() is None
-    applied = maria.execute(f"select count(*), count(distinct id) from {counted}.applied")[0]
-    maria.execute(f"drop database {counted}")
+    applied = into.execute(f"select count(*), count(distinct id) from {counted}.applied")[0]
+    into.execute(f"drop database {counted}")
     assert applied[0] == applied[1]
     assert applied[0] >= 12 * 100
 
 
+@both
 def test_the_script_gives_what_check_asks_for(tmp_path: Path, maria: Maria, reader: str) -> None:
-    """Its lines are comments for psql; a DBA runs them with the mariadb client."""
+    """Its lines are comments for psql; a DBA runs them with the server's own client."""
     user = f"scripted_{maria.name}"
-    url = f"mariadb://{user}:x@127.0.0.1:{maria.server.port}/"
-    line = IntoMaria(tmp_path / "project", reader, url, maria)
+    into = Copy(maria.server, f"copy_{maria.name}", maria.server.url(user, "x"))
+    line = IntoMaria(tmp_path / "project", reader, into, maria)
     made = line.command("check", "--sql")
     assert made.returncode == 0, made.stderr
     part = made.stdout.partition("-- Target hub")[2]
@@ -350,6 +381,6 @@ def test_the_script_gives_what_check_asks_for(tmp_path: Path, maria: Maria, read
     assert checked.returncode == 0, checked.stdout
     with line:
         line.drained()
-    assert compare_copies(maria) == 1
+    assert compare_copies(maria, into) == 1
     (back,) = re.findall(r"-- the way back: (.*);$", part, re.MULTILINE)
     maria.execute(*back.split("; "), f"drop database {line.copy}")

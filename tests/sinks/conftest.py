@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tailrace.service.localmaria import LocalMariadb
+from sinks.mysql.products import MYSQL
 from tailrace.service.localpg import LocalPostgres
 from tests.sinks.harness import PostgresHarness
 from tests.sinks.maria_harness import MariadbHarness
@@ -42,8 +42,12 @@ def harness15(pg15: LocalPostgres, made_for_sinks: set[int]) -> Iterator[Postgre
     yield from _harness(pg15, made_for_sinks)
 
 
-@pytest.fixture
-def maria_harness(maria_server: LocalMariadb) -> Iterator[MariadbHarness]:
-    harness = MariadbHarness(maria_server)
+@pytest.fixture(params=["mariadb", "mysql"])
+def maria_harness(request: pytest.FixtureRequest) -> Iterator[MariadbHarness]:
+    """Each test on both servers, unless it says `only_mariadb`."""
+    if request.param == "mysql":
+        harness = MariadbHarness(request.getfixturevalue("mysql"), MYSQL)
+    else:
+        harness = MariadbHarness(request.getfixturevalue("maria_server"))
     yield harness
     harness.close()

@@ -13,13 +13,16 @@ import sinks.mysql.sink as module
 from cdc.schema import TableName
 from sinks.conformance import JOURNAL, NOT_SENT, apply, changes, delete, opened, upsert
 from sinks.mysql.names import quoted_table
+from sinks.mysql.products import MYSQL
 from sinks.mysql.session import connect, execute
 from sinks.mysql.tables import verify
 from tailrace.errors import TargetRefused
-from tests.sinks.maria_harness import MariadbHarness
+from tests.sinks.maria_harness import MariadbHarness, only_mariadb, only_mysql
 from transforms.rows import UPSERT, TargetColumn, TargetTable
 
 X = TableName("shop", "x")
+
+UUID = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"
 
 
 def table(kind: str, native: str = "", name: TableName = X) -> TargetTable:
@@ -166,7 +169,7 @@ def test_what_is_taken_arrives_unchanged_or_is_refused_by_the_server(
     maria_harness: MariadbHarness,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    tables = several(maria_harness, kind, native, taken)
+    tables = several(maria_harness, kind, native, at(maria_harness, kind, taken))
     monkeypatch.setattr(module, "SINGLY_ROWS_MAX", 0)
     sink = opened(maria_harness, *tables.values())
     writers = dict(sink._writers)  # type: ignore[attr-defined]
@@ -191,6 +194,24 @@ def test_what_is_taken_arrives_unchanged_or_is_refused_by_the_server(
             altered = [(left[n], found[n]) for n in left if not same(kind, left[n], found[n])]
             assert not altered, ddl
         assert len(left) > 1 or ddl in MAY_BE_EMPTY, f"nothing went into {ddl}"
+
+
+def at(harness: MariadbHarness, kind: str, columns: Iterable[str]) -> list[str]:
+    """Those of `columns` that take a `kind` at the server. MySQL's JSON is no text, and what it
+    keeps has a test of its own; and a moment just before midnight becomes another day there."""
+    if harness.product is not MYSQL:
+        return list(columns)
+    others = {"uuid", "inet4", "inet6", "json"}
+    if kind.endswith("without time zone") and kind.startswith("timestamp"):
+        others.add("date")
+    return [one for one in columns if one not in others]
+
+
+def not_taken(harness: MariadbHarness, kind: str, taken: list[str]) -> list[str]:
+    unknown = {"uuid", "inet4", "inet6"} if harness.product is MYSQL else set()
+    if harness.product is MYSQL and kind == "jsonb":
+        unknown.add("json")
+    return [one for one in COLUMNS if one not in taken and one not in unknown]
 
 
 MAY_BE_EMPTY = (*LABELS, "json", "char(3)", "varchar(3)", "bit(1)")
@@ -252,8 +273,9 @@ def same(kind: str, sent: str | None, found: object) -> bool:
 def test_what_could_arrive_as_another_value_is_refused_before(
     kind: str, native: str, values: list[str], taken: tuple[str, ...], maria_harness: MariadbHarness
 ) -> None:
-    tables = several(maria_harness, kind, native, [one for one in COLUMNS if one not in taken])
-    connection = connect(maria_harness.url, "line")
+    here = at(maria_harness, kind, taken)
+    tables = several(maria_harness, kind, native, not_taken(maria_harness, kind, here))
+    connection = connect(maria_harness.url, "line", maria_harness.product)
     fixes = {}
     for ddl, wanted in tables.items():
         with pytest.raises(TargetRefused) as raised:
@@ -309,7 +331,6 @@ def test_a_refusal_says_what_would_happen(
         ("double precision", "", "v varchar(40)", "1e+22", "1e+22"),
         ("timestamp(3) without time zone", "", "v varchar(40)", "2024-01-01 11:00:00.5", None),
         ("date", "", "v datetime", "2024-01-01", "2024-01-01 00:00:00"),
-        ("uuid", "", "v uuid", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", None),
         ("text", "", "v enum('a', 'it''s', '7')", "it's", None),
         ("text", "", "v enum('a', 'it''s', '7')", "7", None),
         ("text", "", "v set('a', 'b')", "a,b", None),
@@ -338,6 +359,54 @@ def test_values_arrive_as_they_were(
     for offset, fresh in ((1, True), (2, False)):
         apply(sink, offset, changes(wanted, upsert("1", value), upsert("2", None), fresh=fresh))
         assert maria_harness.rows(wanted) == {("1", value if shown is None else shown), ("2", None)}
+
+
+@only_mariadb
+@pytest.mark.usefixtures("way")
+def test_a_uuid_may_have_its_own_type(maria_harness: MariadbHarness) -> None:
+    make(maria_harness, "v uuid")
+    wanted = table("uuid")
+    apply(opened(maria_harness, wanted), 1, changes(wanted, upsert("1", UUID)))
+    assert maria_harness.rows(wanted) == {("1", UUID)}
+
+
+@only_mysql
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ('{"b": [1.10, null], "a":"x"}', '{"a": "x", "b": [1.1, null]}'),
+        ("18446744073709551615", None),
+        ("-9223372036854775808", None),
+        ("1e400", ""),
+        ("12345678901234567890123", ""),
+        ("9007199254740993.0", ""),
+        ('{"d": 0.1234567890123456789}', ""),
+        ('{"a": 1, "a": 1}', ""),
+        ('{"a": s3cret}', ""),
+    ],
+)
+def test_a_json_column_keeps_the_value_or_refuses_it(
+    value: str, shown: str | None, maria_harness: MariadbHarness
+) -> None:
+    """It has doubles for numbers, and one member a name. `shown`: "" where it is refused."""
+    make(maria_harness, "v json")
+    wanted = table("jsonb")
+    sink = opened(maria_harness, wanted)
+    for offset, fresh in ((1, True), (2, False)):
+        given = changes(wanted, upsert("1", None), upsert("2", value), fresh=fresh)
+        if shown != "":
+            apply(sink, offset, given)
+            assert maria_harness.rows(wanted) == {("1", None), ("2", shown or value)}
+            continue
+        with pytest.raises(TargetRefused) as raised:
+            sink.write([given])
+        assert raised.value.seq == 1  # type: ignore[attr-defined]
+        assert raised.value.where["errno"] == 3140
+        assert raised.value.where["column"] == "v"
+        assert value not in str(raised.value)
+        sink.rollback()
+        sink.prepare([wanted])
 
 
 @pytest.mark.usefixtures("way")
@@ -448,6 +517,7 @@ def test_keys_of_many_digits_are_told_apart(ddl: str, maria_harness: MariadbHarn
     assert found == [(10**20, 1), (10**20 + 1, 2), (10**21, 3)]
 
 
+@only_mariadb
 @pytest.mark.usefixtures("way")
 def test_json_of_too_many_levels_is_refused_with_advice(maria_harness: MariadbHarness) -> None:
     wanted = table("jsonb")

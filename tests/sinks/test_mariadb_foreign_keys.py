@@ -38,12 +38,9 @@ FEW_RIGHTS = (
 def weak(maria_harness: MariadbHarness) -> Iterator[MariadbSink]:
     """A user without rights on what else is at the server. The database `others` is somebody's."""
     opened(maria_harness, TABLE, CHILD)
-    maria_harness.execute(
-        "create database others",
-        "create or replace user weak",
-        *(f"grant {rights} to weak" for rights in FEW_RIGHTS),
-    )
-    sink = MariadbSink(maria_harness.url.replace("root@", "weak@"), "line")
+    maria_harness.execute("create database others")
+    maria_harness.make_user("weak", *FEW_RIGHTS)
+    sink = MariadbSink(maria_harness.server.url("weak"), "line", product=maria_harness.product)
     yield sink
     sink.close()
     maria_harness.execute("drop user weak", "set foreign_key_checks = 0", "drop database others")
@@ -146,10 +143,8 @@ def test_which_rights_show_foreign_keys(
     rights: tuple[str, ...], are_shown: bool, weak: MariadbSink, maria_harness: MariadbHarness
 ) -> None:
     theirs(maria_harness, "on delete cascade")
-    maria_harness.execute(
-        "create or replace user weak", *(f"grant {right} to weak" for right in rights)
-    )
-    connection = connect(maria_harness.url.replace("root@", "weak@"), "line")
+    maria_harness.make_user("weak", *rights)
+    connection = connect(maria_harness.server.url("weak"), "line", maria_harness.product)
     assert Rights(connection).shows_foreign_keys is are_shown
     with connection.cursor() as cursor:
         cursor.execute(

@@ -11,7 +11,7 @@ from cdc.mysql.session import connect as connect_source
 from sinks.conformance import TABLE, changes, opened, upsert
 from sinks.mysql import wire
 from sinks.mysql.session import connect as connect_target
-from tests.sinks.maria_harness import MariadbHarness
+from tests.sinks.maria_harness import MariadbHarness, only_mariadb
 
 NOTICED_S = 60
 
@@ -30,7 +30,7 @@ def seconds_of_silence(connection: Any) -> tuple[int, int]:
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the platform has it not")
 def test_both_ends_notice_a_silent_network(maria_harness: MariadbHarness) -> None:
     for connect in (
-        lambda: connect_target(maria_harness.url, "line"),
+        lambda: connect_target(maria_harness.url, "line", maria_harness.product),
         lambda: connect_source(maria_harness.url),
     ):
         connection = connect()
@@ -38,6 +38,7 @@ def test_both_ends_notice_a_silent_network(maria_harness: MariadbHarness) -> Non
         connection.close()
 
 
+@only_mariadb
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the platform has it not")
 def test_a_server_may_work_while_the_next_piece_waits(
     maria_harness: MariadbHarness, monkeypatch: pytest.MonkeyPatch

@@ -11,20 +11,26 @@ from cdc.findings import Finding
 from cdc.schema import TableName
 from sinks.conformance import JOURNAL, TABLE, apply, changes, opened, upsert
 from sinks.mysql.preflight import inspect
-from sinks.mysql.settings import MariadbTarget
+from sinks.mysql.products import MYSQL
+from sinks.mysql.settings import MariadbTarget, MysqlTarget
 from sinks.mysql.types import column_types
-from tests.sinks.maria_harness import MariadbHarness
+from tests.sinks.maria_harness import MariadbHarness, only_mysql
 from transforms.rows import TargetColumn, TargetTable
 
 
-def look(harness: MariadbHarness, *tables: TargetTable, user: str = "root") -> list[Finding]:
-    url = harness.url.replace("root@", f"{user}@")
-    return inspect(MariadbTarget(type="mariadb", url=url), tables or (TABLE,), ["line"])
+def look(harness: MariadbHarness, *tables: TargetTable, user: str = "") -> list[Finding]:
+    url = harness.server.url(user) if user else harness.url
+    target: MariadbTarget | MysqlTarget
+    if harness.product is MYSQL:
+        target = MysqlTarget(type="mysql", url=url)
+    else:
+        target = MariadbTarget(type="mariadb", url=url)
+    return inspect(target, tables or (TABLE,), ["line"])
 
 
 @contextmanager
 def user(harness: MariadbHarness, *grants: str) -> Iterator[str]:
-    harness.execute("create or replace user looker", *(f"grant {one} to looker" for one in grants))
+    harness.make_user("looker", *grants)
     yield "looker"
     harness.execute("drop user looker")
 
@@ -36,24 +42,34 @@ def test_a_server_that_is_ready(maria_harness: MariadbHarness) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "before", "severity"),
+    ("name", "value", "severity"),
     [
-        ("read_only", "1", "0", "error"),
-        ("max_allowed_packet", "1048576", "16777216", "warning"),
-        ("binlog_format", "'STATEMENT'", "'ROW'", "error"),
+        ("read_only", "1", "error"),
+        ("max_allowed_packet", "1048576", "warning"),
+        ("binlog_format", "'STATEMENT'", "error"),
     ],
 )
 def test_settings_of_the_server(
-    name: str, value: str, before: str, severity: str, maria_harness: MariadbHarness
+    name: str, value: str, severity: str, maria_harness: MariadbHarness
 ) -> None:
-    maria_harness.execute(f"set global {name} = {value}")
-    try:
-        with user(maria_harness, "all on *.*") as looker:
-            found = look(maria_harness, user=looker)
-    finally:
-        maria_harness.execute(f"set global {name} = {before}")
+    with (
+        maria_harness.setting(name, value),
+        user(maria_harness, "all on *.*") as looker,
+    ):
+        found = look(maria_harness, user=looker)
     assert [(finding.where, finding.severity) for finding in found] == [(name, severity)]
     assert name in found[0].fix or "primary" in found[0].fix
+
+
+def test_a_target_declared_as_the_other_server(maria_harness: MariadbHarness) -> None:
+    target: MariadbTarget | MysqlTarget
+    if maria_harness.product is MYSQL:
+        target = MariadbTarget(type="mariadb", url=maria_harness.url)
+    else:
+        target = MysqlTarget(type="mysql", url=maria_harness.url)
+    (finding,) = inspect(target, [TABLE], ["line"])
+    assert (finding.severity, finding.where) == ("error", "version")
+    assert f"write `type: {maria_harness.product.type}`" in finding.fix
 
 
 def test_rights_to_make_what_is_not_there(maria_harness: MariadbHarness) -> None:
@@ -100,6 +116,33 @@ def test_foreign_keys_that_are_not_shown(maria_harness: MariadbHarness) -> None:
         assert look(maria_harness, user=looker) == []
 
 
+@only_mysql
+def test_rights_that_are_taken_back_in_part(maria_harness: MariadbHarness) -> None:
+    with maria_harness.setting("partial_revokes", 1):
+        with user(maria_harness, "all on tailrace.*", "create on *.*") as looker:
+            assert look(maria_harness, user=looker) == []
+            maria_harness.execute("revoke create on shop.* from looker")
+            found = look(maria_harness, user=looker)
+            assert [finding.where for finding in found] == ["foreign keys", "shop.item"]
+        with user(maria_harness, "all on tailrace.*", "create on `sho_`.*") as looker:
+            found = look(maria_harness, user=looker)
+            assert [finding.where for finding in found] == ["foreign keys", "shop.item"]
+
+
+@only_mysql
+def test_rights_of_a_role(maria_harness: MariadbHarness) -> None:
+    maria_harness.execute(
+        "create role if not exists writers",
+        "grant all on tailrace.* to writers",
+        "grant all on shop.* to writers",
+        "grant references on *.* to writers",
+    )
+    with user(maria_harness) as looker:
+        maria_harness.execute(f"grant writers to {looker}", f"set default role all to {looker}")
+        assert look(maria_harness, user=looker) == []
+    maria_harness.execute("drop role writers")
+
+
 def test_rows_of_others_and_keys_that_ignore_case(maria_harness: MariadbHarness) -> None:
     word = TargetTable(
         TableName("shop", "word"), (TargetColumn("w", "text", nullable=False),), ("w",)
@@ -141,7 +184,7 @@ def table(*types: str, key: int = 1) -> TargetTable:
         (table("bytea"), ["varbinary(3072)"]),
         (table("text", "text", key=2), ["varchar(384)", "varchar(384)"]),
         (table("text", "bytea", "integer", key=3), ["varchar(380)", "varbinary(1520)", "int"]),
-        (table("integer[]", "jsonb"), ["varchar(768)", "json"]),
+        (table("integer[]", "jsonb"), ["varchar(768)", "JSON"]),
         (table("text", "character varying(700)", key=2), ["varchar(68)", "varchar(700)"]),
         (
             table("bigint", *["character varying(9000)"] * 3),
@@ -156,7 +199,8 @@ def table(*types: str, key: int = 1) -> TargetTable:
 def test_tables_are_made_such_that_keys_and_rows_fit(
     made: TargetTable, wanted: list[str], maria_harness: MariadbHarness
 ) -> None:
-    assert [type_.ddl for type_ in column_types(made)] == wanted
+    wanted = [maria_harness.product.json if kind == "JSON" else kind for kind in wanted]
+    assert [type_.ddl for type_ in column_types(made, maria_harness.product)] == wanted
     sink = opened(maria_harness, made)
     first = tuple(
         "\\x00" if column.type == "bytea" else "1" for column in made.columns[: len(made.key)]
