@@ -433,6 +433,8 @@ def test_a_json_column_keeps_the_value_or_refuses_it(
 def test_values_that_would_become_others_are_refused(
     kind: str, ddl: str, value: str, maria_harness: MariadbHarness
 ) -> None:
+    if maria_harness.product is MYSQL and ddl == "v date":
+        pytest.skip("refused before, since MySQL rounds")
     make(maria_harness, ddl)
     wanted = table(kind)
     sink = opened(maria_harness, wanted)

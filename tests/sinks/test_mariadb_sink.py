@@ -316,8 +316,9 @@ def test_what_a_trigger_says_is_not_shown(maria_harness: MariadbHarness) -> None
 
 def signal(harness: MariadbHarness, number: int) -> None:
     harness.execute(
-        "create or replace trigger shop.no before insert on shop.item for each row"
-        f" signal sqlstate '45000' set mysql_errno = {number}, message_text = '{SECRET}'"
+        "drop trigger if exists shop.no",
+        "create trigger shop.no before insert on shop.item for each row"
+        f" signal sqlstate '45000' set mysql_errno = {number}, message_text = '{SECRET}'",
     )
 
 
