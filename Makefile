@@ -15,7 +15,7 @@ COMPILED_SOURCES := $(wildcard cdc/_columns.py cdc/_columns.pxd cdc/*/_*.py sink
 
 help:
 	@echo "make demo    a legacy ERP replicated into a hub under load (DEMO_SECONDS=20 ends by itself)"
-	@echo "make test    every test, on PostgreSQL 18 and the system's PostgreSQL and MariaDB"
+	@echo "make test    every test, on PostgreSQL 18, the system's PostgreSQL and MariaDB, and MySQL"
 	@echo "make check   ruff, mypy --strict, import-linter"
 	@echo "make bench   side by side with PostgreSQL's own replication (BENCH_ROWS, BENCH_RSS=1)"
 	@echo "             BENCH=mysql: a MariaDB source, beside mysql-replication and beside PostgreSQL"

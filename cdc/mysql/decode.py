@@ -16,27 +16,24 @@ from cdc.arrays import table_changes, transactions
 from cdc.changes import BYTES_MAX, CREATE, DELETE, ROWS_MAX, TRUNCATE, UPDATE, ChangeSet
 from cdc.mysql import events as ev
 from cdc.mysql import statements, xa
-from cdc.mysql import tablemap as tm
 from cdc.mysql.chronicle import Chronicle
 from cdc.mysql.collations import Collations
-from cdc.mysql.events import Gtid, Head
+from cdc.mysql.events import Head
 from cdc.mysql.gtidset import MysqlGtid, gtid_event, tagged_gtid_event
 from cdc.mysql.history import History
-from cdc.mysql.layout import row_table
 from cdc.mysql.lookalikes import Lookalikes
-from cdc.mysql.marks import CHECKPOINTS, Marks, known_checkpoints
+from cdc.mysql.marks import Marks
 from cdc.mysql.payload import payload_events
 from cdc.mysql.positions import AnyGtid, FilePosition, Position, Reached
+from cdc.mysql.prepared import Prepared
 from cdc.mysql.queries import Query, query
+from cdc.mysql.shapes import Shapes
 from cdc.mysql.sqltext import MYSQL
-from cdc.mysql.tablemap import TableMap, table_id, table_map
+from cdc.mysql.tablemap import TableMap, table_id
 from cdc.mysql.zerodates import ZeroDates
 from cdc.protocol import START_OVER
 from cdc.schema import TableName
 from tailrace.errors import ContinuityError, DecodeError, TailraceError
-
-MAPS_MAX = 10_000
-"""Table maps remembered; more different ones come only where tables are altered all the time."""
 
 _OPERATIONS = {
     **dict.fromkeys(ev.WRITE_ROWS, CREATE),
@@ -92,30 +89,26 @@ class BinlogDecoder:
         self._in_schema = in_schema
         self._lookalikes = lookalikes or Lookalikes(None, shape_of)
         self._zero_dates = zero_dates or ZeroDates()
-        self._shape_of = shape_of
+        self._shapes = Shapes(captured, charset_of, shape_of, self._lookalikes, self._chronicle)
         self._charset_of = charset_of
         self._rows_max = rows_max
         self._bytes_max = bytes_max
         self._position = position or Position(resume)
         self._checksums = checksums
-        self._mariadb = False  # whether such a server wrote what is fed
         self._file = ""
         self._next = 0
         self._packed = False  # whether what is fed comes out of a compressed transaction
-        self._maps: dict[bytes, Any] = {}
         self._tables: dict[int, Any] = {}  # of the open transaction
         self._gtid: AnyGtid | None = None
         self._alone = False  # whether the transaction is the one statement that comes next
         self._alter_phase = 0
         self._skipping = self._listed = self._started = False
-        self._held: dict[xa.Xid, tuple[AnyGtid, xa.Held]] = {}
-        self._awaited = set(self._position.prepared)  # to be read again
+        self._waiting = Prepared(self._position)
         self._holding: xa.Held | None = None  # of the open transaction
         self._again: Iterator[tuple[Any, int, memoryview]] | None = None
         self._head: Head | None = None
         self._commit_us = 0
         self._origin: str | None = None
-        self._computed: dict[str, set[str]] = {}  # per schema, of columns that rows left out
         self._used: list[Any] = []
         self._opened: list[tuple[int, str, int, int | None, str | None]] = []
         self.rows = 0
@@ -226,7 +219,7 @@ class BinlogDecoder:
         if kind == ev.FORMAT_DESCRIPTION:
             format_ = ev.format_description(event[ev.HEAD.size :])
             self._checksums = format_.checksums
-            self._mariadb = "mariadb" in format_.server_version.lower()
+            self._shapes.is_mariadb = "mariadb" in format_.server_version.lower()
             return
         if self._checksums and not self._packed:
             event = ev.checked(event)
@@ -272,7 +265,7 @@ class BinlogDecoder:
         self._open(gtid, head.time_s * 1_000_000, alone=bool(flags & ev.GTID_STANDALONE))
         self._alter_phase = ev.alter_phase(body)
         if not self._skipping:
-            self._refuse_missing(gtid)
+            self._waiting.refuse_missing(gtid)
         if flags & ev.GTID_PREPARED_XA:
             self._hold(gtid)
 
@@ -303,20 +296,8 @@ class BinlogDecoder:
 
     def _hold(self, gtid: AnyGtid) -> None:
         """Set the open transaction's rows aside."""
-        if not self._skipping or gtid in self._awaited:
+        if not self._skipping or self._waiting.awaits(gtid):
             self._holding = xa.Held()
-
-    def _refuse_missing(self, gtid: Gtid) -> None:
-        """Errors: ContinuityError where the log went past a transaction to be read again."""
-        missing = [
-            str(one) for one in self._awaited if isinstance(one, Gtid) and one.domain == gtid.domain
-        ]
-        if missing:
-            raise ContinuityError(
-                "the log lacks an XA transaction that was prepared before our position",
-                where={"missing": ",".join(missing)},
-                fix=START_OVER,
-            )
 
     def _end(self) -> None:
         if self._gtid is None:
@@ -340,18 +321,9 @@ class BinlogDecoder:
         if one_phase:
             self._again = held.again()
             return
-        if xid in self._held or len(self._held) >= xa.PREPARED_MAX:
-            raise DecodeError(
-                "an XA transaction is prepared that is prepared already"
-                if xid in self._held
-                else f"more than {xa.PREPARED_MAX} XA transactions are prepared at once",
-                where={"xid": str(xid)},
-            )
         held.origin = self._origin
-        self._held[xid] = gtid, held
-        if self._skipping:
-            self._awaited.discard(gtid)
-        else:
+        self._waiting.add(xid, gtid, held)
+        if not self._skipping:
             self._position.prepare(gtid, (self._file, self._next))
         self._gtid = None
 
@@ -367,75 +339,26 @@ class BinlogDecoder:
             return
         if self._skipping:
             return self._end()
-        prepared, held = self._held.pop(xid, (None, None))
-        if prepared is not None and held is not None:
-            self._position.finish(prepared)
-            if verb == "commit":
-                self._again, self._origin = held.again(), held.origin
-                return
+        held = self._waiting.ended(xid)
+        if verb == "commit":
+            if held is None:
+                raise ContinuityError(
+                    "an XA transaction is committed whose rows are not in the log behind our"
+                    " position",
+                    where={"xid": str(xid)},
+                    fix=START_OVER,
+                )
+            self._again, self._origin = held.again(), held.origin
+            return
+        if held is not None:
             held.close()
-        elif verb == "commit":
-            raise ContinuityError(
-                "an XA transaction is committed whose rows are not in the log behind our position",
-                where={"xid": str(xid)},
-                fix=START_OVER,
-            )
         self._end()
 
     def _map(self, body: memoryview) -> None:
         self._in_transaction()
-        if self._skipping and self._holding is None:  # it may have another shape by now
-            self._tables[table_id(body)] = None
-            return
-        shape = bytes(body[6:])
-        table = self._maps.get(shape, self)
-        if table is self:
-            described = table_map(body, mariadb=self._mariadb)
-            wanted = self._captured(described.table)
-            if len(self._maps) >= MAPS_MAX:
-                self._maps.clear()
-            table = None
-            if wanted:
-                if described.described:
-                    self._refuse_other_charsets(described)
-                    described = self._lookalikes.told(described)
-                else:
-                    described = self._chronicle.named(described)
-                table = row_table(described, self._charset_of)
-            elif described.table == CHECKPOINTS:
-                table = self._marks(described)
-            self._maps[shape] = table
-        self._tables[table_id(body)] = table
-
-    def _refuse_other_charsets(self, described: TableMap) -> None:
-        """Errors: DecodeError where the catalog contradicts which text has which character set.
-
-        The log lists them without saying whose they are; with geometries, products count otherwise,
-        and a version that is not known may do so, too.
-        """
-        if all(column.type != tm.GEOMETRY for column in described.columns):
-            return
-        today = self._shape_of(described.table)
-        known = {(one.name, one.type): one.charset for one in today.columns} if today else {}
-        for column in described.columns:
-            one = known.get((column.name, column.type), column.charset)
-            if column.type in tm.CHARACTER and self._charset_of.get(
-                column.charset or 0
-            ) != self._charset_of.get(one or 0):
-                raise DecodeError(
-                    "the log and the catalog give text beside a geometry different character sets",
-                    where={"table": str(described.table), "column": column.name},
-                )
-
-    def _marks(self, described: TableMap) -> Marks | None:
-        """None for a table of ours that is none of ours. Errors: DecodeError where the log does not
-        tell."""
-        if not described.described:
-            described = known_checkpoints(described, self._charset_of)
-        try:
-            return Marks(row_table(described, self._charset_of))
-        except TailraceError:
-            return None
+        # What is passed over may have another shape by now.
+        passed = self._skipping and self._holding is None
+        self._tables[table_id(body)] = None if passed else self._shapes.of(body)
 
     def _rows(self, kind: int, body: memoryview) -> None:
         self._in_transaction()
@@ -471,38 +394,12 @@ class BinlogDecoder:
             return
         every = (1 << width) - 1
         if op != DELETE and int.from_bytes(after, "little") & every != every:
-            self._refuse_absent(table, op, int.from_bytes(after, "little"))
+            self._shapes.refuse_absent(table, op, int.from_bytes(after, "little"))
         self._list()
         if not table.count:
             self._used.append(table)
         self.rows += table.read(data, 0, len(data), op, self.rows, before, after)
         self._bytes += len(data)
-
-    def _refuse_absent(self, table: Any, op: int, present: int) -> None:
-        """Errors: DecodeError where a value that a row leaves out is neither known nor unchanged.
-
-        That of an insert is the default, which the log does not say. A virtual column is left out
-        even where what it is computed from has changed.
-        """
-        schema = table.schema_of
-        absent = [column.name for i, column in enumerate(schema.columns) if not present >> i & 1]
-        if op != CREATE:
-            if schema.version not in self._computed:
-                today = self._shape_of(schema.table)
-                plain = {one.name for one in today.columns if not one.virtual} if today else ()
-                self._computed[schema.version] = {
-                    column.name for column in schema.columns if column.name not in plain
-                }
-            absent = [name for name in absent if name in self._computed[schema.version]]
-        if absent:
-            raise DecodeError(
-                "an insert without all its columns; the log does not say their defaults"
-                if op == CREATE
-                else "an update without columns that are computed, or no longer there to ask about",
-                where={"table": str(schema.table), "columns": ",".join(absent)},
-                fix="SET GLOBAL binlog_row_image = FULL, and end the sessions that have another;"
-                f" then {START_OVER}",
-            )
 
     def _list(self) -> None:
         """Note the transaction at its first row in this set."""
@@ -563,7 +460,7 @@ class BinlogDecoder:
         """What a statement does to columns, at the moment when it has done it."""
         done = not self._alter_phase & (ev.START_ALTER | ev.ROLLBACK_ALTER)
         if done and self._chronicle.statement(asked, self._meant, str(self._gtid)):
-            self._maps.clear()  # the same bytes may mean other columns now
+            self._shapes.forget()
 
     def _meant(self, named: TableName) -> TableName | None:
         """The captured table that a statement means, if it is one."""
@@ -581,12 +478,9 @@ class BinlogDecoder:
         name = self._meant(names[0])
         if name is None:
             return
-        table = next((t for t in self._maps.values() if t and t.schema_of.table == name), None)
+        table = self._shapes.newest(name)
         if table is None:
-            shape = self._chronicle.shape(name) or self._shape_of(name)
-            if shape is None:
-                raise DecodeError(f"TRUNCATE of {name}, of which nothing is known any more")
-            table = row_table(shape, self._charset_of)
+            raise DecodeError(f"TRUNCATE of {name}, of which nothing is known any more")
         self._list()
         if not table.count:
             self._used.append(table)
