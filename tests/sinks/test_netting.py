@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sinks.batches import joined, segments
 from sinks.conformance import NOT_SENT, PAIR, TABLE, changes, clear, delete, upsert
-from sinks.netting import NeedsOrder, net
+from sinks.netting import NeedsOrder, _ascends, net
 from transforms.rows import DELETE, PATCH, UPSERT, RowChanges
 
 State = dict[str, tuple[str | None, str | None]]
@@ -147,3 +147,19 @@ def test_fresh_rows_of_distinct_keys_stay_fresh(rows: int) -> None:
     assert net(made).fresh
     again = joined([made, changes(TABLE, upsert("0", "x", "1"), first=rows, fresh=True)])
     assert not net(again).fresh
+
+
+@given(st.lists(st.text("019", max_size=3), max_size=8), st.booleans())
+def test_keys_that_ascend_are_different(keys: list[str], is_sorted: bool) -> None:
+    if is_sorted:
+        keys = sorted(keys, key=lambda key: (len(key), key))
+    found = _ascends((pa.array(keys, pa.string()),))
+    assert found == all((len(a), a) < (len(b), b) for a, b in zip(keys, keys[1:], strict=False))
+    assert not found or len(set(keys)) == len(keys)
+
+
+def test_keys_of_several_columns_or_without_value_are_counted() -> None:
+    one = pa.array(["1", "2"])
+    assert not _ascends((one, one))
+    assert not _ascends((pa.array(["1", None]),))
+    assert not _ascends((pa.array([1, 2]),))
