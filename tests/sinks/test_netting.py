@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -154,7 +156,7 @@ def test_keys_that_ascend_are_different(keys: list[str], is_sorted: bool) -> Non
     if is_sorted:
         keys = sorted(keys, key=lambda key: (len(key), key))
     found = _ascends((pa.array(keys, pa.string()),))
-    assert found == all((len(a), a) < (len(b), b) for a, b in zip(keys, keys[1:], strict=False))
+    assert found == all((len(a), a) < (len(b), b) for a, b in pairwise(keys))
     assert not found or len(set(keys)) == len(keys)
 
 
