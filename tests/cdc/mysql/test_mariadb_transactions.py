@@ -527,9 +527,12 @@ def test_the_uncompiled_variant_passes_the_same_tests() -> None:
     check = "from cdc.mysql.layout import COMPILED; assert not COMPILED"
     environment = {**os.environ, "TAILRACE_PURE": "1", "TAILRACE_VARIANT_RUN": "1"}
     subprocess.run([sys.executable, "-c", check], env=environment, check=True)
-    folder = Path(__file__).parent
+    here = Path(__file__)
+    files = (here, here.with_name("test_mariadb_values.py"))
+    # What MySQL alone has of types is JSON.
+    wanted = "not garbage and (not mysql or json)"
     ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-x", folder, "-k", "not garbage"],
+        [sys.executable, "-m", "pytest", "-q", "-x", *files, "-k", wanted],
         env=environment,
         capture_output=True,
         text=True,

@@ -317,7 +317,7 @@ def test_character_sets_beside_a_geometry_are_compared(maria: Maria) -> None:
     )
     first, *events = split(maria.log())
     decoder.feed(first)
-    decoder._mariadb = False
+    decoder._shapes.is_mariadb = False
     with pytest.raises(DecodeError, match="different character sets") as raised:
         [decoder.feed(event) for event in events]
     assert raised.value.where["column"] in "lu"
