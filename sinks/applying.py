@@ -147,12 +147,13 @@ def _nets(references: References, segment: Segment) -> list[Net]:
 def _reaches_out(references: References, net: Net) -> bool:
     """Whether its deletes may touch rows of others which, in the source's order, would stay.
 
-    As sets a key that moves is deleted and put elsewhere. That is all that hidden foreign keys can
-    mind: a delete that the source sent takes the rows of others in any order.
+    As sets a key that moves is deleted and put elsewhere. That is what foreign keys can mind that
+    are hidden from us, or were added since we looked; a delete that the source sent takes the rows
+    of others in any order.
     """
     if net.deletes is None:
         return False
-    return net.table.table in references.cascading or (references.hidden and net.implied > 0)
+    return net.table.table in references.cascading or net.implied > 0
 
 
 def _keys_differ(changes: Sequence[RowChanges]) -> bool:

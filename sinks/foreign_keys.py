@@ -22,18 +22,19 @@ class References:
     """`parents_first`: our tables, a table after those it refers to; in a cycle as they came.
 
     `cascading`: those of which a delete reaches into other rows, also of tables that are not ours.
-    `hidden`: tables of others may refer to ours and act in ways that the target does not show us.
     """
 
     parents_first: tuple[TableName, ...] = ()
     cascading: frozenset[TableName] = frozenset()
-    hidden: bool = False
 
     @classmethod
     def of(
         cls, tables: Iterable[TableName], keys: Iterable[ForeignKey], *, hidden: bool = False
     ) -> References:
-        """Among `tables`, and to and from them."""
+        """Among `tables`, and to and from them.
+
+        `hidden`: tables of others may refer to ours and act in ways that we are not shown.
+        """
         parents: dict[TableName, set[TableName]] = {table: set() for table in tables}
         cascading: set[TableName] = set()
         for key in keys:
@@ -46,7 +47,7 @@ class References:
                 cascading.add(key.parent)
             if key.child in parents and key.child != key.parent:
                 parents[key.child].add(key.parent)
-        return cls(tuple(_sorted(parents)), frozenset(cascading), hidden)
+        return cls(tuple(_sorted(parents)), frozenset(cascading))
 
     def rank(self, table: TableName) -> int:
         return self.parents_first.index(table)

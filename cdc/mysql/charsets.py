@@ -24,19 +24,27 @@ SINGLE_BYTE = {
     "koi8r": "koi8-r",
     "koi8u": "koi8-u",
 }
+_OTHERWISE = {
+    "greek": {0xA1: "\u02bd", 0xA2: "\u02bc"},
+    "hebrew": {0xAF: "\u203e"},
+    "cp866": {0xFC: "\u207f", 0xFD: "\u00b2"},
+    "koi8u": {0x95: "\u2022"},
+}
+"""What servers read otherwise than Python; a snapshot has it as the server does."""
+
 MULTI_BYTE = {
     "ucs2": "utf-16-be",
     "utf16": "utf-16-be",
     "utf16le": "utf-16-le",
     "utf32": "utf-32-be",
-    "sjis": "cp932",
+    "sjis": "shift_jis",
     "cp932": "cp932",
     "ujis": "euc_jp",
     "gbk": "gbk",
     "gb2312": "gb2312",
     "gb18030": "gb18030",
     "big5": "big5",
-    "euckr": "euc_kr",
+    "euckr": "cp949",
 }
 WIDE = frozenset({"ucs2", "utf16", "utf16le", "utf32"})
 """Those in which ASCII is not stored as ASCII."""
@@ -59,7 +67,7 @@ def single_bytes(name: str) -> list[bytes]:
     found = []
     for byte in range(256):
         try:
-            text = bytes([byte]).decode(codec)
+            text = _OTHERWISE.get(name, {}).get(byte) or bytes([byte]).decode(codec)
         except UnicodeDecodeError:
             text = chr(byte) if name == "latin1" else "\N{REPLACEMENT CHARACTER}"
         found.append(text.encode())

@@ -271,7 +271,8 @@ class BinlogDecoder:
 
     def _begin_named(self, gtid: MysqlGtid, commit_us: int) -> None:
         """MySQL does not say beforehand whether BEGIN comes next, or a statement by itself."""
-        if gtid.sequence == 0:
+        if gtid.sequence == 0 or isinstance(self._position, FilePosition):
+            # A position in a file tells only of places in files whether they are before it.
             gtid = self._nameless()
         self._open(gtid, commit_us, alone=True)
 
@@ -290,6 +291,8 @@ class BinlogDecoder:
         self._gtid, self._alone = gtid, alone
         self._commit_us = commit_us
         self._skipping = self._position.holds(gtid)
+        if self._skipping:
+            self._waiting.refuse_unasked(gtid)
         self._listed = self._started = False
         self._origin = None
         self._tables.clear()
@@ -436,7 +439,12 @@ class BinlogDecoder:
         logged = self._started or (self._holding is not None and self._holding.events)
         if verb == "rollback" and logged and not self._skipping:
             raise DecodeError("a rollback of rows already logged (tables without transactions?)")
-        if verb in statements.CHANGES_ROWS and self._concerned(database, text):
+        if (
+            verb in statements.CHANGES_ROWS
+            and not self._skipping
+            and not statements.empties_memory(self._meant, database, text)
+        ):
+            # Whatever it names: a view, a trigger or a function may lead to a captured table.
             raise DecodeError(
                 "a change logged as a statement, not as rows",
                 fix="SET GLOBAL binlog_format = ROW; and see that no session changes it",
@@ -466,9 +474,6 @@ class BinlogDecoder:
         """The captured table that a statement means, if it is one."""
         found = TableName(self._fold(named.schema), self._fold(named.name))
         return found if self._captured(found) else None
-
-    def _concerned(self, database: str, text: str) -> bool:
-        return not self._skipping and statements.concerns(self._meant, database, text)
 
     def _truncate(self, database: str, statement: str) -> None:
         self._in_transaction()

@@ -11,7 +11,7 @@ from cdc.mysql.quiet import begin_quietly
 from cdc.mysql.session import Connection, query
 from cdc.protocol import START_OVER
 from cdc.schema import TableName
-from tailrace.errors import ContinuityError, PreflightError
+from tailrace.errors import ContinuityError, PreflightError, SourceUnavailable
 
 WANTED: Wanted = {
     "binlog_format": (
@@ -50,9 +50,13 @@ class OnMariadb:
 
     def verify(self, connection: Connection, position: str, system: str | None) -> None:
         """Whether the log still begins before our position, the server says when it is asked."""
-        ((current,),) = query(connection, "select @@global.gtid_current_pos")
+        # The first leaves out what was logged under another server_id than today's.
+        ((current, logged),) = query(
+            connection, "select @@global.gtid_current_pos, @@global.gtid_binlog_pos"
+        )
         theirs, ours = Position(str(current or "")), Position(position)
-        behind = [str(gtid) for gtid in ours.gtids if not theirs.holds(gtid)]
+        also = Position(str(logged or ""))
+        behind = [str(one) for one in ours.gtids if not theirs.holds(one) and not also.holds(one)]
         if behind:
             raise ContinuityError(
                 "the source's log ends before our position: it was restored, reset or replaced",
@@ -69,7 +73,9 @@ class OnMariadb:
         """
         begun = begin_quietly(connection, lambda: _begin(connection))
         ((position,),) = query(connection, "select binlog_gtid_pos(%s, %s)", *begun)
-        return str(position or "")
+        if position is None:  # not "", which is the beginning of a server's log
+            raise SourceUnavailable("the log was purged while the snapshot began")
+        return str(position)
 
     def ask_for_log(self, connection: Connection, position: str, server_id: int) -> None:
         """A position of GTIDs is one that a promoted replica understands, too."""

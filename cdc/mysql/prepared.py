@@ -17,13 +17,25 @@ class Prepared:
         self._position = position
         self._held: dict[xa.Xid, tuple[AnyGtid, xa.Held]] = {}
         self._awaited = set(position.prepared)  # to be read again
+        self._again = {one.domain for one in self._awaited if isinstance(one, Gtid)}
 
     def awaits(self, gtid: AnyGtid) -> bool:
         """Whether it was prepared before the position from which the log is read again."""
         return gtid in self._awaited
 
+    def refuse_unasked(self, gtid: AnyGtid) -> None:
+        """`gtid` is not behind our position. Errors: ContinuityError at a MariaDB that was not
+        asked for it again: its numbers do not ascend, and passing it over would lose it."""
+        if isinstance(gtid, Gtid) and gtid.domain not in self._again:
+            raise ContinuityError(
+                f"transaction {gtid} stands in the log behind one of a higher or the same number",
+                fix="SET GLOBAL gtid_strict_mode = ON, and a gtid_domain_id of its own for each"
+                f" server that is written to; then {START_OVER}",
+            )
+
     def refuse_missing(self, gtid: Gtid) -> None:
         """Errors: ContinuityError where the log went past a transaction to be read again."""
+        self._again.discard(gtid.domain)  # behind our position now
         missing = [
             str(one) for one in self._awaited if isinstance(one, Gtid) and one.domain == gtid.domain
         ]

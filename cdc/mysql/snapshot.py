@@ -123,13 +123,23 @@ def _chunks(connection: Connection, table: CatalogTable) -> Iterator[list[tuple[
         cursor.execute(sql)
         wanted_rows = FETCH_ROWS_FIRST
         while chunk := list(cursor.fetchmany(wanted_rows)):
-            yield chunk
+            try:
+                yield chunk
+            except GeneratorExit:  # else the cursor would read the table to its end
+                _cut(connection)
+                raise
             # The number of rows follows from how wide the last ones were, a character standing for
             # a byte; never more than doubling guards against one wide row
             # after many narrow ones.
             size = sum(len(value) for row in chunk for value in row if value is not None)
             fitting = BYTES_MAX * len(chunk) // max(size, 1)
             wanted_rows = max(1, min(fitting, 2 * wanted_rows, FETCH_ROWS_MAX))
+
+
+def _cut(connection: Connection) -> None:
+    inside: Any = connection
+    inside._force_close()
+    inside._result.unbuffered_active = False
 
 
 _CHARACTERS = (tm.STRING, tm.VARCHAR, tm.BLOB, tm.VARCHAR_COMPRESSED, tm.BLOB_COMPRESSED)

@@ -173,7 +173,9 @@ class CheckpointTable:
             self._pipeline,
         )
         execute(connection, "commit")
-        execute(connection, "set innodb_lock_wait_timeout = 50")
+        # Without autocommit what follows a transaction that the server ended by itself, such as the
+        # next piece of a bulk, is a part of one that is rolled back.
+        execute(connection, "set innodb_lock_wait_timeout = 50, autocommit = 0")
         self._epoch = int(epoch) + 1
         return Checkpoint(journal, int(offset), str(position))
 

@@ -14,6 +14,8 @@ from sinks.mysql.wire import DATETIME, FLOAT8, STRING
 from sinks.rowtext import DOUBLE, MOMENT, TEXT, Unfit, counted
 from tailrace.errors import TargetRefused
 
+COMMAND_BYTES = 2
+"""A packet is the command's number and its text, and is smaller than max_allowed_packet."""
 HEAD_BYTES = 1024
 """Of a command before its rows."""
 _WIRE = {TEXT: STRING, DOUBLE: FLOAT8, MOMENT: DATETIME}
@@ -74,13 +76,14 @@ class Loader:
     ) -> Iterator[str]:
         """Each of at most half a packet, unless a single row is larger."""
         room = self.packet_max // 2
+        most = self.packet_max - len(head.encode()) - COMMAND_BYTES
         parts: list[str] = []
         size = 0
         try:
             for piece in literal_rows(columns, reads):
                 lengths = pc.binary_length(piece).to_pylist()
                 for text, length in zip(piece.to_pylist(), lengths, strict=True):
-                    if length + len(head) > self.packet_max:
+                    if length > most:
                         raise too_large({})
                     if parts and size + length > room:
                         yield head + ", ".join(parts)

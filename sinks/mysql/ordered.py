@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pymysql
 
 from sinks.mysql.families import JSON, sent
-from sinks.mysql.loading import refuse_warnings, too_large
+from sinks.mysql.loading import COMMAND_BYTES, refuse_warnings, too_large
 from sinks.mysql.names import quoted, quoted_table
 from sinks.mysql.session import DUPLICATE, Connection, execute, translate, translated
 from sinks.mysql.statements import Statements
@@ -106,7 +106,8 @@ class _One:
     def _execute(self, statement: str, values: Sequence[object]) -> int:
         with self._connection.cursor() as cursor:
             text = cursor.mogrify(statement, values)
-            if len(text) * 4 > self._packet_max and len(text.encode()) >= self._packet_max:
+            most = self._packet_max - COMMAND_BYTES
+            if len(text) * 4 > most and len(text.encode()) > most:
                 raise too_large({})
             found = int(cursor.execute(text))
             if cursor.warning_count:

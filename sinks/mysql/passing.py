@@ -21,6 +21,7 @@ RIGHTS = frozenset(
 """Somebody revoked or changed them."""
 RESOURCES = frozenset(
     {
+        *range(1, 1000),  # the server's own files and memory, as a full tmpdir
         *(1021, 1026, 1030, 1114),  # the disk, or what the storage engine says of it
         *(1015, 1016, 1023, 1024, 1028),  # files
         *(1037, 1038, 1041, 1206),  # memory

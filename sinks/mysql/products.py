@@ -58,8 +58,7 @@ MYSQL = Product(
     type="mysql",
     oldest=(8, 0, 22),
     collation="utf8mb4_0900_bin",
-    pins="max_execution_time = 0, transaction_isolation = 'READ-COMMITTED',"
-    " sql_safe_updates = 0, sql_select_limit = 18446744073709551615",
+    pins="max_execution_time = 0, transaction_isolation = 'READ-COMMITTED'",
     rounds=True,
     json="longtext",  # its JSON turns numbers into doubles, and keeps one of two equal keys
     # A key, since sql_require_primary_key asks for one in temporary tables, too.

@@ -25,8 +25,9 @@ SQL_MODE = (
 PINS = (
     "set time_zone = '+00:00', autocommit = 1, completion_type = 0, foreign_key_checks = 1,"
     f" unique_checks = 1, sql_notes = 1, sql_mode = '{SQL_MODE}',"
+    " sql_safe_updates = 0, sql_big_selects = 1, sql_select_limit = 18446744073709551615,"
     " wait_timeout = 31536000, net_read_timeout = 600,"
-    " net_write_timeout = 600, innodb_lock_wait_timeout = 50"
+    " net_write_timeout = 600, innodb_lock_wait_timeout = 50, lock_wait_timeout = 50"
 )
 """All that the meaning of text depends on; and nothing may cut a batch short. `Product.pins` are
 more of them."""
@@ -123,6 +124,11 @@ def _login(url: str, pipeline: str) -> Connection:
     except pymysql.Error as error:
         number, text = _parts(error)
         raise _unavailable(number, text, "connecting to the target", {"errno": number}) from None
+    except OSError as error:  # of a file of certificates; the network's are PyMySQL's
+        raise TargetUnavailable(
+            f"connecting to the target: the url's certificates: {error}",
+            fix="see to ssl_ca, ssl_cert and ssl_key in the target's url",
+        ) from None
     except RuntimeError as error:
         if "cryptography" not in str(error):
             raise

@@ -31,6 +31,7 @@ from sinks.mysql.products import MARIADB, Product
 from sinks.mysql.rights import Rights
 from sinks.mysql.session import (
     CONSTRAINTS,
+    REFERRED_TO,
     Connection,
     connect,
     execute,
@@ -216,7 +217,8 @@ class MariadbSink:
                     delete = f"delete from {quoted_table(table)}"
                     delete_freed(self._connected, delete, free.get(table))
             except TargetRefused as refused:
-                refused.fix = "drop the foreign key at the target, or let its columns be NULL"
+                if refused.where.get("errno") in REFERRED_TO:
+                    refused.fix = "drop the foreign key at the target, or let its columns be NULL"
                 raise
 
     def savepoint(self) -> None:

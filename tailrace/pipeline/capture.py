@@ -139,12 +139,17 @@ class Capture:
                     self._store(changes, self._new_facts(stream))
                     if changes.complete:  # parts alone are no progress: they come again
                         self._backoff.reset()
-                    self._acknowledge(stream, clock)
-                self._acknowledge(stream, clock)
-                if clock.due("heartbeat", self._settings.heartbeat_s):
-                    source.heartbeat()
-                if clock.due("upkeep", UPKEEP_S):
-                    self._upkeep(source)
+                    self._duties(source, stream, clock)
+                    if self._stop:  # behind by hours, `changes` goes on for hours
+                        break
+                self._duties(source, stream, clock)
+
+    def _duties(self, source: Source, stream: Stream, clock: _Clock) -> None:
+        self._acknowledge(stream, clock)
+        if clock.due("heartbeat", self._settings.heartbeat_s):
+            source.heartbeat()
+        if clock.due("upkeep", UPKEEP_S):
+            self._upkeep(source)
 
     def _new_facts(self, stream: Stream) -> dict[str, str] | None:
         """Those that were not stored yet; they are, if the step that they are for succeeds.

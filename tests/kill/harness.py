@@ -130,9 +130,10 @@ def torture(
         load = Load(source, seed=seed)
         watch = Watch(target)
         workers = [Worker(project, "capture", "erp"), Worker(project, "deliver", "line")]
-        load.start()
         watch.start()
         try:
+            _copy(workers, source, target)
+            load.start()
             _kill(workers, kills, random.Random(seed), outcome)
             load.stop()
             _drain(workers, source, target)
@@ -150,6 +151,15 @@ def torture(
         outcome.regressions = watch.regressions
         _count(source, target, outcome)
     return outcome
+
+
+def _copy(workers: list[Worker], source: Database, target: Database) -> None:
+    """Have the first snapshot done: one that starts over writes again what it had written."""
+    for worker in workers:
+        worker.start()
+    for marker in (2 * 10**15, 2 * 10**15 + 1):  # the second is not in the snapshot any more
+        _arrives(marker, workers, source, target)
+    _end_for_good(workers)
 
 
 def _kill(workers: list[Worker], kills: int, chance: random.Random, outcome: Outcome) -> None:
@@ -173,7 +183,11 @@ def _kill(workers: list[Worker], kills: int, chance: random.Random, outcome: Out
             outcome.kills[worker.armed] = outcome.kills.get(worker.armed, 0) + 1
             worker.start(*todo[worker.role].pop())
         time.sleep(0.02)
-    for worker in workers:  # what still runs is armed: end it for good
+    _end_for_good(workers)  # what still runs is armed
+
+
+def _end_for_good(workers: list[Worker]) -> None:
+    for worker in workers:
         assert worker.process is not None
         worker.process.kill()
         worker.process.wait()
@@ -188,10 +202,14 @@ def _plan(role: str, kills: int, chance: random.Random) -> list[tuple[str, int]]
 
 
 def _drain(workers: list[Worker], source: Database, target: Database) -> None:
-    marker = 10**15
-    source.execute(f"insert into shop.ledger values ({marker}, -1, 'end')")
     for worker in workers:
         worker.start()
+    _arrives(10**15, workers, source, target)
+
+
+def _arrives(marker: int, workers: list[Worker], source: Database, target: Database) -> None:
+    """A row of no operation, through the whole line."""
+    source.execute(f"insert into shop.ledger values ({marker}, -1, 'end')")
     deadline = time.monotonic() + DEADLINE_S
     while not target.execute(f"select 1 from shop.ledger where id = {marker}"):
         for worker in workers:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from cdc.mysql import events as ev
 from cdc.mysql.catalog import read_charsets
 from cdc.mysql.decode import BinlogDecoder
 from cdc.mysql.lookalikes import Lookalikes
-from cdc.mysql.positions import Reached
+from cdc.mysql.positions import Position, Reached
 from cdc.mysql.tablemap import TableMap
 from cdc.schema import TableName
 from tailrace.service.localmaria import LocalMariadb
@@ -74,3 +74,15 @@ def without_checksum(event: memoryview) -> bytes:
     body = bytearray(ev.checked(event))
     struct.pack_into("<I", body, 9, len(body))
     return bytes(body)
+
+
+def sent(events: Iterable[memoryview], position: str) -> Iterator[memoryview]:
+    """What of a MariaDB's log the server sends to a reader with this position."""
+    start, held = Position(Position(position).start), False
+    for event in events:
+        head = ev.head(event)
+        if head.type == ev.GTID:
+            gtid, _ = ev.mariadb_gtid(event[ev.HEAD.size :], head.server)
+            held = start.holds(gtid)
+        if not held:
+            yield event

@@ -14,7 +14,7 @@ import pytest
 from cdc.mysql import layout
 from cdc.mysql.decode import BinlogDecoder
 from tailrace.errors import ContinuityError, DecodeError, PreflightError, TailraceError
-from tests.cdc.mysql.binlogs import charsets, decoded, split, without_checksum
+from tests.cdc.mysql.binlogs import charsets, decoded, sent, split, without_checksum
 from tests.maria import Maria, both
 
 
@@ -249,7 +249,21 @@ def test_a_large_transaction_comes_in_parts(maria: Maria) -> None:
     assert [row[0] for _, _, row in operations(found)] == [str(n) for n in range(1, 5001)]
 
 
-def test_what_the_journal_holds_is_skipped(maria: Maria) -> None:
+def test_numbers_that_do_not_ascend_are_refused(maria: Maria) -> None:
+    """As two servers make them that replicate each other in one domain."""
+    maria.execute(
+        "create table t (id int primary key)",
+        "insert into t values (1)",
+        "set session server_id = 2, gtid_seq_no = 3",
+        "insert into t values (2)",
+    )
+    with pytest.raises(ContinuityError, match="a higher or the same number") as raised:
+        maria.changes()
+    assert str(raised.value.where["gtid"]) == "0-2-3"
+    assert "gtid_strict_mode" in (raised.value.fix or "")
+
+
+def test_it_goes_on_behind_what_the_journal_holds(maria: Maria) -> None:
     maria.execute(
         "create table t (id int primary key)", *(f"insert into t values ({n})" for n in range(5))
     )
@@ -263,7 +277,7 @@ def test_what_the_journal_holds_is_skipped(maria: Maria) -> None:
     again = BinlogDecoder(
         lambda table: table.schema == maria.name, charsets(maria.server), resume=positions[2]
     )
-    for event in split(log):
+    for event in sent(split(log), positions[2]):
         again.feed(event)
     rest = again.take()
     assert rest is not None
