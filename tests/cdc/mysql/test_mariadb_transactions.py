@@ -372,6 +372,28 @@ REFUSED = {
         DecodeError,
         "logged as a statement",
     ),
+    "a statement that a trigger carries on": (
+        [
+            "create table t (id int primary key)",
+            "create table other (id int primary key)",
+            "create trigger copied after insert on other for each row"
+            " insert into t values (new.id)",
+            "set session binlog_format = statement",
+            "insert into other values (1)",
+        ],
+        DecodeError,
+        "logged as a statement",
+    ),
+    "a statement through a view": (
+        [
+            "create table t (id int primary key)",
+            "create view v as select * from t",
+            "set session binlog_format = statement",
+            "insert into v values (1)",
+        ],
+        DecodeError,
+        "logged as a statement",
+    ),
     "no key": (
         ["create table t (id int)", "insert into t values (1)"],
         PreflightError,
@@ -403,6 +425,12 @@ def test_what_is_refused(name: str, maria: Maria) -> None:
         " alter table t drop partition p",
         "drop table other, t",
         "drop table if exists t",
+        "drop tables other, t",
+        "rename tables other to x, t to y",
+        "alter table t exchange partition p with table single",
+        "alter table parts exchange partition p with table t",
+        "alter ignore table t add unique key (id)",
+        "alter/**/table t drop partition p",
     ],
 )
 def test_rows_that_go_with_their_table_stop_capture(statement: str, maria: Maria) -> None:
@@ -411,7 +439,15 @@ def test_rows_that_go_with_their_table_stop_capture(statement: str, maria: Maria
         "create table t (id int primary key) partition by range (id)"
         " (partition p values less than (10), partition q values less than (20))",
         "insert into t values (1), (11)",
+        "create table single (id int primary key)",
     )
+    if "parts" in statement:
+        maria.execute(
+            "create table parts (id int primary key) partition by range (id)"
+            " (partition p values less than (100))",
+            "alter table t remove partitioning",
+        )
+        maria.log()
     taken = {(maria.name, "t")}
     maria.execute(statement)
     decoder = BinlogDecoder(
