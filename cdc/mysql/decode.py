@@ -18,7 +18,7 @@ from cdc.mysql import events as ev
 from cdc.mysql import statements, xa
 from cdc.mysql.chronicle import Chronicle
 from cdc.mysql.collations import Collations
-from cdc.mysql.events import Head
+from cdc.mysql.events import Gtid, Head
 from cdc.mysql.gtidset import MysqlGtid, gtid_event, tagged_gtid_event
 from cdc.mysql.history import History
 from cdc.mysql.lookalikes import Lookalikes
@@ -288,6 +288,8 @@ class BinlogDecoder:
     def _open(self, gtid: AnyGtid, commit_us: int, *, alone: bool) -> None:
         if self._gtid is not None:
             raise DecodeError(f"transaction {gtid} begins inside {self._gtid}")
+        if isinstance(gtid, Gtid) != isinstance(self._position, Position):
+            raise DecodeError(f"transaction {gtid} is named as the other product names its own")
         self._gtid, self._alone = gtid, alone
         self._commit_us = commit_us
         self._skipping = self._position.holds(gtid)
