@@ -14,7 +14,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from config.project import ProjectFile
-from transforms.model import Entity, Mapping
+from transforms.entity import Entity
+from transforms.model import Mapping
 
 Schema = dict[str, Any]
 

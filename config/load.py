@@ -20,7 +20,8 @@ from config.references import fill_in
 from config.secrets import is_unresolved
 from config.yaml import Document, read
 from tailrace.errors import ConfigError
-from transforms.model import Entity, Mapping
+from transforms.entity import Entity
+from transforms.model import Mapping
 
 M = TypeVar("M", bound=BaseModel)
 

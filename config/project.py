@@ -14,7 +14,8 @@ from cdc.postgres.settings import PostgresSource
 from config.places import Loc, Places
 from sinks.mysql.settings import MariadbTarget, MysqlTarget
 from sinks.postgres.settings import PostgresTarget
-from transforms.model import Entity, Mapping, Replicate
+from transforms.entity import Entity
+from transforms.model import Mapping, Replicate
 
 SOURCES = {"postgres": PostgresSource, "mariadb": MariadbSource, "mysql": MysqlSource}
 TARGETS = {"postgres": PostgresTarget, "mariadb": MariadbTarget, "mysql": MysqlTarget}

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 
+from transforms.entity import Entity
 from transforms.errors import ExpressionError, Loc, MappingError
 from transforms.expressions.translate import Place, syntax
-from transforms.model import Entity, FieldRule, Rows
+from transforms.model import FieldRule, Rows
 from transforms.model import Mapping as MappingModel
 from transforms.types import Kind
 

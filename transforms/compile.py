@@ -11,6 +11,7 @@ from sqlglot import exp
 from cdc.schema import TableSchema
 from transforms.assign import Assigned, assign, constant_sql
 from transforms.checks import Checks, rule_loc
+from transforms.entity import Entity, EntityField
 from transforms.errors import ExpressionError, Loc, MappingError
 from transforms.expressions.sql import checked
 from transforms.expressions.translate import (
@@ -22,11 +23,12 @@ from transforms.expressions.translate import (
 )
 from transforms.expressions.typed import Refusal, Typed, as_text, text
 from transforms.keys import Recovered, recover
-from transforms.model import Entity, EntityField, Existing, FieldRule, Rows
+from transforms.model import FieldRule, Rows
 from transforms.model import Mapping as MappingModel
 from transforms.program import Codes, Output, Program
 from transforms.rows import TargetColumn, TargetTable
 from transforms.types import FieldType
+from transforms.words import Existing
 
 
 def target_table(

@@ -18,10 +18,11 @@ from sqlglot import exp
 
 from cdc.schema import TableSchema
 from transforms.compile import fixed_column, key_recovers
+from transforms.entity import Entity
 from transforms.errors import ExpressionError, Loc, MappingError
 from transforms.expressions.translate import Place, syntax
-from transforms.model import Entity, Rows
 from transforms.model import Mapping as MappingModel
+from transforms.model import Rows
 from transforms.types import Kind
 
 

@@ -18,9 +18,9 @@ from tailrace.errors import TransformError
 from transforms.compile import compile_mapping
 from transforms.disjoint import Part, same_key
 from transforms.engine import Engine, EvaluationError
+from transforms.entity import Entity
 from transforms.evaluate import Evaluation
 from transforms.expressions.sql import REASONS
-from transforms.model import Entity
 from transforms.model import Mapping as MappingModel
 from transforms.rows import DELETE, PATCH, UPSERT, RowChanges, TargetTable
 

@@ -1,68 +1,24 @@
-"""What operators declare: entities, mappings, and tables that are replicated as they are.
-
-Every scalar arrives as the text that was written (the loader never types YAML), so these models
-type from text: ``required: true`` is the text ``true``, and the text ``null`` means NULL. Unknown
-keys are errors. Validation errors are pydantic's; their `loc` is the path in the document.
-"""
+"""What operators declare: mappings, and tables that are replicated as they are."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, model_validator
 
 from cdc.patterns import Patterns
 from cdc.schema import TableName
 from transforms.errors import Loc
-from transforms.types import FIELD_TYPES, FieldType, field_type
-
-IDENTIFIER_BYTES_MAX = 63
-"""PostgreSQL cuts longer names off without asking (NAMEDATALEN)."""
-
-NULL = "null"
-"""How NULL is written where a value is expected: in value maps, constants and defaults."""
-
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
-
-
-def _identifier(text: str) -> str:
-    if not text or text != text.strip() or not text.isprintable():
-        raise ValueError("a name is printable text that neither begins nor ends with a blank")
-    if len(text.encode()) > IDENTIFIER_BYTES_MAX:
-        raise ValueError(f"a name of a table or column has at most {IDENTIFIER_BYTES_MAX} bytes")
-    return text
-
-
-def _plain_name(text: str) -> str:
-    if not _PLAIN_NAME.fullmatch(text):
-        raise ValueError("a name is made of letters, digits, '_' and '-'")
-    return _identifier(text)
-
-
-def _table(text: str) -> str:
-    schema, dot, name = text.partition(".")
-    if not dot:
-        raise ValueError("write the table as schema.table")
-    _identifier(schema)
-    _identifier(name)
-    return text
-
-
-def _target(text: str) -> str:
-    for part in text.split(".", 1):
-        _identifier(part)
-    return text
+from transforms.words import (
+    NULL,
+    Existing,
+    Identifier,
+    PlainName,
+    Strict,
+    identifier,
+    table_name,
+    target_name,
+)
 
 
 def _patterns(texts: tuple[str, ...]) -> tuple[str, ...]:
@@ -75,66 +31,7 @@ def _template(text: str) -> str:
     rest = text.replace("{schema}", "s").replace("{table}", "t")
     if "{" in rest or "}" in rest:
         raise ValueError("only {schema} and {table} are filled in")
-    return _target(rest) and text
-
-
-def _flag(value: object) -> object:
-    if value not in ("true", "false", True, False):
-        raise ValueError("write true or false")
-    return value in ("true", True)
-
-
-Identifier = Annotated[str, AfterValidator(_identifier)]
-PlainName = Annotated[str, AfterValidator(_plain_name)]
-Flag = Annotated[bool, BeforeValidator(_flag)]
-Existing = Literal["refuse", "keep"]
-
-
-def _from_text(parse: Callable[[str], FieldType]) -> PlainValidator:
-    def validate(value: object) -> FieldType:
-        return value if isinstance(value, FieldType) else parse(str(value))
-
-    return PlainValidator(validate)
-
-
-class Strict(BaseModel):
-    """Unknown keys are errors; nothing changes after validation."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class EntityField(Strict):
-    """`type` is one of the canonical types of `transforms.types`."""
-
-    type: Annotated[
-        FieldType,
-        _from_text(field_type),
-        WithJsonSchema(
-            {
-                "type": "string",
-                "anyOf": [{"enum": sorted(FIELD_TYPES)}, {"pattern": r"^decimal\(\d+,\s*\d+\)$"}],
-            }
-        ),
-    ]
-    required: Flag = False
-
-
-class Entity(Strict):
-    """A business object: its fields, and which of them identify it."""
-
-    entity: PlainName
-    steward: str | None = None
-    key: Annotated[tuple[Identifier, ...], Field(min_length=1)]
-    fields: Annotated[dict[Identifier, EntityField], Field(min_length=1)]
-
-    @model_validator(mode="after")
-    def _key_names_fields(self) -> Self:
-        for name in self.key:
-            if name not in self.fields:
-                raise ValueError(f"the key names {name!r}, which is not a field")
-        if len(set(self.key)) != len(self.key):
-            raise ValueError("the key names a field twice")
-        return self
+    return target_name(rest) and text
 
 
 class Otherwise(Strict):
@@ -236,7 +133,7 @@ def _on_delete(value: object) -> OnDelete:
     if value in ("delete", "ignore", "set_null"):
         return OnDelete(action=value)
     if isinstance(value, dict) and set(value) == {"soft"} and isinstance(value["soft"], str):
-        return OnDelete(action="soft", column=_identifier(value["soft"]))
+        return OnDelete(action="soft", column=identifier(value["soft"]))
     raise ValueError("write on_delete: delete, ignore, set_null or {soft: column}")
 
 
@@ -266,10 +163,10 @@ class Rows(Strict):
     name: PlainName
     entity: PlainName
     key: Annotated[dict[Identifier, str], Field(min_length=1)]
-    fields: dict[Identifier, FieldRule] = {}
+    fields: dict[Identifier, FieldRule] = Field(default_factory=dict)
     where: str | None = None
     on_delete: OnDeleteRule = _DELETE
-    into: Annotated[str, AfterValidator(_target)] | None = None
+    into: Annotated[str, AfterValidator(target_name)] | None = None
 
     @property
     def target(self) -> TableName:
@@ -282,7 +179,7 @@ class Mapping(Strict):
     """How the rows of one source table become entities. `dialect` is that of the expressions."""
 
     mapping: PlainName
-    table: Annotated[str, AfterValidator(_table)]
+    table: Annotated[str, AfterValidator(table_name)]
     dialect: Literal["postgres"] = "postgres"
     existing: Existing = "refuse"
     rows: tuple[Rows, ...] | None = None
@@ -291,7 +188,7 @@ class Mapping(Strict):
     fields: dict[Identifier, FieldRule] | None = None
     where: str | None = None
     on_delete: OnDeleteRule | None = None
-    into: Annotated[str, AfterValidator(_target)] | None = None
+    into: Annotated[str, AfterValidator(target_name)] | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -19,8 +19,8 @@ from transforms import columns
 from transforms.compile import compile_mapping
 from transforms.diagnose import Fault, all_faults
 from transforms.engine import Engine
+from transforms.entity import Entity
 from transforms.expressions.sql import REASONS
-from transforms.model import Entity
 from transforms.model import Mapping as MappingModel
 from transforms.program import Program
 from transforms.selection import Condition, Selection

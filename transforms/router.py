@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Self
 
 from cdc.changes import TableChanges
 from cdc.schema import TableSchema
-from transforms.model import Entity, Replicate
+from transforms.entity import Entity
 from transforms.model import Mapping as MappingModel
+from transforms.model import Replicate
 from transforms.replicate import copy_of, replicate
 from transforms.rows import RowChanges, TargetTable
 from transforms.rules import rule_for

@@ -15,7 +15,8 @@ from config.jsonschema import MODELS, schema_comment
 from config.project import Pipeline, ProjectFile
 from sinks.mysql.settings import MariadbTarget, MysqlTarget
 from sinks.postgres.settings import PostgresTarget
-from transforms.model import Entity, EntityField, FieldRule, Mapping, Replicate, Rows
+from transforms.entity import Entity, EntityField
+from transforms.model import FieldRule, Mapping, Replicate, Rows
 
 TEXT = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
 SECTIONS: dict[str, type[BaseModel]] = {

@@ -14,7 +14,8 @@ from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from tests.transforms.batches import Change, batch, shown, table
-from transforms.model import Entity, Mapping
+from transforms.entity import Entity
+from transforms.model import Mapping
 from transforms.router import Router
 from transforms.rows import CLEAR, DELETE, PATCH, UPSERT, RowChanges
 

@@ -10,8 +10,9 @@ import yaml
 
 from tests.transforms.batches import table
 from transforms.compile import compile_mapping
+from transforms.entity import Entity
 from transforms.expressions.functions import FUNCTIONS, SYNONYMS
-from transforms.model import Entity, Mapping
+from transforms.model import Mapping
 from transforms.types import FIELD_TYPES
 
 MANUAL = (Path(__file__).parents[2] / "docs" / "mappings.md").read_text()

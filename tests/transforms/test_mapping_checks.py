@@ -10,8 +10,9 @@ from tests.transforms.batches import table
 from transforms.checks import check_syntax
 from transforms.compile import compile_mapping
 from transforms.disjoint import check_together
+from transforms.entity import Entity
 from transforms.errors import ExpressionError, MappingError
-from transforms.model import Entity, Mapping
+from transforms.model import Mapping
 
 ENTITY = Entity.model_validate(
     {

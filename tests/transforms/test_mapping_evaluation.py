@@ -11,8 +11,9 @@ from cdc.changes import TableChanges
 from cdc.schema import TableSchema
 from tailrace.errors import TransformError
 from tests.transforms.batches import Change, batch, shown, table
+from transforms.entity import Entity
 from transforms.errors import RowError
-from transforms.model import Entity, Mapping
+from transforms.model import Mapping
 from transforms.router import Router
 from transforms.rows import CLEAR, RowChanges
 

@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from tests.transforms.batches import Change, batch, table
 from transforms.compile import compile_mapping
+from transforms.entity import Entity
 from transforms.errors import MappingError
-from transforms.model import Entity, Mapping, Replicate
+from transforms.model import Mapping, Replicate
 from transforms.preview import preview
 from transforms.stub import entity_name, entity_stub, mapping_stub
 
