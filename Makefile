@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 KILLS ?= 50
 BENCH ?= postgres
+WORKERS ?= 2
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo yes || { sudo -n true 2>/dev/null && echo yes; })
@@ -16,6 +17,7 @@ COMPILED_SOURCES := $(wildcard cdc/_columns.py cdc/_columns.pxd cdc/*/_*.py sink
 help:
 	@echo "make demo    a legacy ERP replicated into a hub under load (DEMO_SECONDS=20 ends by itself)"
 	@echo "make test    every test, on PostgreSQL 18, the system's PostgreSQL and MariaDB, and MySQL"
+	@echo "             WORKERS=2 processes at once, each with servers of its own"
 	@echo "make check   ruff, mypy --strict, import-linter"
 	@echo "make bench   side by side with PostgreSQL's own replication (BENCH_ROWS, BENCH_RSS=1)"
 	@echo "             BENCH=mysql: a MariaDB source, beside mysql-replication and beside PostgreSQL"
@@ -28,7 +30,7 @@ demo: $(VENV)/ready
 	@$(BIN)/tailrace demo
 
 test: $(VENV)/ready servers
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
 
 check: $(VENV)/ready
 	$(BIN)/ruff check .
