@@ -1,17 +1,36 @@
-"""Which row a mapping fails for, and why: asked only after it has failed."""
+"""Which rows a mapping fails for, and why: asked only after it has failed.
+
+DuckDB's TRY tells, for all rows at once, which of them fail: ``TRY(x IS NULL)`` is NULL for those
+and for no others. What it makes of them is believed only after the others have passed as they are
+evaluated in earnest; where they do not, the rows that fail are found by halving.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from transforms.columns import flags
+from transforms import columns
+from transforms.columns import Flags, Rows
 from transforms.engine import Engine, EvaluationError
+from transforms.expressions.sql import MARK
 from transforms.program import Output, Program
-from transforms.selection import Condition, Selected, Selection
+from transforms.selection import ROW, Condition, Selected, Selection
+
+_MARKED = re.compile(rf"'{MARK}(\w+)'")
+
+ALONE_MAX = 1000
+"""Rows whose failure is DuckDB's own, not marked with a reason, are asked for it one by one; those
+beyond get a reason that holds for each of them."""
+
+
+Answers = npt.NDArray[np.int8]
+_FAILED, _TRUE = -1, 1
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -23,25 +42,6 @@ class Fault:
     reason: str
 
 
-def first_fault(
-    program: Program,
-    engine: Engine,
-    outputs: Sequence[Output],
-    condition: Condition | None,
-    source: Mapping[int, pa.Array],
-    count: int,
-) -> Fault:
-    """The first row that fails, of all outputs."""
-    found: list[Fault] = []
-    limit = count
-    for faults in _each(program, engine, outputs, condition):
-        fault = faults.first(source, limit)
-        if fault is not None:
-            found.append(fault)
-            limit = min(limit, fault.row + 1)
-    return min(found, key=lambda fault: fault.row, default=Fault(0, "mapping", "otherwise"))
-
-
 def all_faults(
     program: Program,
     engine: Engine,
@@ -50,90 +50,112 @@ def all_faults(
     source: Mapping[int, pa.Array],
     count: int,
 ) -> list[Fault]:
-    """Every row and field that fails."""
-    return sorted(
-        fault
-        for faults in _each(program, engine, outputs, condition)
-        for fault in faults.every(source, 0, count)
-    )
-
-
-def _each(
-    program: Program, engine: Engine, outputs: Sequence[Output], condition: Condition | None
-) -> Iterator[_Faults]:
-    """The condition alone, then each output by itself."""
+    """Every row and field that fails, by row, then in the order of the outputs."""
+    rows: Rows = np.arange(count)
+    found: list[Fault] = []
+    if condition is not None:
+        test = f"(({condition.sql}) IS TRUE)"
+        met, failing = Asked(engine, test, condition.reads).run(source, rows)
+        found += [Fault(row, "where", reason) for row, reason in failing.items()]
+        rows = rows[met]
     keys = {key.name for key in program.keys}
-    asked = None if condition is None else Selection(engine, (), condition)
-    if asked is not None:
-        yield _Faults("where", asked, None, None, key=False)
     for output in outputs:
-        selection = Selection(engine, (output,), condition)
-        yield _Faults(output.name, selection, output, asked, key=output.name in keys)
+        found += _of_output(engine, output, source, rows, key=output.name in keys)
+    return sorted(found, key=lambda fault: fault.row)
 
 
-class _Faults:
-    """Finds the faults of one output by halving the rows."""
+def _of_output(
+    engine: Engine, output: Output, source: Mapping[int, pa.Array], rows: Rows, *, key: bool
+) -> list[Fault]:
+    found: list[Fault] = []
+    selection = Selection(engine, (output,), None)
+    try:
+        selected = _run(selection, source, rows)
+    except EvaluationError:
+        asked = Asked(engine, f"(({output.sql}) IS NOT NULL)", output.reads)
+        _, failing = asked.run(source, rows)
+        found += [Fault(row, output.name, reason) for row, reason in failing.items()]
+        rows = np.setdiff1d(rows, list(failing))
+        selected = _run(selection, source, rows)
+    nothing = np.zeros(len(rows), dtype=np.bool_)
+    unlisted = selected.unlisted.get(0, nothing)
+    lacking = columns.flags(selected.values[0].is_null()) if key or output.required else nothing
+    why = "null_key" if key else "required"
+    for at in np.flatnonzero(unlisted | lacking):
+        found.append(Fault(int(rows[at]), output.name, "unlisted" if unlisted[at] else why))
+    return found
 
-    def __init__(
-        self,
-        name: str,
-        selection: Selection,
-        output: Output | None,
-        asked: Selection | None,
-        *,
-        key: bool,
-    ) -> None:
-        """`asked`: the condition alone; a row for which it fails is its fault, not the output's."""
-        self._name = name
-        self._selection = selection
-        self._output = output
-        self._asked = asked
-        self._key = key
 
-    def first(self, source: Mapping[int, pa.Array], count: int) -> Fault | None:
-        return next(self.every(source, 0, count), None)
+class Asked:
+    """A test of rows that fails for some of them. Errors never: what fails is the answer."""
 
-    def every(self, source: Mapping[int, pa.Array], start: int, stop: int) -> Iterator[Fault]:
-        """In ascending order."""
-        if start == stop:
-            return
+    def __init__(self, engine: Engine, test: str, reads: Sequence[int]) -> None:
+        """`test`: SQL that is true or false, never NULL, where it does not fail."""
+        self._engine = engine
+        self._test = test
+        self._reads = tuple(reads)
+
+    def run(self, source: Mapping[int, pa.Array], rows: Rows) -> tuple[Flags, dict[int, str]]:
+        """The rows for which it is true, as flags, and the reason of each that fails."""
         try:
-            selected = _run(self._selection, source, start, stop)
-        except EvaluationError as error:
-            if stop - start == 1:
-                if not self._asked_fails(source, start):
-                    yield Fault(start, self._name, error.reason)
-                return
-            middle = (start + stop) // 2
-            yield from self.every(source, start, middle)
-            yield from self.every(source, middle, stop)
-        else:
-            yield from self._without_error(selected, start, stop)
-
-    def _asked_fails(self, source: Mapping[int, pa.Array], row: int) -> bool:
-        if self._asked is None:
-            return False
-        try:
-            _run(self._asked, source, row, row + 1)
+            return self.select(self._test, source, rows) == _TRUE, {}
         except EvaluationError:
-            return True
-        return False
+            answers = self._tried(self._test, source, rows).copy()
+        failing = self._reasons(source, rows[answers == _FAILED])
+        rest = np.flatnonzero(answers != _FAILED)
+        answers[rest], overlooked = self._halved(source, rows[rest])
+        return answers == _TRUE, failing | overlooked
 
-    def _without_error(self, selected: Selected, start: int, stop: int) -> Iterator[Fault]:
-        if self._output is None:
-            return
-        rows = np.arange(start, stop) if selected.rows is None else start + selected.rows
-        nothing = np.zeros(len(rows), dtype=np.bool_)
-        unlisted = selected.unlisted.get(0, nothing)
-        empty = flags(selected.values[0].is_null())
-        lacking = empty if self._key or self._output.required else nothing
-        for at in np.flatnonzero(unlisted | lacking):
-            if unlisted[at]:
-                yield Fault(int(rows[at]), self._name, "unlisted")
+    def _reasons(self, source: Mapping[int, pa.Array], rows: Rows) -> dict[int, str]:
+        """Why each of the rows fails.
+
+        A row fails for what is marked with a reason if it does not fail once that gives NULL.
+        """
+        found: dict[int, str] = {}
+        test = self._test
+        for reason in dict.fromkeys(_MARKED.findall(self._test)):
+            test = test.replace(f"'{MARK}{reason}'", "NULL")
+            if len(rows):
+                fails = self._tried(test, source, rows) == _FAILED
+                found |= dict.fromkeys(rows[~fails].tolist(), reason)
+                rows = rows[fails]
+        for row in rows[:ALONE_MAX]:
+            try:
+                self.select(self._test, source, np.array([row]))
+            except EvaluationError as error:
+                found[int(row)] = error.reason
             else:
-                yield Fault(int(rows[at]), self._name, "null_key" if self._key else "required")
+                found[int(row)] = "otherwise"
+        return found | dict.fromkeys(rows[ALONE_MAX:].tolist(), "otherwise")
+
+    def _tried(self, test: str, source: Mapping[int, pa.Array], rows: Rows) -> Answers:
+        try:
+            return self.select(f"coalesce(CAST(TRY({test}) AS TINYINT), {_FAILED})", source, rows)
+        except EvaluationError:  # a constant part of it, which fails for every row
+            return np.full(len(rows), _FAILED, np.int8)
+
+    def select(self, test: str, source: Mapping[int, pa.Array], rows: Rows) -> Answers:
+        """Errors: EvaluationError."""
+        item = f"CAST({test} AS TINYINT)".replace("{", "{{").replace("}", "}}")
+        fields = [(ROW, pa.int64()), *((f"c{at}", columns.TEXT) for at in self._reads)]
+        select = f"SELECT {item} FROM " + "{input}"
+        statement = self._engine.statement(pa.schema(fields), select, [pa.int8()])
+        inputs = [pa.array(rows), *(columns.take(source[at], rows) for at in self._reads)]
+        found: Answers = statement.run(inputs)[0].to_numpy()
+        return found
+
+    def _halved(self, source: Mapping[int, pa.Array], rows: Rows) -> tuple[Answers, dict[int, str]]:
+        try:
+            return self.select(self._test, source, rows), {}
+        except EvaluationError as error:
+            if len(rows) == 1:
+                return np.array([_FAILED]), {int(rows[0]): error.reason}
+        middle = len(rows) // 2
+        left, here = self._halved(source, rows[:middle])
+        right, there = self._halved(source, rows[middle:])
+        return np.concatenate([left, right]), here | there
 
 
-def _run(selection: Selection, source: Mapping[int, pa.Array], start: int, stop: int) -> Selected:
-    part = {at: source[at].slice(start, stop - start) for at in selection.needed}
-    return selection.run(part, stop - start)
+def _run(selection: Selection, source: Mapping[int, pa.Array], rows: Rows) -> Selected:
+    part = {at: columns.take(source[at], rows) for at in selection.needed}
+    return selection.run(part, len(rows))

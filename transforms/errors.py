@@ -4,7 +4,7 @@
     └── MappingError          a mapping that cannot work; `loc` is where in its document
         └── ExpressionError   an expression of it, shown with the offending part underlined
     TransformError
-    └── RowError              a row in flight; `seq` is its place in its change set
+    └── RowError              rows in flight; a RowFault for each that a mapping cannot turn
 
 Values of rows are never in them.
 """
@@ -12,6 +12,7 @@ Values of rows are never in them.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from tailrace.errors import ConfigError, TransformError
 
@@ -50,11 +51,45 @@ class ExpressionError(MappingError):
         super().__init__(f"{what}\n{shown}" if shown else what, mapping=mapping, loc=loc, fix=fix)
 
 
-class RowError(TransformError):
-    """A row that a mapping cannot turn into its entity. Holds no values of the row."""
+@dataclass(frozen=True, slots=True)
+class RowFault:
+    """Why one mapping cannot turn one row. Holds no values of the row.
 
-    def __init__(self, what: str, *, where: dict[str, object], fix: str, seq: int) -> None:
+    seq      of the source row in its change set
+    mapping  the program's name: the mapping's, with `rows` followed by theirs
+    field    of the entity, or ``where``
+    reason   a short stable word to group by, such as ``required``, ``unlisted``, ``overflow``
+    problem  the same in words
+    fix      what to do about it
+    """
+
+    seq: int
+    mapping: str
+    field: str
+    reason: str
+    problem: str
+    fix: str
+
+
+class RowError(TransformError):
+    """Rows that mappings cannot turn into their entities. Holds no values of them.
+
+    The message is of the row `seq`, the first. `faults` are those of *all* rows of the change set
+    that some mapping cannot take, by seq: all others can be routed without them. It is empty where
+    the error is not of single rows: a TRUNCATE that cannot be applied, a log without keys.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: dict[str, object],
+        fix: str,
+        seq: int,
+        faults: tuple[RowFault, ...] = (),
+    ) -> None:
         self.seq = seq
+        self.faults = faults
         super().__init__(what, where=where, fix=fix)
 
 

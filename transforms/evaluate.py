@@ -18,7 +18,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import NoReturn
 
 import numpy as np
 import pyarrow as pa
@@ -28,20 +27,12 @@ from cdc.changes import TableChanges
 from transforms import columns
 from transforms.assemble import Removals, Upserts, assembled
 from transforms.columns import Flags, Rows
-from transforms.diagnose import Fault, first_fault
+from transforms.diagnose import all_faults
 from transforms.engine import Engine, EvaluationError
-from transforms.errors import RowError
-from transforms.expressions.sql import REASONS
+from transforms.faults import Faults
 from transforms.program import Output, Program
 from transforms.rows import RowChanges
 from transforms.selection import Condition, Selected, Selection
-
-_FIXES = {
-    "required": "map NULL to something (a default), or drop `required` from the entity",
-    "unlisted": "add the code to the value map, or say otherwise: null or {value: X}",
-    "separator": "use another separator, or one field of the key for each column",
-    "null_key": "use columns that are never NULL",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +57,7 @@ class Evaluation:
             None if program.where is None else Condition(program.where, program.where_reads)
         )
         mine = None if program.mine is None else Condition(program.mine, program.identity)
+        self._mine = mine
         self._selections: dict[tuple[Output, ...], Selection] = {}
         self._gone = Selection(engine, program.keys, mine)
         self._select(program.fields)
@@ -78,16 +70,18 @@ class Evaluation:
         return self._selections[fields]
 
     def run(self, changes: TableChanges, base: int) -> list[RowChanges]:
-        """Errors: RowError, with the first row that cannot be mapped."""
+        """Errors: RowError, with all rows that cannot be mapped."""
+        faults = Faults(self.program, changes)
         operations = columns.operations(changes)
         values, unsent = columns.completed(changes)
         clears = operations == change.TRUNCATE
         if clears.any():
-            self._may_clear(changes, clears)
+            self._may_clear(changes, clears, faults)
         deleted = operations == change.DELETE
         present = np.flatnonzero(~(clears | deleted))
-        after = self._after(changes, values, unsent, present)
-        upserts, removals = self._before(changes, values, operations, present, after)
+        after = self._after(changes, values, unsent, present, faults)
+        upserts, removals = self._before(changes, values, operations, after, faults)
+        faults.check()
         cleared = np.flatnonzero(clears)
         if self.program.on_delete.action == "ignore":
             removals, cleared = Removals.empty(), cleared[:0]
@@ -99,6 +93,7 @@ class Evaluation:
         values: Sequence[pa.Array],
         unsent: Mapping[int, Flags],
         present: Rows,
+        faults: Faults,
     ) -> _After:
         """Evaluate the rows that exist after their change."""
         selection = self._select(self.program.fields)
@@ -106,15 +101,15 @@ class Evaluation:
         reads |= set(self.program.where_reads)
         missing = {at: mask for at, mask in unsent.items() if at in reads and mask[present].any()}
         if not missing:
-            return self._evaluated(changes, values, present, self.program.fields)
-        return self._by_pattern(changes, values, missing, present)
+            return self._evaluated(values, present, self.program.fields, faults)
+        return self._by_pattern(values, missing, present, faults)
 
     def _by_pattern(
         self,
-        changes: TableChanges,
         values: Sequence[pa.Array],
         missing: Mapping[int, Flags],
         present: Rows,
+        faults: Faults,
     ) -> _After:
         """The same where some values were not sent: rows with the same of them at once."""
         fields = self.program.fields
@@ -124,9 +119,10 @@ class Evaluation:
         for number, pattern in enumerate(patterns):
             rows = present[group.ravel() == number]
             absent = {at for at, lacks in zip(missing, pattern, strict=True) if lacks}
-            self._can_do_without(changes, values, absent, rows)
+            self._can_do_without(values, absent, rows, faults)
+            rows = rows[faults.sound(rows)]
             sent = tuple(field for field in fields if not absent & set(field.reads))
-            part = self._evaluated(changes, values, rows, sent)
+            part = self._evaluated(values, rows, sent, faults)
             given = iter(part.fields)
             count = len(part.rows)
             found.append(
@@ -142,9 +138,9 @@ class Evaluation:
         return _merged(found, len(fields))
 
     def _can_do_without(
-        self, changes: TableChanges, values: Sequence[pa.Array], absent: set[int], rows: Rows
+        self, values: Sequence[pa.Array], absent: set[int], rows: Rows, faults: Faults
     ) -> None:
-        """Errors: RowError where something needs a value that was not sent.
+        """Faults where something needs a value that was not sent.
 
         A field that reads only such values is left as it is at the target; one that also reads
         others cannot be computed.
@@ -154,56 +150,76 @@ class Evaluation:
             *((output.name, output.reads) for output in self.program.keys),
         ):
             if absent & set(reads):
-                self._unsent(changes, name, absent & set(reads), int(rows[0]))
+                self._unsent(name, absent & set(reads), rows, faults)
+                return
         for field in self.program.fields:
             if absent & set(field.reads) and not absent >= set(field.reads):
-                kept = self._evaluated(changes, values, rows, ()).rows
-                if len(kept):
-                    self._unsent(changes, field.name, absent & set(field.reads), int(kept[0]))
+                kept = self._evaluated(values, rows, (), faults).rows
+                self._unsent(field.name, absent & set(field.reads), kept, faults)
 
     def _evaluated(
         self,
-        changes: TableChanges,
         values: Sequence[pa.Array],
         rows: Rows,
         fields: tuple[Output, ...],
+        faults: Faults,
     ) -> _After:
+        """Of the rows without a fault."""
         selection = self._select(fields)
-        whole = len(rows) == changes.rows
+        whole = len(rows) == len(values[0])
         source = {
             at: values[at] if whole else columns.take(values[at], rows) for at in selection.needed
         }
-        selected = self._run(changes, selection, source, rows)
-        kept = rows if selected.rows is None else rows[selected.rows]
+        kept, found = self._run(selection, self._where, source, rows, faults)
         keys = len(self.program.keys)
-        return _After(kept, selected.values[:keys], selected.values[keys:], {})
+        return _After(kept, found[:keys], found[keys:], {})
 
     def _run(
         self,
-        changes: TableChanges,
         selection: Selection,
+        condition: Condition | None,
         source: Mapping[int, pa.Array],
         rows: Rows,
-    ) -> Selected:
-        """Select, or say which row cannot be mapped and why."""
+        faults: Faults,
+    ) -> tuple[Rows, tuple[pa.Array, ...]]:
+        """The rows that meet the condition, and their values, without those that have a fault."""
         try:
             selected = selection.run(source, len(rows))
         except EvaluationError:
             selected = None
-        if selected is not None and not _faulty(self.program, selection, selected):
-            return selected
-        fault = first_fault(
-            self.program, self._engine, selection.outputs, self._where, source, len(rows)
-        )
-        self._refuse(changes, fault, int(rows[fault.row]))
+        if selected is None or _faulty(self.program, selection, selected):
+            found = all_faults(
+                self.program, self._engine, selection.outputs, condition, source, len(rows)
+            )
+            faults.add_all(rows, found)
+            sound = faults.sound(rows)
+            source = {at: columns.take(column, sound) for at, column in source.items()}
+            rows = rows[sound]
+            selected = self._again(selection, source, rows, faults)
+        kept = rows if selected.rows is None else rows[selected.rows]
+        return kept, selected.values
+
+    def _again(
+        self, selection: Selection, source: Mapping[int, pa.Array], rows: Rows, faults: Faults
+    ) -> Selected:
+        """The rows that are sound each by itself, together. Errors: RowError."""
+        try:
+            return selection.run(source, len(rows))
+        except EvaluationError:
+            raise faults.error(
+                f"mapping {self.program.name}: no single row fails, but all of them together do",
+                {},
+                "it needs too much memory for one change set: simplify its expressions",
+                0,
+            ) from None
 
     def _before(
         self,
         changes: TableChanges,
         values: Sequence[pa.Array],
         operations: np.ndarray,
-        present: Rows,
         after: _After,
+        faults: Faults,
     ) -> tuple[Upserts, Removals]:
         """Which rows leave the target, under which key; and the key that moved rows had."""
         updated = operations == change.UPDATE
@@ -212,17 +228,18 @@ class Evaluation:
         stays[after.rows] = True
         moved = self._moved(changes, values, updated & known)
         asked = np.flatnonzero((operations == change.DELETE) | (updated & ~stays) | (moved & stays))
+        asked = asked[faults.sound(asked)]
         if not len(asked):
             return Upserts(
                 after.rows, after.keys, after.fields, after.unsent, None
             ), Removals.empty()
+        asked = asked[self._old_known(changes, asked, known, faults)]
         source = {at: self._old(changes, values, at, asked, known) for at in self.program.identity}
-        gone = self._run_gone(changes, source, asked)
-        rows = asked if gone.rows is None else asked[gone.rows]
+        rows, keys = self._run(self._gone, self._mine, source, asked, faults)
         leaves = ~stays[rows]
         removed = np.flatnonzero(leaves)
-        removals = Removals(rows[removed], tuple(columns.take(key, removed) for key in gone.values))
-        old_key = _old_keys(after, rows, ~leaves, gone.values)
+        removals = Removals(rows[removed], tuple(columns.take(key, removed) for key in keys))
+        old_key = _old_keys(after, rows, ~leaves, keys)
         return Upserts(after.rows, after.keys, after.fields, after.unsent, old_key), removals
 
     def _moved(self, changes: TableChanges, values: Sequence[pa.Array], known: Flags) -> Flags:
@@ -232,6 +249,20 @@ class Evaluation:
         pairs = [(changes.old[at], values[at]) for at in self.program.identity]
         differ = [columns.different(old, new) for old, new in pairs if old is not None]
         return known & reduce(np.logical_or, differ, np.zeros(changes.rows, dtype=np.bool_))
+
+    def _old_known(self, changes: TableChanges, rows: Rows, known: Flags, faults: Faults) -> Rows:
+        """Places of the rows whose identity before the change is known; faults for the others."""
+        here = known[rows]
+        deleted = columns.operations(changes)[rows] == change.DELETE
+        lacking = deleted & ~here
+        absent = {
+            at for at in self.program.identity if changes.old is None or changes.old[at] is None
+        }
+        if absent:
+            lacking |= here
+        if lacking.any():
+            self._unsent("key", absent or set(self.program.identity), rows[lacking], faults)
+        return np.flatnonzero(~lacking)
 
     def _old(
         self,
@@ -244,26 +275,9 @@ class Evaluation:
         """An identity column before the change; where the log is silent it did not change."""
         new = columns.take(values[at], rows)
         old = None if changes.old is None else changes.old[at]
-        here = known[rows]
-        deleted = columns.operations(changes)[rows] == change.DELETE
-        if (deleted & ~here).any() or (old is None and here.any()):
-            self._unsent(changes, "key", {at}, int(rows[int(np.argmax(deleted & ~here))]))
-        return new if old is None else columns.where(here, columns.take(old, rows), new)
+        return new if old is None else columns.where(known[rows], columns.take(old, rows), new)
 
-    def _run_gone(
-        self, changes: TableChanges, source: Mapping[int, pa.Array], rows: Rows
-    ) -> Selected:
-        try:
-            return self._gone.run(source, len(rows))
-        except EvaluationError:
-            mine = self.program.mine
-            condition = None if mine is None else Condition(mine, self.program.identity)
-            fault = first_fault(
-                self.program, self._engine, self.program.keys, condition, source, len(rows)
-            )
-            self._refuse(changes, fault, int(rows[fault.row]))
-
-    def _may_clear(self, changes: TableChanges, clears: Flags) -> None:
+    def _may_clear(self, changes: TableChanges, clears: Flags, faults: Faults) -> None:
         """Errors: RowError where a TRUNCATE cannot be applied."""
         action = self.program.on_delete.action
         if action == "ignore":
@@ -276,40 +290,22 @@ class Evaluation:
         elif self.program.target.existing == "keep":
             why = "it would also remove rows that the target held before (existing: keep)"
         if why is not None:
-            self._raise(
-                changes,
-                int(np.argmax(clears)),
+            raise faults.error(
                 f"a TRUNCATE of {self.program.source} cannot be applied: {why}",
                 {"target": str(self.program.target.table)},
                 "delete the rows with DELETE, or say on_delete: ignore",
+                int(changes.seq[int(np.argmax(clears))].as_py()),
             )
 
-    def _unsent(self, changes: TableChanges, name: str, absent: set[int], row: int) -> NoReturn:
+    def _unsent(self, name: str, absent: set[int], rows: Rows, faults: Faults) -> None:
         names = ", ".join(self.program.schema.columns[at].name for at in sorted(absent))
-        self._raise(
-            changes,
-            row,
-            f"mapping {self.program.name}, {name}: the log does not carry {names}, a large value"
-            " that did not change",
-            {"field": name, "column": names},
+        faults.add(
+            rows,
+            name,
+            "unsent",
+            f"the log does not carry {names}, a large value that did not change",
             f"ALTER TABLE {self.program.source} REPLICA IDENTITY FULL",
         )
-
-    def _refuse(self, changes: TableChanges, fault: Fault, row: int) -> NoReturn:
-        self._raise(
-            changes,
-            row,
-            f"mapping {self.program.name}, {fault.name}: {REASONS[fault.reason]}",
-            {"field": fault.name, "reason": fault.reason},
-            _FIXES.get(fault.reason, "mend the row at the source, or the expression"),
-        )
-
-    def _raise(
-        self, changes: TableChanges, row: int, what: str, where: dict[str, object], fix: str
-    ) -> NoReturn:
-        place: dict[str, object] = {"table": self.program.source}
-        place |= {"key": ",".join(self.program.schema.key), **where}
-        raise RowError(what, where=place, fix=fix, seq=int(changes.seq[row].as_py())) from None
 
 
 def _faulty(program: Program, selection: Selection, selected: Selected) -> bool:

@@ -19,8 +19,10 @@ from transforms.compile import compile_mapping
 from transforms.disjoint import Part, same_key
 from transforms.engine import Engine, EvaluationError
 from transforms.entity import Entity
+from transforms.errors import RowError
 from transforms.evaluate import Evaluation
 from transforms.expressions.sql import REASONS
+from transforms.faults import together
 from transforms.model import Mapping as MappingModel
 from transforms.rows import DELETE, PATCH, UPSERT, RowChanges, TargetTable
 
@@ -55,12 +57,22 @@ class Mapped:
         ]
 
     def run(self, changes: TableChanges, base: int) -> list[tuple[TargetTable, list[RowChanges]]]:
-        """What each mapping makes of the changes. Errors: TransformError (RowError)."""
+        """What each mapping makes of the changes.
+
+        Errors: TransformError; a RowError names the rows that any of the mappings cannot take.
+        """
         plan = self._plan(changes.schema)
-        found = [
-            (evaluation.program.target, evaluation.run(changes, base))
-            for evaluation in plan.evaluations
-        ]
+        found: list[tuple[TargetTable, list[RowChanges]]] = []
+        failed: list[RowError] = []
+        for evaluation in plan.evaluations:
+            try:
+                found.append((evaluation.program.target, evaluation.run(changes, base)))
+            except RowError as error:
+                if not error.faults:
+                    raise
+                failed.append(error)
+        if failed:
+            raise together(failed) from None
         return _settle(found, plan.settled) if plan.settled else found
 
     def close(self) -> None:

@@ -178,7 +178,7 @@ PINNED = (
 )
 
 
-def _values() -> list[list[str | None]]:
+def edges() -> list[list[str | None]]:
     """Rows in which each pair of columns takes every combination of its edge values."""
     dice = random.Random(20240229)
     columns: list[list[str | None]] = []
@@ -269,7 +269,7 @@ def both(server_url: str) -> Iterator[Both]:
     declared = ", ".join(f"{column.name} {column.type}" for column in table.columns)
     connection.execute(f"create temp table edges ({declared})".encode())
     with connection.cursor().copy("copy edges from stdin") as copy:
-        for at, row in enumerate(_values()):
+        for at, row in enumerate(edges()):
             copy.write_row((str(at), *row))
     result = connection.execute("select * from edges order by id").pgresult
     assert result is not None

@@ -144,10 +144,10 @@ _BOOL = _expression(
 )
 
 
-_KINDS = {"int": _INT, "numeric": _NUMERIC, "text": _TEXT, "date": _DATE, "bool": _BOOL}
+EXPRESSIONS = {"int": _INT, "numeric": _NUMERIC, "text": _TEXT, "date": _DATE, "bool": _BOOL}
 
 
-@pytest.mark.parametrize("kind", _KINDS)
+@pytest.mark.parametrize("kind", EXPRESSIONS)
 @settings(
     max_examples=120,
     deadline=None,
@@ -160,7 +160,7 @@ _KINDS = {"int": _INT, "numeric": _NUMERIC, "text": _TEXT, "date": _DATE, "bool"
 )
 @given(data=st.data())
 def test_as_postgres(oracle: Both, kind: str, data: st.DataObject) -> None:
-    expression = data.draw(_KINDS[kind])
+    expression = data.draw(EXPRESSIONS[kind])
     note(expression)
     try:
         differing = compared(oracle, expression)
