@@ -5,8 +5,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from config.places import Places
+from config.places import Loc, Places
+from config.spots import line_and_column, spot
 from tailrace.errors import ConfigError
+from transforms.errors import ExpressionError, underlined
 
 SHOWN_MAX = 20
 
@@ -41,7 +43,10 @@ class Problems:
     def place(self, errors: Iterable[ConfigError], places: Places) -> None:
         """Errors of transforms, whose `loc` is a path in the document of `places`."""
         for error in errors:
-            error.where.update(places.where(getattr(error, "loc", ())))
+            loc: Loc = getattr(error, "loc", ())
+            error.where.update(places.where(loc))
+            if isinstance(error, ExpressionError):
+                _point(error, places, loc)
             self.append(error)
 
     def raise_if_any(self) -> None:
@@ -50,6 +55,17 @@ class Problems:
             raise self.found[0]
         if self.found:
             raise ConfigErrors(sorted(self.found, key=_order))
+
+
+def _point(error: ExpressionError, places: Places, loc: Loc) -> None:
+    """Name the line and column of the very part, and show the file's line instead of the
+    expression's."""
+    found = spot(places, loc, error.expression, error.span)
+    if found is None:
+        return
+    line, column = line_and_column(places.text, found[0])
+    error.where.update(line=line, column=column)
+    error.underline(underlined(places.text, found))
 
 
 def each(error: ConfigError) -> list[ConfigError]:

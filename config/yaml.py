@@ -25,11 +25,13 @@ from yaml.events import (
     SequenceStartEvent,
 )
 
-from config.places import Loc, Places
+from config.files import BYTES_MAX, contents, decoded
+from config.places import Loc, Places, Scalar
 from config.yaml_advice import COMMA, QUOTE, syntax_error
 from tailrace.errors import ConfigError
 
-BYTES_MAX = 1 << 20
+__all__ = ["BYTES_MAX", "Document", "parse", "read"]
+
 DEPTH_MAX = 32
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -44,39 +46,18 @@ class Document:
     value: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
-def read(path: Path, shown: str) -> Document:
+def read(path: Path, shown: str, root: Loc = ()) -> Document:
     """Read a file. `shown` is how errors name it. Errors: ConfigError."""
-    try:
-        if path.exists() and not path.is_file():
-            raise ConfigError("is not a file", where={"file": shown})
-        with path.open("rb") as file:
-            data = file.read(BYTES_MAX + 1)
-    except OSError as error:
-        raise ConfigError(
-            f"cannot be read: {error.strerror}",
-            where={"file": shown},
-            fix="see that it exists and may be read",
-        ) from None
-    return parse(data, shown)
+    return parse(contents(path, shown), shown, root)
 
 
-def parse(data: bytes, shown: str) -> Document:
-    """Errors: ConfigError with file, line and column."""
-    places = Places(shown)
-    if len(data) > BYTES_MAX:
-        raise ConfigError(
-            f"is larger than {BYTES_MAX >> 20} MiB", where=places.where(), fix="split it"
-        )
+def parse(data: bytes, shown: str, root: Loc = ()) -> Document:
+    """`root`: the path of the whole, for a file that is a part of another. Errors: ConfigError
+    with file, line and column."""
+    text = decoded(data, shown)
+    places = Places(shown, text=text)
     try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        before = data[: error.start]
-        where = {"line": before.count(b"\n") + 1, "column": len(before.rpartition(b"\n")[2]) + 1}
-        raise ConfigError(
-            "is not UTF-8", where={"file": shown, **where}, fix="save the file as UTF-8"
-        ) from None
-    try:
-        return Document(places, _Builder(places).build(yaml.parse(text, Loader=_LOADER)))
+        return Document(places, _Builder(places, root).build(yaml.parse(text, Loader=_LOADER)))
     except yaml.YAMLError as error:
         raise syntax_error(error, text, shown) from None
 
@@ -84,8 +65,9 @@ def parse(data: bytes, shown: str) -> Document:
 class _Builder:
     """Turns events into values; refuses the parts of YAML that configuration does not need."""
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, places: Places, root: Loc) -> None:
         self._places = places
+        self._root = root
 
     def build(self, parsed: Iterator[Event]) -> dict[str, Any]:
         events = self._checked(parsed)
@@ -94,7 +76,7 @@ class _Builder:
             raise ConfigError("is empty", where=self._places.where())
         if not isinstance(first, MappingStartEvent):
             raise self._error(first, "does not hold `key: value` lines")
-        value: dict[str, Any] = self._value(first, events, ())
+        value: dict[str, Any] = self._value(first, events, self._root)
         for extra in events:
             raise self._error(extra, "holds a second document", "keep one per file")
         return value
@@ -130,6 +112,7 @@ class _Builder:
             where = self._places.where(loc)
             raise ConfigError(_without_value(loc), where=where, fix=_VALUE_OR_NONE)
         assert isinstance(event, ScalarEvent)
+        self._places.scalars[loc] = _extent(event)
         return event.value
 
     def _sequence(self, events: Iterator[Event], loc: Loc) -> list[Any]:
@@ -183,6 +166,10 @@ def _without_value(loc: Loc) -> str:
 
 def _is_missing(event: Event) -> bool:
     return isinstance(event, ScalarEvent) and not event.value and not event.style
+
+
+def _extent(event: ScalarEvent) -> Scalar:
+    return Scalar(event.start_mark.index, event.end_mark.index, event.style or "")
 
 
 def _place(event: Event) -> tuple[int, int]:

@@ -47,8 +47,13 @@ class ExpressionError(MappingError):
     ) -> None:
         self.expression = expression
         self.span = span
-        shown = underlined(expression, span)
-        super().__init__(f"{what}\n{shown}" if shown else what, mapping=mapping, loc=loc, fix=fix)
+        super().__init__(what, mapping=mapping, loc=loc, fix=fix)
+        self._said = self.what
+        self.underline(underlined(expression, span))
+
+    def underline(self, excerpt: str) -> None:
+        """Show `excerpt`, lines with carets under the part that is wrong, below what is said."""
+        self.what = f"{self._said}\n{excerpt}" if excerpt else self._said
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +116,7 @@ def underlined(expression: str, span: tuple[int, int] | None) -> str:
         cut = max(0, min(begin - _SHOWN_CHARS_MAX // 3, len(line) - _SHOWN_CHARS_MAX))
         line, begin, stop = line[cut : cut + _SHOWN_CHARS_MAX], begin - cut, stop - cut
         stop = min(stop, len(line) - 1)
-    line = re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", line)
+    line = re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", line).rstrip()
     if span is None:
         return f"    {line}"
     return f"    {line}\n    {' ' * begin}{'^' * (stop - begin + 1)}"
