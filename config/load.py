@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from config.checks import check
+from config.codes import CodeTables
 from config.places import Loc, Places
 from config.plain import report, written_at
 from config.problems import Problems, suggest
@@ -127,12 +128,15 @@ def _named(
 ) -> dict[str, tuple[M, Places]]:
     """Every document of a folder, by the name it gives itself."""
     found: dict[str, tuple[M, Places]] = {}
+    tables = CodeTables(directory, {})
     for path in _files(directory / folder):
         try:
             document = read(path, str(path.relative_to(directory)))
         except ConfigError as error:
             problems.append(error)
             continue
+        if model is Mapping:
+            tables.fill_in(document, problems)
         try:
             parsed = model.model_validate(document.value)
         except ValidationError as error:

@@ -26,7 +26,7 @@ class Places:
 
     `file` is how errors name it: relative to the project's directory. `text` is what it holds, and
     `scalars` where in it each value stands. `tables`: by path those parts that stand in files of
-    their own.
+    their own, under the last of its names.
     """
 
     file: str
@@ -39,7 +39,7 @@ class Places:
         """File, line and column of `loc`, or of the nearest thing around it that was written."""
         for at in range(1, len(loc)):
             if loc[:at] in self.tables:
-                return self.tables[loc[:at]].where(loc[at:])
+                return self.tables[loc[:at]].where(loc[at - 1 :])
         while loc and loc not in self.found:
             loc = loc[:-1]
         line, column = self.found.get(loc, (1, 1))

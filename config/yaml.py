@@ -112,7 +112,9 @@ class _Builder:
             where = self._places.where(loc)
             raise ConfigError(_without_value(loc), where=where, fix=_VALUE_OR_NONE)
         assert isinstance(event, ScalarEvent)
-        self._places.scalars[loc] = _extent(event)
+        if event.start_mark and event.end_mark:
+            extent = Scalar(event.start_mark.index, event.end_mark.index, event.style or "")
+            self._places.scalars[loc] = extent
         return event.value
 
     def _sequence(self, events: Iterator[Event], loc: Loc) -> list[Any]:
@@ -166,10 +168,6 @@ def _without_value(loc: Loc) -> str:
 
 def _is_missing(event: Event) -> bool:
     return isinstance(event, ScalarEvent) and not event.value and not event.style
-
-
-def _extent(event: ScalarEvent) -> Scalar:
-    return Scalar(event.start_mark.index, event.end_mark.index, event.style or "")
 
 
 def _place(event: Event) -> tuple[int, int]:

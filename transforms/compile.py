@@ -11,6 +11,7 @@ from sqlglot import exp
 from cdc.schema import TableSchema
 from transforms.assign import Assigned, assign, constant_sql
 from transforms.checks import Checks, rule_loc
+from transforms.code_forms import code_form
 from transforms.entity import Entity, EntityField
 from transforms.errors import ExpressionError, Loc, MappingError
 from transforms.expressions.sql import checked
@@ -28,7 +29,7 @@ from transforms.model import Mapping as MappingModel
 from transforms.program import Codes, Output, Program
 from transforms.rows import TargetColumn, TargetTable
 from transforms.types import FieldType
-from transforms.words import Existing
+from transforms.words import NULL, Existing
 
 
 def target_table(
@@ -269,10 +270,24 @@ class _Compiler(Checks):
         codes = self._codes(name, rule, field.type)
         if code is None or codes is None:
             return None
+        self._can_come(name, rule, expression.typed)
         output = self._output(at, name, loc, code.sql, code, field)
         return Output(
             at, name, output.loc, output.sql, output.reads, output.column, field.required, codes
         )
+
+    def _can_come(self, name: str, rule: FieldRule, value: Typed) -> None:
+        """A code that no value has the text of is a mistake: it would never be looked up."""
+        form = code_form(value.type)
+        if form is None:
+            return
+        for code in rule.values or ():
+            if code != NULL and not form.pattern.fullmatch(code):
+                self.error(
+                    f"the code {code!r} never comes: {form.says}",
+                    ("fields", name, "values", code),
+                    "write the code as that text has it, or cast the expression: x::text",
+                )
 
     def _codes(self, name: str, rule: FieldRule, field: FieldType) -> Codes | None:
         listed: list[tuple[str, str]] = []
@@ -280,7 +295,8 @@ class _Compiler(Checks):
         has_null = False
         failed = len(self.errors)
         for code, value in rule.codes.items():
-            sql = self._constant(value, field, ("fields", name, "values", code or "null")) or ""
+            loc: Loc = ("fields", name, "values", NULL if code is None else code)
+            sql = self._constant(value, field, loc) or ""
             if code is None:
                 null, has_null = sql, True
             else:

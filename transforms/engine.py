@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from transforms.expressions.sql import reason_of
+from transforms.expressions.sql import plain, reason_of
 
 MEMORY_MAX = "512MB"
 """A change set has some ten thousand rows; what needs more than this is a runaway expression."""
@@ -55,6 +55,9 @@ class _Input:
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         return self.table.__arrow_c_stream__(requested_schema)
 
+
+CONSTANTS_AT_ONCE = 200
+"""A value map may have thousands; what is planned at once stays small."""
 
 FEW_ROWS = 128
 """Up to here values through Python cost less than DuckDB's way to Arrow, which plans once more."""
@@ -120,6 +123,20 @@ class Engine:
             except duckdb.Error as error:
                 raise EvaluationError(reason_of(str(error))) from None
         return self._statements[key]
+
+    def constants(self, items: Sequence[str]) -> list[str | None]:
+        """The texts of expressions that read nothing. Errors: EvaluationError."""
+        texts: dict[str, str | None] = {item: plain(item) for item in items}
+        computed = [item for item, text in texts.items() if text is None]
+        for at in range(0, len(computed), CONSTANTS_AT_ONCE):
+            some = computed[at : at + CONSTANTS_AT_ONCE]
+            select = ", ".join(f"CAST({item} AS VARCHAR)" for item in some)
+            try:
+                (found,) = self._connection.execute(f"SELECT {select}").fetchall()
+            except duckdb.Error as error:
+                raise EvaluationError(reason_of(str(error))) from None
+            texts.update(zip(some, found, strict=True))
+        return [texts[item] for item in items]
 
     def close(self) -> None:
         self._statements.clear()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, model_validator
@@ -57,17 +59,32 @@ def _value(text: str) -> str | None:
     return None if text == NULL else text
 
 
+CODES_MAX = 10_000
+"""What has more is no table of codes, and would be slow to check."""
+
+
 class FieldRule(Strict):
     """How one field of an entity gets its value. Exactly one of `expr`, `source`, `value`.
 
     `expr` with an optional `default` in place of NULL; `source` (written ``from``) with `values`,
-    a map from what the expression gives to what the field gets; `value`, a constant.
+    a map from what the expression gives to what the field gets (in the file also the name of a
+    code table, which config reads); `value`, a constant.
     """
 
     expr: str | None = None
     default: str | None = None
     source: str | None = Field(default=None, alias="from")
-    values: dict[str, str] | None = None
+    values: Annotated[
+        dict[str, str] | None,
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {"type": "object", "additionalProperties": {"type": "string"}},
+                    {"type": "string", "pattern": r"\.(csv|ya?ml)$"},
+                ]
+            }
+        ),
+    ] = None
     otherwise: Annotated[
         Otherwise | None,
         PlainValidator(_otherwise),
@@ -101,6 +118,8 @@ class FieldRule(Strict):
             raise ValueError("from and values belong together")
         if self.otherwise is not None and self.source is None:
             raise ValueError("otherwise belongs to from and values")
+        if len(self.values or ()) > CODES_MAX:
+            raise ValueError(f"a value map has at most {CODES_MAX} codes")
         if self.default is not None and self.expr is None:
             raise ValueError("default belongs to expr")
         return self
@@ -175,6 +194,9 @@ class Rows(Strict):
         return TableName(schema, name) if dot else TableName("public", text)
 
 
+_SAYS_NOTHING: set[str] = set()
+
+
 class Mapping(Strict):
     """How the rows of one source table become entities. `dialect` is that of the expressions."""
 
@@ -217,6 +239,13 @@ class Mapping(Strict):
     def source(self) -> TableName:
         schema, _, name = self.table.partition(".")
         return TableName(schema, name)
+
+    @cached_property
+    def version(self) -> str:
+        """Sixteen hex digits that change when what the mapping does may change, its code tables
+        included."""
+        text = self.model_dump_json(exclude=_SAYS_NOTHING, warnings="none")
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
     def parts(self) -> tuple[tuple[Loc, Rows], ...]:

@@ -51,7 +51,7 @@ class Selection:
         self.outputs = tuple(outputs)
         self._condition = condition
         self._computed = [o for o in outputs if o.column is None and o.reads]
-        self._constants = _constants(engine, [o.sql for o in outputs if not o.reads])
+        self._constants = engine.constants([o.sql for o in outputs if not o.reads])
         self._maps = {at: _Map(engine, o.codes) for at, o in enumerate(outputs) if o.codes}
         self._needed = sorted(
             {at for output in self._computed for at in output.reads}
@@ -122,7 +122,7 @@ class _Map:
         sql = [text for _, text in codes.listed]
         sql += [codes.null or "NULL", codes.other or "NULL"]
         self._codes = pa.array([code for code, _ in codes.listed], columns.TEXT)
-        self._texts = pa.array(_constants(engine, sql), columns.TEXT)
+        self._texts = pa.array(engine.constants(sql), columns.TEXT)
         self._null = len(codes.listed)
         self._fails = [self._null + n for n, sql in enumerate((codes.null, codes.other)) if not sql]
 
@@ -140,15 +140,3 @@ class _Map:
 
 def _repeated(text: str | None, count: int) -> pa.Array:
     return columns.nulls(count) if text is None else columns.repeated(text, count)
-
-
-def _constants(engine: Engine, sql: Sequence[str]) -> list[str | None]:
-    """The texts of constant expressions. Errors: EvaluationError."""
-    if not sql:
-        return []
-    schema = pa.schema([(ROW, pa.int32())])
-    items = ", ".join(f"CAST({item} AS VARCHAR)" for item in sql)
-    select = f"SELECT {items} FROM ".replace("{", "{{").replace("}", "}}") + "{input}"
-    types = [columns.TEXT] * len(sql)
-    found = engine.statement(schema, select, types).run([pa.array([0], pa.int32())])
-    return [column[0].as_py() for column in found]

@@ -22,12 +22,18 @@ REASONS = {
 """Why a row cannot be mapped, in words without the row's values."""
 
 
+_STRING = re.compile(r"'(?:[^']|'')*'")
 _MARKED = re.compile(MARK + "(" + "|".join(REASONS) + ")")
 
 
 def quoted(text: str) -> str:
     """A string constant. DuckDB knows no backslash escapes in it."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def plain(sql: str) -> str | None:
+    """The text of what is a string constant and nothing else."""
+    return sql[1:-1].replace("''", "'") if _STRING.fullmatch(sql) else None
 
 
 def failure(reason: str, duckdb_type: str = "VARCHAR") -> str:
