@@ -10,6 +10,7 @@ from cdc.schema import TableName
 from config.places import Loc
 from config.problems import Problems, suggest
 from config.project import Pipeline, Project, Source
+from config.protection import check_keys, check_protection
 from config.secrets import is_unresolved
 from config.writers import check_writers
 from transforms.model import Replicate
@@ -182,4 +183,6 @@ _RULES: tuple[Callable[[Project, Problems], None], ...] = (
     _captured,
     _replicate,
     check_writers,
+    check_keys,
+    check_protection,
 )

@@ -48,6 +48,7 @@ def load_project(directory: Path, *, resolve_secrets: bool = True) -> Project:
             pipelines=file.pipelines,
             entities={name: model for name, (model, _) in entities.items()},
             mappings={name: model for name, (model, _) in mappings.items()},
+            keys=file.keys,
             places=document.places,
             entity_places={name: places for name, (_, places) in entities.items()},
             mapping_places={name: places for name, (_, places) in mappings.items()},

@@ -13,9 +13,9 @@ from pydantic_core import ErrorDetails
 from cdc.sizes import format_bytes
 from config.places import Loc, Places
 from config.problems import Problems, suggest
-from config.project import SOURCES
+from config.project import SOURCES, TARGETS
 
-_CHOSEN_BY_TYPE: dict[str | int, Collection[str | int]] = {"sources": SOURCES}
+_CHOSEN_BY_TYPE: dict[str | int, Collection[str | int]] = {"sources": SOURCES, "targets": TARGETS}
 """Sections of whose entries pydantic puts the `type` into an error's path."""
 
 _PLAIN: dict[str, tuple[str, str | None]] = {

@@ -16,6 +16,7 @@ from sinks.mysql.settings import MariadbTarget, MysqlTarget
 from sinks.postgres.settings import PostgresTarget
 from transforms.entity import Entity
 from transforms.model import Mapping, Replicate
+from transforms.protect.keys import Key
 
 SOURCES = {"postgres": PostgresSource, "mariadb": MariadbSource, "mysql": MysqlSource}
 TARGETS = {"postgres": PostgresTarget, "mariadb": MariadbTarget, "mysql": MysqlTarget}
@@ -68,6 +69,7 @@ class ProjectFile(Strict):
         dict[Name, Annotated[Target, Field(discriminator="type")]], Field(min_length=1)
     ]
     pipelines: Annotated[dict[Name, Pipeline], Field(min_length=1)]
+    keys: dict[Name, Key] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ class Project:
     pipelines: MappingABC[str, Pipeline]
     entities: MappingABC[str, Entity]
     mappings: MappingABC[str, Mapping]
+    keys: MappingABC[str, Key] = field(default_factory=dict)
     places: Places = field(repr=False, compare=False, default=Places(FILE))
     entity_places: MappingABC[str, Places] = field(repr=False, compare=False, default_factory=dict)
     mapping_places: MappingABC[str, Places] = field(repr=False, compare=False, default_factory=dict)

@@ -1,7 +1,8 @@
-"""Fills the references (`config.secrets`) in the settings of sources and targets.
+"""Fills the references (`config.secrets`) in the settings of sources and targets, and in keys.
 
 Only these may hold any: what is read and where it goes stands in the files, so that they can be
-reviewed and checked without the environment.
+reviewed and checked without the environment. Keys are nothing else than references: a key in a file
+is a key in its history, its backups and its readers' hands.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from typing import Any
 
 from config.places import Loc
 from config.problems import Problems
-from config.secrets import ReferenceProblem, has_reference, resolve
+from config.secrets import ReferenceProblem, has_reference, is_only_reference, resolve
 from config.yaml import Document
 
 _SECTIONS = ("sources", "targets")
+_IN_THE_FILE = ("type", "protect")
+_KEYS = "keys"
 
 
 def fill_in(document: Document, problems: Problems, *, resolve_secrets: bool) -> dict[Loc, str]:
@@ -35,8 +38,21 @@ class _Filler:
             return {key: self.walk(inner, (*loc, key)) for key, inner in value.items()}
         if isinstance(value, list):
             return [self.walk(inner, (*loc, at)) for at, inner in enumerate(value)]
-        settings = loc[0] in _SECTIONS and len(loc) > 2 and loc[2] != "type"
+        if loc[0] == _KEYS and len(loc) > 2:
+            return self._key(value, loc)
+        settings = loc[0] in _SECTIONS and len(loc) > 2 and loc[2] not in _IN_THE_FILE
         return self._filled(value, loc) if settings else self._plain(value, loc)
+
+    def _key(self, text: str, loc: Loc) -> str:
+        if is_only_reference(text):
+            return self._filled(text, loc)
+        self._problems.add(
+            f"{_shown(loc)}: a key is never written in the file",
+            self._places.where(loc),
+            'write "${file:/path/to/key}" or "${VAR}", alone and without a default, and make the key'
+            " with: openssl rand -hex 64. What stands here now is no secret any more",
+        )
+        return text
 
     def _filled(self, text: str, loc: Loc) -> str:
         if has_reference(text):
@@ -50,7 +66,7 @@ class _Filler:
     def _plain(self, text: str, loc: Loc) -> str:
         if has_reference(text):
             self._problems.add(
-                f"{_shown(loc)}: only the settings of sources and targets hold ${{references}}",
+                f"{_shown(loc)}: only the settings of sources and targets, and keys, hold ${{references}}",
                 self._places.where(loc),
                 "write the value out",
             )

@@ -52,6 +52,12 @@ def has_reference(text: str) -> bool:
     return any(matched["dollar"] is None for matched in _REFERENCE.finditer(text))
 
 
+def is_only_reference(text: str) -> bool:
+    """Whether `text`, as it is written, is one reference that says nothing of the value itself."""
+    matched = _REFERENCE.fullmatch(text)
+    return matched is not None and bool(matched["inside"]) and ":-" not in matched["inside"]
+
+
 def is_unresolved(text: str) -> bool:
     """Whether `resolve` had to leave a reference in `text`."""
     return any(matched["inside"] for matched in _REFERENCE.finditer(text))

@@ -38,7 +38,13 @@ def target_table(
     """The entity's table, as far as `fields` go. Only its key is NOT NULL, since whichever source
     comes first makes the row."""
     columns = tuple(
-        TargetColumn(name, field.type.postgres, nullable=name not in entity.key)
+        TargetColumn(
+            name,
+            field.type.postgres,
+            nullable=name not in entity.key,
+            field_class=field.field_class,
+            mask=field.mask,
+        )
         for name, field in entity.fields.items()
         if name in fields
     )

@@ -7,6 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 
+from transforms.classes import FieldClass, MaskStyle
 from transforms.types import FIELD_TYPES, FieldType, field_type
 from transforms.words import Flag, Identifier, PlainName, Strict
 
@@ -32,6 +33,14 @@ class EntityField(Strict):
         ),
     ]
     required: Flag = False
+    field_class: FieldClass = Field(default="internal", alias="class")
+    mask: MaskStyle = "first"
+
+    @model_validator(mode="after")
+    def _style_is_of_texts(self) -> Self:
+        if self.mask != "first" and self.type.name != "text":
+            raise ValueError(f"mask: {self.mask} is for fields of type text")
+        return self
 
 
 class Entity(Strict):

@@ -22,6 +22,7 @@ from transforms.rules import rule_for
 
 if TYPE_CHECKING:
     from transforms.mapped import Mapped
+    from transforms.protect.protection import Protection
 
 Counts = dict[tuple[str, str], dict[str, int]]
 """(source table, target table) → outcome → rows."""
@@ -39,10 +40,13 @@ class Router:
         rules: Sequence[Replicate],
         mappings: Sequence[MappingModel],
         entities: Mapping[str, Entity],
+        protection: Protection | None = None,
     ) -> None:
+        """`protection`: what the target demands of entities; None: their fields pass."""
         self._rules = tuple(rules)
         self._mappings = tuple(mappings)
         self._mapped = _mapped(mappings, entities)
+        self._protection = protection
         self._copies: dict[str, TargetTable | None] = {}
         self._counts: Counts = defaultdict(lambda: {"received": 0, "filtered": 0, "emitted": 0})
 
@@ -75,7 +79,7 @@ class Router:
         copy = self._copy(schema)
         found = [] if copy is None else [copy]
         if self._mapped is not None:
-            found += self._mapped.targets(schema)
+            found += map(self._protected_table, self._mapped.targets(schema))
         return list(dict.fromkeys(found))
 
     def route(self, changes: TableChanges, seq_base: int) -> list[RowChanges]:
@@ -87,7 +91,7 @@ class Router:
         if copy is not None:
             made.append((copy, replicate(changes, copy, seq_base)))
         if self._mapped is not None:
-            made += self._mapped.run(changes, seq_base)
+            made += self._protected(self._mapped.run(changes, seq_base))
         for target, rows in made:
             self._count(changes, target, rows)
         return [each for _, rows in made for each in rows]
@@ -112,6 +116,16 @@ class Router:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _protected_table(self, table: TargetTable) -> TargetTable:
+        return table if self._protection is None else self._protection.table(table)
+
+    def _protected(
+        self, made: list[tuple[TargetTable, list[RowChanges]]]
+    ) -> list[tuple[TargetTable, list[RowChanges]]]:
+        if self._protection is None:
+            return made
+        return [(target, list(map(self._protection.rows, rows))) for target, rows in made]
 
     def _count(
         self, changes: TableChanges, target: TargetTable, rows: Sequence[RowChanges]

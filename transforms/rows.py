@@ -13,6 +13,7 @@ from typing import Literal
 import pyarrow as pa
 
 from cdc.schema import TableName
+from transforms.classes import FieldClass, MaskStyle
 
 UPSERT, PATCH, DELETE, CLEAR = (ord(op) for op in "updt")
 """What a row change does at the target.
@@ -27,12 +28,20 @@ CLEAR   removes every row
 @dataclass(frozen=True, slots=True)
 class TargetColumn:
     """`type` is in PostgreSQL's spelling (the canonical one); a sink translates it, or takes
-    `native` (see `cdc.schema.Column`) where that is its own dialect."""
+    `native` (see `cdc.schema.Column`) where that is its own dialect.
+
+    `field_class` and `mask` are those of the entity's field; None: it is a column of no entity.
+    `protected` says how its values were protected: ``mask last4``, ``tokenise 5f3a9c01``; empty: they
+    are clear.
+    """
 
     name: str
     type: str
     nullable: bool = True
     native: str = ""
+    field_class: FieldClass | None = None
+    mask: MaskStyle = "first"
+    protected: str = ""
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from cdc.mysql.settings import MysqlUrl
 from sinks.mysql.products import MARIADB, MYSQL, Product
+from sinks.settings import TargetSettings
 
 
-class MariadbTarget(BaseModel):
+class MariadbTarget(TargetSettings):
     """A MariaDB server that is written. url: for a user that may create and write tables."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     product: ClassVar[Product] = MARIADB
 
@@ -21,10 +18,8 @@ class MariadbTarget(BaseModel):
     url: MysqlUrl
 
 
-class MysqlTarget(BaseModel):
+class MysqlTarget(TargetSettings):
     """A MySQL server that is written. url: for a user that may create and write tables."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     product: ClassVar[Product] = MYSQL
 

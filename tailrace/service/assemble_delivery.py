@@ -48,7 +48,13 @@ def delivery_settings(
 
 def router(project: Project, name: str) -> Router:
     pipeline = project.pipelines[name]
-    return Router(pipeline.replicate, project.pipeline_mappings(name), project.entities)
+    mappings = project.pipeline_mappings(name)
+    if not mappings:
+        return Router(pipeline.replicate, (), {})
+    from transforms.protect.protection import Protection
+
+    protection = Protection(project.targets[pipeline.target].protect, project.keys)
+    return Router(pipeline.replicate, mappings, project.entities, protection)
 
 
 def sink_factory(project: Project, name: str, journal: JournalReader) -> Callable[[], Sink]:

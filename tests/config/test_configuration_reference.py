@@ -17,6 +17,8 @@ from sinks.mysql.settings import MariadbTarget, MysqlTarget
 from sinks.postgres.settings import PostgresTarget
 from transforms.entity import Entity, EntityField
 from transforms.model import FieldRule, Mapping, Replicate, Rows
+from transforms.protect.keys import Key
+from transforms.protect.model import Protect
 
 TEXT = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
 SECTIONS: dict[str, type[BaseModel]] = {
@@ -27,6 +29,8 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "A target of type postgres": PostgresTarget,
     "A target of type mariadb": MariadbTarget,
     "A target of type mysql": MysqlTarget,
+    "protect": Protect,
+    "One of the `keys`": Key,
     "A pipeline": Pipeline,
     "A rule of `replicate`": Replicate,
     "entities/*.yml": Entity,

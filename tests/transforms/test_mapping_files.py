@@ -35,7 +35,7 @@ REFUSED: list[tuple[type[Any], dict[str, Any], tuple[Any, ...], str]] = [
         "Extra",
     ),
     (Entity, {"fields": {"a": {"type": "text", "check": "x"}}}, ("fields", "a", "check"), "Extra"),
-    (Entity, {"fields": {"a": {"type": "text", "class": "x"}}}, ("fields", "a", "class"), "Extra"),
+    (Entity, {"fields": {"a": {"type": "text", "klass": "x"}}}, ("fields", "a", "klass"), "Extra"),
     (Entity, {"system_of_record": {"rows": "erp"}}, ("system_of_record",), "Extra"),
     (Entity, {"key": ["b"]}, (), "not a field"),
     (Entity, {"key": []}, ("key",), "at least 1"),

@@ -1,0 +1,210 @@
+"""Protected fields on their way from a PostgreSQL to a PostgreSQL, a MariaDB and a MySQL.
+
+What the target holds is compared with what plain SQL over the source makes of it, and
+nothing that the project's directory keeps may hold a key, nor, but for the journal, a clear value.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pymysql
+import pytest
+
+from cdc.mysql.settings import arguments
+from tests.line import Line, wait_until
+from tests.maria import Maria
+from transforms.protect.tokens import Tokeniser
+
+TABLES = """
+create table public.kunden (
+    id int primary key, name text, steuer text, mail text, notiz text, geboren date, umsatz numeric);
+alter table public.kunden replica identity full;
+create table public.mark (mark text primary key);
+insert into public.kunden
+select n, 'Person-' || n || '-Ärger', 'DE' || (n * 7919 % 100000), 'mail' || n % 50 || '@example.org',
+       'geheim ' || n, '1950-03-07'::date + n, n / 3.0
+from generate_series(1, 1500) n;
+insert into public.kunden (id) values (-1);
+"""
+ENTITY = """\
+entity: kunde
+key: [nr]
+fields:
+  nr: {type: text, required: true, class: personal}
+  name: {type: text, class: internal}
+  steuer: {type: text, class: personal}
+  mail: {type: text, class: public}
+  notiz: {type: text, class: secret}
+  geboren: {type: date, class: internal}
+  umsatz: {type: "decimal(12,2)"}
+"""
+MAPPING = """\
+mapping: kunde
+entity: kunde
+table: public.kunden
+key: {nr: "'K-' || id"}
+fields:
+  name: name
+  steuer: steuer
+  mail: mail
+  notiz: notiz
+  geboren: geboren
+  umsatz: "umsatz::numeric(12,2)"
+"""
+
+
+@dataclass
+class Protected(Line):
+    """A line whose target tokenises, hashes, masks and drops. `keys` are in files."""
+
+    token_key: bytes
+    hash_key: bytes
+
+    def __init__(self, directory: Path, source: str, target: str, into: str) -> None:
+        super().__init__(
+            directory,
+            source,
+            target,
+            tables="public.*",
+            rules=f"""- {{tables: [public.mark], into: {into}.mark}}
+    mappings: [kunde]""",
+        )
+        self.into = into
+        self.token_key, self.hash_key = secrets.token_bytes(64), secrets.token_bytes(32)
+        for name, key in (("token", self.token_key), ("hash", self.hash_key)):
+            (directory.parent / name).write_text(key.hex() + "\n")
+        path = directory / "tailrace.yml"
+        text = path.read_text().replace(
+            f'url: "{target}"}}',
+            f'url: "{target}", protect: {{public: {{hash: h}}, internal: mask,'
+            " personal: {tokenise: t}, secret: drop}}",
+        )
+        folder = directory.parent
+        path.write_text(
+            f'{text}keys:\n  t: {{current: "${{file:{folder}/token}}"}}\n'
+            f'  h: {{current: "${{file:{folder}/hash}}"}}\n'
+        )
+        for folder_name, document in (("entities", ENTITY), ("mappings", MAPPING)):
+            (directory / folder_name).mkdir()
+            if into != "public" and folder_name == "mappings":
+                document += f"into: {into}.kunde\n"
+            (directory / folder_name / "kunde.yml").write_text(document)
+
+    def write_mark(self, table: str, mark: str) -> None:
+        super().write_mark("public.mark", mark)
+
+    def drained(self) -> None:
+        self.streams()
+        self.arrives(f"{self.into}.mark")
+
+    def expected(self) -> list[tuple[Any, ...]]:
+        """What SQL makes of the source, and our tokens."""
+        tokeniser = Tokeniser(self.token_key)
+        with psycopg.connect(self.source) as connection:
+            rows = connection.execute(
+                "select 'K-' || id, left(name, 1) || '***', steuer,"
+                " encode(sha256(%s || sha256(%s || convert_to(mail, 'UTF8'))), 'hex'),"
+                " date_trunc('year', geboren)::date, umsatz * 0 from public.kunden",
+                [
+                    bytes(byte ^ pad for byte in self.hash_key.ljust(64, b"\0"))
+                    for pad in (0x5C, 0x36)
+                ],
+            ).fetchall()
+        made = [
+            (_token(tokeniser, nr), name, _token(tokeniser, steuer), *rest)
+            for nr, name, steuer, *rest in rows
+        ]
+        return sorted(made)
+
+    def found(self) -> list[tuple[Any, ...]]:
+        query = f"select nr, name, steuer, mail, geboren, umsatz from {self.into}.kunde"
+        if self.target.startswith("postgres"):
+            with psycopg.connect(self.target) as connection:
+                return sorted(connection.execute(query.encode()).fetchall())
+        with closing(pymysql.connect(**arguments(self.target))) as connection:
+            cursor = connection.cursor()
+            cursor.execute(query)
+            return sorted(cursor.fetchall())
+
+
+def _token(tokeniser: Tokeniser, text: str | None) -> str | None:
+    import pyarrow as pa
+
+    found: str | None = tokeniser.tokens(pa.array([text], pa.string()))[0].as_py()
+    return found
+
+
+def change(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in (
+            "update public.kunden set name = 'Umgezogen', steuer = null where id <= 100",
+            "update public.kunden set steuer = 'DE1', mail = 'mail1@example.org' where id = 500",
+            "update public.kunden set id = id + 10000 where id between 20 and 30",
+            "delete from public.kunden where id between 600 and 900",
+            "insert into public.kunden values (20000, 'Neu-hier', 'DE2', 'x', 'y', '2001-02-03', 7)",
+        ):
+            connection.execute(statement.encode())
+
+
+def check_nothing_leaks(line: Protected) -> None:
+    """Neither a key anywhere, nor a clear value outside the journal."""
+    clear = (b"Person-", "Ärger".encode(), b"geheim", b"@example", b"Umgezogen", b"Neu-hier")
+    keys = [line.token_key, line.hash_key]
+    keys += [key.hex().encode() for key in keys]
+    files = [path for path in line.directory.rglob("*") if path.is_file()]
+    assert any("log" in path.name for path in files)
+    for path in files:
+        data = path.read_bytes()
+        assert not any(key in data for key in keys), path
+        if "journal" not in path.parts:
+            assert not any(text in data for text in clear), path
+
+
+def run(line: Protected) -> None:
+    checked = line.command("check")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    with line:
+        line.drained()
+        first = line.found()
+        assert len(first) == 1501
+        assert first == line.expected()
+        change(line.source)
+        line.drained()
+        assert line.found() == line.expected()
+        assert len(line.found()) == 1501 - 301 + 1
+    check_nothing_leaks(line)
+
+
+def test_postgres_to_postgres(tmp_path: Path, database18, second_database18) -> None:
+    database18.execute(TABLES)
+    line = Protected(tmp_path / "project", database18.url, second_database18.url, "public")
+    run(line)
+    types = second_database18.execute(
+        "select column_name, data_type from information_schema.columns where table_name = 'kunde'"
+    )
+    assert dict(types) == {
+        "nr": "text", "name": "text", "steuer": "text", "mail": "text", "geboren": "date",
+        "umsatz": "numeric",
+    }  # fmt: skip
+
+
+@pytest.fixture
+def into_maria(maria: Maria) -> Iterator[str]:
+    """A database to write, with room for our own beside it."""
+    yield maria.name
+    maria.server.execute("drop database if exists tailrace")
+
+
+@pytest.mark.parametrize("maria", ["mariadb", "mysql"], indirect=True)
+def test_postgres_to_mariadb_and_mysql(
+    tmp_path: Path, maria: Maria, into_maria: str, database18
+) -> None:
+    database18.execute(TABLES)
+    run(Protected(tmp_path / "project", database18.url, maria.server.url("root"), into_maria))
