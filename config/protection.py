@@ -140,7 +140,7 @@ class _Check:
             self._wrong(
                 name,
                 f"a {rule.action} is text, and the field is {field.type}",
-                "declare the field as text, and have mappings cast what they write into it (::text)",
+                "declare the field as text, and cast what mappings write into it (::text)",
             )
         if rule.action in ("mask", "drop"):
             if name in self._entity.key:

@@ -49,8 +49,8 @@ class _Filler:
         self._problems.add(
             f"{_shown(loc)}: a key is never written in the file",
             self._places.where(loc),
-            'write "${file:/path/to/key}" or "${VAR}", alone and without a default, and make the key'
-            " with: openssl rand -hex 64. What stands here now is no secret any more",
+            'write "${file:/path/to/key}" or "${VAR}", alone and without a default; what stands here'
+            " is no secret any more, so make another with: openssl rand -hex 64",
         )
         return text
 
@@ -66,7 +66,8 @@ class _Filler:
     def _plain(self, text: str, loc: Loc) -> str:
         if has_reference(text):
             self._problems.add(
-                f"{_shown(loc)}: only the settings of sources and targets, and keys, hold ${{references}}",
+                f"{_shown(loc)}: only keys and the settings of sources and targets hold"
+                " ${references}",
                 self._places.where(loc),
                 "write the value out",
             )

@@ -31,8 +31,8 @@ class TargetColumn:
     `native` (see `cdc.schema.Column`) where that is its own dialect.
 
     `field_class` and `mask` are those of the entity's field; None: it is a column of no entity.
-    `protected` says how its values were protected: ``mask last4``, ``tokenise 5f3a9c01``; empty: they
-    are clear.
+    `protected` says how its values were protected: ``mask last4``, ``tokenise 5f3a9c01``; empty:
+    they are clear.
     """
 
     name: str

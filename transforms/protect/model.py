@@ -30,11 +30,11 @@ def _rule(value: object) -> Rule:
     if isinstance(value, Rule):
         return value
     if value in _BARE:
-        return Rule(action=value)
+        return Rule.model_validate({"action": value})
     if isinstance(value, dict) and len(value) == 1:
         ((action, key),) = value.items()
         if action in KEYED and isinstance(key, str) and key:
-            return Rule(action=action, key=key)
+            return Rule.model_validate({"action": action, "key": key})
     raise ValueError("write pass, mask, drop, {hash: KEY} or {tokenise: KEY}")
 
 

@@ -6,8 +6,8 @@
     sealed      = V, C
 
 The library seals a text at a time, most of which is the call. Texts of one length make a rectangle,
-of which each step below is one call; where there are few of a length the library is asked. Both give
-the same bytes.
+of which each step below is one call; where there are few of a length the library is asked. Both
+give the same bytes.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _blocks(texts: Bytes) -> Iterator[Bytes]:
 
 def _encrypted(cipher: AES, blocks: Bytes) -> Bytes:
     """Each block by itself: AES as the plain function that the steps above are made of."""
-    encryptor = Cipher(cipher, ECB()).encryptor()  # noqa: S305
+    encryptor = Cipher(cipher, ECB()).encryptor()
     found = encryptor.update(np.ascontiguousarray(blocks).data)
     return np.frombuffer(found, dtype=np.uint8).reshape(blocks.shape)
 

@@ -38,8 +38,8 @@ class Tokeniser:
             return self.tokens(values.drop_null()).take(places)
         if not len(values):
             return pa.array([], TEXT)
-        offsets = np.frombuffer(values.buffers()[1], dtype=np.int32)
-        offsets = offsets[values.offset : values.offset + len(values) + 1].astype(np.int64)
+        all_offsets = np.frombuffer(values.buffers()[1], dtype=np.int32)
+        offsets = all_offsets[values.offset : values.offset + len(values) + 1].astype(np.int64)
         data = np.frombuffer(values.buffers()[2] or b"", dtype=np.uint8)
         lengths = np.diff(offsets)
         order = np.argsort(lengths, kind="stable")
@@ -93,7 +93,7 @@ _STANDARD = str.maketrans("-_", "+/")
 
 
 def _base64(rows: Bytes) -> Bytes:
-    """base64url (RFC 4648) without padding, of each row: of all at once, filled up to whole groups."""
+    """base64url (RFC 4648) without padding, of each row; of all at once."""
     count, length = rows.shape
     wide = np.zeros((count, -(-length // 3) * 3), dtype=np.uint8)
     wide[:, :length] = rows
