@@ -1,12 +1,13 @@
 """What a mapping would make of given rows: shown side by side, counted, nothing written.
 
-Here row values are the point, since the operator asked to see them. Nothing of this is logged.
+Here row values are the point, since the operator asked to see them; those of classed fields are
+masked unless that is asked for, too. Nothing of this is logged.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -22,7 +23,8 @@ from transforms.engine import Engine
 from transforms.entity import Entity
 from transforms.expressions.sql import REASONS
 from transforms.model import Mapping as MappingModel
-from transforms.program import Program
+from transforms.program import Output, Program
+from transforms.protect.shown import class_of, source_classes, veiled
 from transforms.selection import Condition, Selection
 
 Values = dict[str, str | None]
@@ -57,9 +59,16 @@ class Preview:
 
 
 def preview(
-    mapping: MappingModel, entities: Mapping[str, Entity], sample: TableChanges
+    mapping: MappingModel,
+    entities: Mapping[str, Entity],
+    sample: TableChanges,
+    *,
+    reveal: bool = False,
 ) -> list[Preview]:
     """One preview for each of the mapping's rows. `sample` holds existing rows (operation r).
+
+    Without `reveal` personal and secret fields, and the source columns they are computed from, are
+    masked.
 
     Errors: MappingError, the first of what `check` would show.
     """
@@ -68,12 +77,28 @@ def preview(
         raise errors[0]
     engine = Engine()
     try:
-        return [_preview(program, engine, sample) for program in programs]
+        veil = _Veil(programs, reveal=reveal)
+        return [_preview(program, engine, sample, veil) for program in programs]
     finally:
         engine.close()
 
 
-def _preview(program: Program, engine: Engine, sample: TableChanges) -> Preview:
+class _Veil:
+    """Masks what `programs` read and make; with `reveal` nothing."""
+
+    def __init__(self, programs: Sequence[Program], *, reveal: bool) -> None:
+        self._reveal = reveal
+        self._sources = {} if reveal else source_classes(programs)
+
+    def source(self, name: str, values: pa.Array) -> pa.Array:
+        return veiled(values, self._sources.get(name))
+
+    def field(self, program: Program, output: Output, values: pa.Array) -> pa.Array:
+        field_class = None if self._reveal else class_of(program, output)
+        return veiled(values, field_class, program.target.columns[output.index].mask)
+
+
+def _preview(program: Program, engine: Engine, sample: TableChanges, veil: _Veil) -> Preview:
     gone = (change.DELETE, change.TRUNCATE)
     present = np.flatnonzero(~np.isin(columns.operations(sample), gone))
     source = {at: columns.take(column, present) for at, column in enumerate(sample.new)}
@@ -84,10 +109,13 @@ def _preview(program: Program, engine: Engine, sample: TableChanges) -> Preview:
     rest = {at: columns.take(column, sound) for at, column in source.items()}
     selected = Selection(engine, outputs, condition).run(rest, len(sound))
     kept = sound if selected.rows is None else sound[selected.rows]
-    mapped = _rows({o.name: v for o, v in zip(outputs, selected.values, strict=True)}, len(kept))
+    made = zip(outputs, selected.values, strict=True)
+    mapped = _rows({o.name: veil.field(program, o, v) for o, v in made}, len(kept))
     became = dict(zip(kept.tolist(), mapped, strict=True))
     names = [column.name for column in sample.schema.columns]
-    before = _rows({name: source[at] for at, name in enumerate(names)}, len(present))
+    before = _rows(
+        {name: veil.source(name, source[at]) for at, name in enumerate(names)}, len(present)
+    )
     failures: dict[int, list[tuple[str, str]]] = {}
     for fault in faults:
         failures.setdefault(fault.row, []).append((fault.name, REASONS[fault.reason]))
@@ -99,7 +127,7 @@ def _preview(program: Program, engine: Engine, sample: TableChanges) -> Preview:
             for at, values in enumerate(before)
         ),
         Counter((fault.name, REASONS[fault.reason]) for fault in faults),
-        _unlisted(program, engine, source, faults),
+        _unlisted(program, engine, source, faults, veil),
     )
 
 
@@ -117,7 +145,11 @@ def _rows(table: Mapping[str, pa.Array], count: int) -> list[Values]:
 
 
 def _unlisted(
-    program: Program, engine: Engine, source: Mapping[int, pa.Array], faults: list[Fault]
+    program: Program,
+    engine: Engine,
+    source: Mapping[int, pa.Array],
+    faults: list[Fault],
+    veil: _Veil,
 ) -> dict[str, Counter[str | None]]:
     """The codes of rows that failed for them."""
     found: dict[str, Counter[str | None]] = {}
@@ -131,5 +163,6 @@ def _unlisted(
             continue
         codes = Selection(engine, (replace(output, codes=None),), None)
         part = {at: columns.take(source[at], np.array(rows)) for at in codes.needed}
-        found[output.name] = Counter(codes.run(part, len(rows)).values[0].to_pylist())
+        unlisted = codes.run(part, len(rows)).values[0]
+        found[output.name] = Counter(veil.field(program, output, unlisted).to_pylist())
     return found

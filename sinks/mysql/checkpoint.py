@@ -3,6 +3,7 @@
 tailrace.checkpoint   one row a pipeline; its epoch rises with each process that takes over, and its
                       origin names the system whose changes the transaction carries
 tailrace.tables       the tables a pipeline has prepared, so that rows in them are known as ours
+tailrace.protection   how their columns are protected: see `sinks.protection`
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import pymysql
 
 from cdc.patterns import OWN_SCHEMA
+from sinks.mysql import protection
 from sinks.mysql.session import LOCK_WAIT_TIMEOUT, Connection, execute, query
 from sinks.protocol import Checkpoint
 from sinks.refusals import already_past, fenced, of_another_journal
@@ -38,6 +40,7 @@ create table if not exists tailrace.tables (
     primary key (pipeline, table_schema, table_name)
 ) engine = InnoDB default character set utf8mb4 collate utf8mb4_bin
 """,
+    protection.CREATE,
 )
 
 _TAKE_OVER_WAIT_S = 2
@@ -67,14 +70,14 @@ class CheckpointTable:
         return self._epoch
 
     def ensure(self) -> None:
-        """Create the two tables where they are absent; a user that may only use them does."""
+        """Create the tables where they are absent; a user that may only use them does."""
         found = query(
             self._connection,
             "select table_name from information_schema.tables where table_schema = %s"
-            " and table_name in ('checkpoint', 'tables')",
+            " and table_name in ('checkpoint', 'tables', 'protection')",
             OWN_SCHEMA,
         )
-        if len(found) == 2:
+        if len(found) == len(_CREATE_TABLES):
             return
         try:
             present = query(

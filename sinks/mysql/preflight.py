@@ -13,10 +13,19 @@ from cdc.schema import TableName
 from sinks.mysql import catalog
 from sinks.mysql.names import quoted, quoted_list, quoted_table
 from sinks.mysql.products import Product
+from sinks.mysql.protection import recorded
 from sinks.mysql.rights import Rights
 from sinks.mysql.session import Connection, connect, execute, query, translated
 from sinks.mysql.settings import MariadbTarget, MysqlTarget
-from sinks.mysql.tables import holds_foreign_rows, merged, refuse_doubles, refuse_system, verify
+from sinks.mysql.tables import (
+    holds_foreign_rows,
+    holds_rows,
+    merged,
+    refuse_doubles,
+    refuse_system,
+    verify,
+)
+from sinks.protection import findings
 from tailrace.errors import TargetRefused
 from transforms.rows import TargetTable
 
@@ -48,7 +57,9 @@ def inspect(
         found += _merged(connection, tables)
         for table in dict.fromkeys(tables):
             found += _table(connection, rights, table, table.table in prepared)
-        return found
+            if table.table in prepared:
+                found += _protection(connection, table, pipelines)
+        return list(dict.fromkeys(found))
 
 
 def _server(connection: Connection) -> Iterator[Finding]:
@@ -164,6 +175,17 @@ def _table(
             "-- empty the table, or declare `existing: keep` to write among its rows",
         )
     yield from _loose(connection.product, table, found)
+
+
+def _protection(
+    connection: Connection, table: TargetTable, pipelines: Sequence[str]
+) -> list[Finding]:
+    names = (TableName(OWN_SCHEMA, "protection"), table.table)
+    if any(catalog.table_kind(connection, name) is None for name in names):
+        return []
+    if not _may(connection, dict(_tries(table))["SELECT"]) or not holds_rows(connection, table):
+        return []
+    return findings(table, recorded(connection, pipelines, table))
 
 
 def _tries(table: TargetTable) -> Iterator[tuple[str, str]]:

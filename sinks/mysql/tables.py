@@ -14,8 +14,10 @@ from sinks.mysql.fit import misfit
 from sinks.mysql.names import quoted, quoted_list, quoted_table
 from sinks.mysql.passing import PASSING
 from sinks.mysql.products import Product
+from sinks.mysql.protection import record, recorded
 from sinks.mysql.session import Connection, execute, query, translated
 from sinks.mysql.types import column_types
+from sinks.protection import key_refusal
 from tailrace.errors import TailraceError, TargetRefused, TargetUnavailable
 from transforms.rows import TargetColumn, TargetTable
 
@@ -48,6 +50,7 @@ def prepare(
             table.table.schema,
             table.table.name,
         )
+        record(connection, pipeline, table)
         return found
 
 
@@ -262,6 +265,10 @@ def _verify_moments(
 def holds_foreign_rows(connection: Connection, table: TargetTable, is_ours: bool) -> bool:
     if table.existing == "keep" or is_ours:
         return False
+    return holds_rows(connection, table)
+
+
+def holds_rows(connection: Connection, table: TargetTable) -> bool:
     return bool(query(connection, f"select 1 from {quoted_table(table.table)} limit 1"))
 
 
@@ -274,6 +281,10 @@ def _verify_rows(connection: Connection, pipeline: str, table: TargetTable) -> N
         table.table.schema,
         table.table.name,
     )
+    if ours and holds_rows(connection, table):
+        refusal = key_refusal(table, recorded(connection, [pipeline], table))
+        if refusal is not None:
+            raise refusal
     if holds_foreign_rows(connection, table, bool(ours)):
         raise _refused(
             table,

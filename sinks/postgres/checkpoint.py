@@ -2,12 +2,14 @@
 
 tailrace.checkpoint   one row a pipeline; its epoch rises with each process that takes over
 tailrace.tables       the tables a pipeline has prepared, so that rows in them are known as ours
+tailrace.protection   how their columns are protected: see `sinks.protection`
 """
 
 from __future__ import annotations
 
 from psycopg import errors as pg
 
+from sinks.postgres import protection
 from sinks.postgres.session import Connection, application_name
 from sinks.protocol import Checkpoint
 from sinks.refusals import already_past, fenced, of_another_journal
@@ -21,7 +23,7 @@ create schema if not exists tailrace;
 comment on schema tailrace is 'How far each pipeline of Tailrace has written this database'
 """
 
-_CREATE_TABLES = """
+_CREATE_TABLES = f"""
 create table if not exists tailrace.checkpoint (
     pipeline text primary key,
     epoch bigint not null,
@@ -38,7 +40,8 @@ create table if not exists tailrace.tables (
     table_name text not null,
     prepared_at timestamptz not null default now(),
     primary key (pipeline, table_schema, table_name)
-)
+);
+{protection.CREATE.strip()}
 """
 
 _TAKE_OVER_WAIT = "2s"
@@ -60,14 +63,15 @@ class CheckpointTable:
         self._epoch = epoch
 
     def ensure(self) -> None:
-        """Create the two tables where they are absent; a role that may only use them does.
+        """Create the tables where they are absent; a role that may only use them does.
 
         A schema that the DBA has made is used: making one takes a right on the database, also
         where it is there already.
         """
         found = self._connection.execute(
             "select to_regclass('tailrace.checkpoint') is not null"
-            " and to_regclass('tailrace.tables') is not null,"
+            " and to_regclass('tailrace.tables') is not null"
+            " and to_regclass('tailrace.protection') is not null,"
             " exists (select from pg_namespace where nspname = 'tailrace')"
         ).fetchone()
         assert found is not None

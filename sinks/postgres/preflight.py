@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from cdc.findings import Finding
 from cdc.schema import TableName
 from sinks.postgres.names import quoted, quoted_table
+from sinks.postgres.protection import recorded
 from sinks.postgres.session import Connection, connect, translated
 from sinks.postgres.settings import PostgresTarget
 from sinks.postgres.tables import verify
+from sinks.protection import findings
 from tailrace.errors import TargetRefused
 from transforms.rows import TargetTable
 
@@ -72,11 +74,13 @@ def inspect(
         found = list(_server(server))
         prepared = _prepared(connection, pipelines)
         seen = set()
-        for table in tables:
+        for table in dict.fromkeys(tables):
             if table.table not in seen:
                 seen.add(table.table)
                 found += _table(connection, server, table, table.table in prepared)
-        return found
+            if table.table in prepared and _keeps_record(connection) and _holds(connection, table):
+                found += findings(table, recorded(connection, pipelines, table))
+        return list(dict.fromkeys(found))
 
 
 def _server(server: _Server) -> Iterator[Finding]:
@@ -150,9 +154,24 @@ def _table(
         yield from _foreign_rows(connection, table)
 
 
-def _foreign_rows(connection: Connection, table: TargetTable) -> Iterator[Finding]:
+def _keeps_record(connection: Connection) -> bool:
+    row = connection.execute("select to_regclass('tailrace.protection') is not null").fetchone()
+    return row == (True,)
+
+
+def _holds(connection: Connection, table: TargetTable) -> bool:
+    """Whether there are rows that we can see."""
     name = quoted_table(table.table)
-    if connection.execute(f"select 1 from {name} limit 1".encode()).fetchone() is not None:
+    readable = connection.execute(
+        "select has_table_privilege(to_regclass(%s), 'SELECT')", (name,)
+    ).fetchone()
+    if readable != (True,):
+        return False
+    return connection.execute(f"select 1 from {name} limit 1".encode()).fetchone() is not None
+
+
+def _foreign_rows(connection: Connection, table: TargetTable) -> Iterator[Finding]:
+    if _holds(connection, table):
         yield Finding(
             "error",
             "holds rows that Tailrace did not write",

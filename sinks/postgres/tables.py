@@ -9,7 +9,9 @@ from psycopg import errors as pg
 from cdc.schema import TableName
 from sinks.foreign_keys import ForeignKey, References
 from sinks.postgres.names import quoted, quoted_list, quoted_table
+from sinks.postgres.protection import record, recorded
 from sinks.postgres.session import Connection, translated
+from sinks.protection import key_refusal
 from tailrace.errors import TailraceError, TargetRefused
 from transforms.rows import TargetTable
 
@@ -69,6 +71,7 @@ def prepare(connection: Connection, pipeline: str, table: TargetTable) -> None:
             " values (%s, %s, %s) on conflict do nothing",
             (pipeline, table.table.schema, table.table.name),
         )
+        record(connection, pipeline, table)
 
 
 def _create(connection: Connection, table: TargetTable) -> None:
@@ -161,14 +164,18 @@ def _verify_key(connection: Connection, table: TargetTable, name: str) -> None:
 
 
 def _verify_rows(connection: Connection, pipeline: str, table: TargetTable, name: str) -> None:
-    if table.existing == "keep":
-        return
     ours = connection.execute(
         "select 1 from tailrace.tables where pipeline = %s and table_schema = %s"
         " and table_name = %s",
         (pipeline, table.table.schema, table.table.name),
     ).fetchone()
-    if ours is None and connection.execute(f"select 1 from {name} limit 1".encode()).fetchone():
+    if not connection.execute(f"select 1 from {name} limit 1".encode()).fetchone():
+        return
+    if ours is not None:
+        refusal = key_refusal(table, recorded(connection, [pipeline], table))
+        if refusal is not None:
+            raise refusal
+    elif table.existing != "keep":
         raise _refused(
             table,
             "holds rows that Tailrace did not write",

@@ -51,12 +51,6 @@ def masked(values: pa.Array, type_: str, style: MaskStyle = "first") -> pa.Array
     return _constant(values, _ZEROS[type_.partition("(")[0]])
 
 
-def masked_text(text: str, style: MaskStyle = "first") -> str:
-    """One text, for people to read."""
-    shown: str = _text(pa.array([text], TEXT), style)[0].as_py()
-    return shown
-
-
 def _text(values: pa.Array, style: MaskStyle) -> pa.Array:
     if style == "all":
         return _constant(values, STARS)

@@ -32,11 +32,14 @@ SHOWN_ROWS = 10
     show_default=True,
     help="How many source rows to try.",
 )
+@click.option(
+    "--reveal", is_flag=True, help="Show personal and secret values, too, as the source has them."
+)
 @click.pass_obj
-def command(directory: Path, mapping: str, sample: int) -> None:
+def command(directory: Path, mapping: str, sample: int, reveal: bool) -> None:
     """Show rows of the source beside the rows that MAPPING makes of them.
 
-    Counts what would be filtered and what would fail, and lists codes that no value map knows.
+    Personal and secret fields, and the columns they are computed from, are masked. Counts what would be filtered and what would fail, and lists codes that no value map knows.
     Exit code 1 where a row would fail.
     """
     project = load_project(directory)
@@ -52,7 +55,7 @@ def command(directory: Path, mapping: str, sample: int) -> None:
         click.echo(f"{declared.table} is empty")
         return
     failed = 0
-    for seen in preview(declared, project.entities, rows):
+    for seen in preview(declared, project.entities, rows, reveal=reveal):
         _show(seen)
         failed += seen.count("failed")
     raise SystemExit(1 if failed else 0)

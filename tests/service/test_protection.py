@@ -18,7 +18,7 @@ import pymysql
 import pytest
 
 from cdc.mysql.settings import arguments
-from tests.line import Line
+from tests.line import Line, wait_until
 from tests.maria import Maria
 from transforms.protect.tokens import Tokeniser
 
@@ -210,3 +210,61 @@ def test_postgres_to_mariadb_and_mysql(
 ) -> None:
     database18.execute(TABLES)
     run(Protected(tmp_path / "project", database18.url, maria.server.url("root"), into_maria))
+
+
+def test_another_key_of_a_key_field_is_refused_and_one_of_other_fields_told(
+    tmp_path: Path, database18, second_database18
+) -> None:
+    database18.execute(TABLES)
+    line = Protected(tmp_path / "project", database18.url, second_database18.url, "public")
+    with line:
+        line.drained()
+    written = line.found()
+    (tmp_path / "hash").write_text(secrets.token_hex(32))
+    checked = line.command("check")
+    assert checked.returncode == 0
+    assert "warning: public.kunde.mail: rows that are there keep hash" in checked.stdout
+    (tmp_path / "token").write_text(secrets.token_hex(64))
+    checked = line.command("check")
+    assert checked.returncode == 1
+    assert "a second time, since the protection of its key has changed: tokenise" in checked.stdout
+    change(line.source)
+    with line:
+        wait_until(lambda: line.state("deliver") == "failed", "the refusal")
+        assert "second time" in line.report("deliver")["error"]["what"]
+    assert line.found() == written
+    (tmp_path / "token").write_text(line.token_key.hex())
+    (tmp_path / "hash").write_text(line.hash_key.hex())
+    with line:
+        line.drained()
+        assert line.found() == line.expected()
+
+
+def test_the_key_of_a_field_outside_of_the_key_is_rotated(
+    tmp_path: Path, database18, second_database18
+) -> None:
+    database18.execute(TABLES)
+    line = Protected(tmp_path / "project", database18.url, second_database18.url, "public")
+    entity = line.directory / "entities" / "kunde.yml"
+    entity.write_text(ENTITY.replace("required: true, class: personal", "required: true"))
+    path = line.directory / "tailrace.yml"
+    path.write_text(path.read_text().replace("internal: mask", "internal: pass"))
+    with line:
+        line.drained()
+    old, new = line.token_key, secrets.token_bytes(64)
+    (tmp_path / "old").write_text(old.hex())
+    (tmp_path / "token").write_text(new.hex())
+    text = path.read_text()
+    path.write_text(
+        text.replace('/token}"}', f'/token}}", previous: ["${{file:{tmp_path}/old}}"]}}')
+    )
+    with line:
+        database18.execute("update public.kunden set steuer = 'DE-neu' where id = 7")
+        line.drained()
+    tokens = dict(second_database18.execute("select nr, steuer from public.kunde"))
+    tokeniser = Tokeniser(new, [old])
+    clear = dict(database18.execute("select 'K-' || id, steuer from public.kunden"))
+    assert {nr: token and tokeniser.reveal(token) for nr, token in tokens.items()} == clear
+    made_by = {nr: token.split(".")[1] for nr, token in tokens.items() if token}
+    assert made_by.pop("K-7") == tokeniser.key_id
+    assert set(made_by.values()) == {Tokeniser(old).key_id}
