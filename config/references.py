@@ -49,8 +49,8 @@ class _Filler:
         self._problems.add(
             f"{_shown(loc)}: a key is never written in the file",
             self._places.where(loc),
-            'write "${file:/path/to/key}" or "${VAR}", alone and without a default; what stands here'
-            " is no secret any more, so make another with: openssl rand -hex 64",
+            'write "${file:/path/to/key}" or "${VAR}", alone and without a default; what stands'
+            " here is no secret any more, so make another with: openssl rand -hex 64",
         )
         return text
 
