@@ -76,9 +76,15 @@ def _mappings(project: Project, problems: Problems) -> None:
         return
     # Only now, since the parser takes as long to import as all the rest together.
     from transforms.checks import check_syntax
+    from transforms.compile import compile_mapping
+    from transforms.example_checks import check_examples
 
     for name, mapping in project.mappings.items():
-        problems.place(check_syntax(mapping, project.entities), project.mapping_places[name])
+        errors = check_syntax(mapping, project.entities)
+        if mapping.declared is not None and not errors:
+            _, errors = compile_mapping(mapping, project.entities, mapping.declared)
+        problems.place(errors, project.mapping_places[name])
+        problems.place(check_examples(mapping), project.mapping_places[name])
         for loc, rows in mapping.parts:
             where = project.where_in_mapping(name, (*loc, "into" if rows.into else "entity"))
             _check_target(rows.target, where, f"mapping {name}", problems)

@@ -10,6 +10,7 @@ from config.project import Project
 from config.writers import check_writers
 from tailrace.errors import ConfigError
 from transforms.compile import compile_mapping
+from transforms.declared import fits_declared
 from transforms.disjoint import check_together
 
 
@@ -43,12 +44,25 @@ def _fit(project: Project, name: str, schemas: Sequence[TableSchema], problems: 
                 suggest(mapping.table, tables, "it has"),
             )
             continue
+        if mapping.declared is not None:
+            _declared(project, mapping.mapping, fits_declared(schema, mapping.declared), problems)
         _, errors = compile_mapping(mapping, project.entities, schema)
         problems.place(errors, project.mapping_places[mapping.mapping])
     found = project.pipeline_mappings(name)
     for error in check_together(found, project.entities, tables):
         problems.place([error], project.mapping_places[error.mapping])
     _rules(project, name, [schema.table for schema in schemas], problems)
+
+
+def _declared(
+    project: Project, mapping: str, misfits: Mapping[str | None, str], problems: Problems
+) -> None:
+    for column, what in misfits.items():
+        problems.add(
+            f"mapping {mapping}, columns: {what}",
+            project.where_in_mapping(mapping, ("columns", *([column] if column else []))),
+            "write `columns` as the source has them; the examples hold for these only",
+        )
 
 
 def _rules(project: Project, name: str, tables: Sequence[TableName], problems: Problems) -> None:

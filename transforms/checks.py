@@ -63,7 +63,7 @@ class Checks:
     def entity(self, entities: Mapping[str, Entity]) -> Entity | None:
         name = self.rows.entity
         if name not in entities:
-            self.error(f"there is no entity {name}", ("entity",), _suggest(name, entities))
+            self.error(f"there is no entity {name}", ("entity",), suggestion(name, entities))
         return entities.get(name)
 
     def fields_of(self, entity: Entity) -> None:
@@ -73,11 +73,11 @@ class Checks:
                 self.error(f"the key of {entity.entity} has {name}, which is not given", ("key",))
         for name in rows.key:
             if name not in entity.key:
-                fix = _suggest(name, entity.key)
+                fix = suggestion(name, entity.key)
                 self.error(f"{name} is not in the key of {entity.entity}", ("key", name), fix)
         for name in rows.fields:
             if name not in entity.fields:
-                fix = _suggest(name, entity.fields)
+                fix = suggestion(name, entity.fields)
                 self.error(f"{entity.entity} has no field {name}", ("fields", name), fix)
             elif name in entity.key:
                 self.error("a field of the key is given under key", ("fields", name))
@@ -103,6 +103,6 @@ class Checks:
             self.error(f"{column} is set by on_delete and cannot be a field, too", ("on_delete",))
 
 
-def _suggest(name: str, known: Sequence[str] | Mapping[str, object]) -> str | None:
+def suggestion(name: str, known: Sequence[str] | Mapping[str, object]) -> str | None:
     close = get_close_matches(name, list(known), n=1)
     return f"did you mean {close[0]}?" if close else None

@@ -122,6 +122,9 @@ def underlined(expression: str, span: tuple[int, int] | None) -> str:
     return f"    {line}\n    {' ' * begin}{'^' * (stop - begin + 1)}"
 
 
+_COUNTED = {"rows": "rows", "examples": "example"}
+
+
 def _place(loc: Loc) -> str:
     """`loc` in words: ``("rows", 1, "fields", "name", "from")`` is `rows 2, field name, from`."""
     words: list[str] = []
@@ -130,8 +133,8 @@ def _place(loc: Loc) -> str:
         part = parts.pop(0)
         if part in ("fields", "key") and parts:
             words.append(f"{'field' if part == 'fields' else 'key'} {parts.pop(0)}")
-        elif part == "rows" and parts and isinstance(parts[0], int):
-            words.append(f"rows {int(parts.pop(0)) + 1}")
+        elif part in ("rows", "examples") and parts and isinstance(parts[0], int):
+            words.append(f"{_COUNTED[part]} {int(parts.pop(0)) + 1}")
         else:
             words.append(str(part))
     return ", ".join(words)

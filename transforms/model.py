@@ -9,8 +9,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, model_validator
 
 from cdc.patterns import Patterns
-from cdc.schema import TableName
+from cdc.schema import TableName, TableSchema
+from transforms.declared import DeclaredColumn, declared_column, declared_schema
 from transforms.errors import Loc
+from transforms.examples import Example
 from transforms.words import (
     NULL,
     Existing,
@@ -194,11 +196,23 @@ class Rows(Strict):
         return TableName(schema, name) if dot else TableName("public", text)
 
 
-_SAYS_NOTHING: set[str] = set()
+def _column(value: object) -> DeclaredColumn:
+    return value if isinstance(value, DeclaredColumn) else declared_column(str(value))
+
+
+SourceColumn = Annotated[
+    DeclaredColumn, PlainValidator(_column), WithJsonSchema({"type": "string"})
+]
+_SAYS_NOTHING = {"columns", "examples"}
+"""What a mapping is checked with, and nothing that it does."""
 
 
 class Mapping(Strict):
-    """How the rows of one source table become entities. `dialect` is that of the expressions."""
+    """How the rows of one source table become entities. `dialect` is that of the expressions.
+
+    `columns` are those of the source table, as far as the mapping is concerned: with them it is
+    checked, and its `examples` are run, without a database.
+    """
 
     mapping: PlainName
     table: Annotated[str, AfterValidator(table_name)]
@@ -211,6 +225,8 @@ class Mapping(Strict):
     where: str | None = None
     on_delete: OnDeleteRule | None = None
     into: Annotated[str, AfterValidator(target_name)] | None = None
+    columns: Annotated[dict[Identifier, SourceColumn], Field(min_length=1)] | None = None
+    examples: tuple[Example, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -235,10 +251,24 @@ class Mapping(Strict):
             raise ValueError("two of the rows have one name")
         return self
 
+    @model_validator(mode="after")
+    def _columns_have_a_key(self) -> Self:
+        if self.columns is None:
+            if self.examples:
+                raise ValueError("examples need `columns`: the source table's, with their types")
+        elif not any(column.primary for column in self.columns.values()):
+            raise ValueError("no column of `columns` is the key: write id: integer primary key")
+        return self
+
     @property
     def source(self) -> TableName:
         schema, _, name = self.table.partition(".")
         return TableName(schema, name)
+
+    @property
+    def declared(self) -> TableSchema | None:
+        """The source table as `columns` say it is."""
+        return None if self.columns is None else declared_schema(self.source, self.columns)
 
     @cached_property
     def version(self) -> str:

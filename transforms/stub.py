@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from cdc.schema import Column, TableSchema
 from transforms.assign import assign
+from transforms.declared import declared_column, declared_schema, fits_declared
 from transforms.errors import ExpressionError
 from transforms.expressions.translate import Place, source_columns, translate
 from transforms.expressions.typed import Refusal, Typed
@@ -84,8 +85,24 @@ def mapping_stub(schema: TableSchema, name: str) -> str:
         *_examples(others),
         '# where: "mandant = 1"                  # rows outside are filtered',
         "on_delete: delete                      # delete | ignore | set_null | {soft: column}",
+        "# The source's columns: they check the mapping, and run `examples`, without a database.",
+        "columns:",
+        *(_declared(schema, column) for column in schema.columns),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _declared(schema: TableSchema, column: Column) -> str:
+    """A column as `columns` spell it, or the same in a comment where that would say another."""
+    rest = "" if column.nullable else " not null"
+    written = column.type + (" primary key" if column.name in schema.key else rest)
+    try:
+        ours = declared_column(written)
+    except ValueError:
+        ours = declared_column("text")
+    alone = declared_schema(schema.table, {column.name: ours})
+    known = column.name not in fits_declared(schema, alone)
+    return f"  {'' if known else '# '}{_scalar(column.name)}: {_type(written)}"
 
 
 def _line(field: _Field) -> str:

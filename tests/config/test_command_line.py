@@ -64,6 +64,8 @@ def test_a_new_project_is_valid_and_is_not_written_twice(tmp_path: Path) -> None
     assert (directory / "entities").is_dir()
     assert (directory / "mappings").is_dir()
     assert tailrace("--project", directory, "validate").returncode == 0
+    tested = tailrace("--project", directory, "mapping", "test")
+    assert (tested.returncode, tested.stdout) == (0, "erp_customer: 4 of 4 examples ok\nok\n")
 
     again = tailrace("--project", directory, "init")
     assert again.returncode == 2

@@ -16,6 +16,7 @@ from config.project import Pipeline, ProjectFile
 from sinks.mysql.settings import MariadbTarget, MysqlTarget
 from sinks.postgres.settings import PostgresTarget
 from transforms.entity import Entity, EntityField
+from transforms.examples import Example
 from transforms.model import FieldRule, Mapping, Replicate, Rows
 from transforms.protect.keys import Key
 from transforms.protect.model import Protect
@@ -38,6 +39,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "mappings/*.yml": Mapping,
     "One of the `rows`": Rows,
     "A field of a mapping": FieldRule,
+    "An example of a mapping": Example,
 }
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from tailrace.service.trials import run
+from tests.config.projects import GOOD, write
 from tests.transforms.batches import table
 from transforms.compile import compile_mapping
 from transforms.entity import Entity
@@ -49,7 +51,7 @@ def test_the_types_are_those_there_are() -> None:
 
 
 def test_the_examples_pass_the_checks() -> None:
-    entity_file, mapping_file, rows_file = yaml_blocks()
+    entity_file, mapping_file, _, rows_file, _ = yaml_blocks()
     entity = Entity.model_validate(entity_file)
     kunden = table(
         "sales.kunden",
@@ -97,3 +99,19 @@ def test_the_examples_pass_the_checks() -> None:
 def test_the_keys_of_a_mapping_are_all_named() -> None:
     documented = set(re.findall(r"^\| `([a-z_]+)` +\|", section("The keys of a mapping"), re.M))
     assert documented == set(Mapping.model_fields)
+
+
+def test_the_examples_of_examples_are_as_they_are_shown(tmp_path: Path) -> None:
+    entity, _, _, _, tested = re.findall(r"```yaml\n(.*?)```", MANUAL, re.S)
+    table = re.search(r"```\n(code,value\n.*?)```", MANUAL, re.S)
+    assert table is not None
+    shared = tested.replace("values: {A: active, S: blocked}", "values: codes/status.csv")
+    for text in (tested, shared):
+        files = {
+            "tailrace.yml": GOOD["tailrace.yml"],
+            "entities/customer.yml": entity,
+            "mappings/erp_customer.yml": text,
+            "codes/status.csv": table[1],
+        }
+        shown = run(write(tmp_path, files), ()).text()
+        assert f"$ tailrace mapping test\n{shown}\n```" in MANUAL

@@ -14,6 +14,9 @@ FILES = {
     "gitignore": ".gitignore",
     "env.example": ".env.example",
     "README.md": "README.md",
+    "customer.yml": "entities/customer.yml",
+    "erp_customer.yml": "mappings/erp_customer.yml",
+    "status.csv": "codes/status.csv",
 }
 
 
@@ -42,7 +45,7 @@ def _write_project(directory: Path) -> None:
                 fix="choose an empty directory with --project",
             )
     template = resources.files("tailrace.service.template")
-    for folder in ("", "entities", "mappings"):
+    for folder in ("", "entities", "mappings", "codes"):
         (directory / folder).mkdir(parents=True, exist_ok=True)
     for name, written in FILES.items():
         (directory / written).write_text(template.joinpath(name).read_text())
