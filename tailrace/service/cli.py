@@ -23,6 +23,7 @@ COMMANDS = {
     "check": "Check connections and databases; name the fix of each finding.",
     "preview": "Show source rows beside the rows that MAPPING makes of them.",
     "mapping": "Test mappings by the examples beside them.",
+    "reveal": "Show what tokens stand for, with this project's keys.",
     "run": "Run every source and pipeline of the project.",
     "capture": "Capture one source into its journal.",
     "deliver": "Deliver one pipeline's journal to its target.",

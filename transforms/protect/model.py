@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, PlainValidator, WithJsonSchema
 
-from transforms.classes import PROTECTED, FieldClass
+from transforms.classes import CLASSES, PROTECTED, FieldClass
 
 Action = Literal["pass", "mask", "hash", "tokenise", "drop"]
 KEYED = ("hash", "tokenise")
@@ -65,6 +65,11 @@ class Protect(BaseModel):
     internal: TargetRule | None = None
     personal: TargetRule | None = None
     secret: TargetRule | None = None
+
+    @property
+    def rules(self) -> list[Rule]:
+        """One for each class."""
+        return [self.rule(field_class) for field_class in CLASSES]
 
     def lacks(self, field_class: FieldClass) -> bool:
         """Whether a field of this class cannot be written to the target for want of a rule."""

@@ -39,9 +39,9 @@ SHOWN_ROWS = 10
 def command(directory: Path, mapping: str, sample: int, reveal: bool) -> None:
     """Show rows of the source beside the rows that MAPPING makes of them.
 
-    Personal and secret fields, and the columns they are computed from, are masked.
     Counts what would be filtered and what would fail, and lists codes that no value map knows.
-    Exit code 1 where a row would fail.
+    Personal and secret fields, and the columns they are computed from, are masked. Exit code 1
+    where a row would fail.
     """
     project = load_project(directory)
     if mapping not in project.mappings:
