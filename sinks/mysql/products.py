@@ -43,7 +43,7 @@ MARIADB = Product(
     type="mariadb",
     oldest=(10, 5),
     collation="utf8mb4_nopad_bin",
-    pins="max_statement_time = 0, idle_transaction_timeout = 0,"
+    pins="max_statement_time = 0, check_constraint_checks = 1, idle_transaction_timeout = 0,"
     " idle_write_transaction_timeout = 0, tx_isolation = 'READ-COMMITTED'",
     rounds=False,
     json="json",  # a LONGTEXT with a check

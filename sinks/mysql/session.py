@@ -26,6 +26,7 @@ PINS = (
     "set time_zone = '+00:00', autocommit = 1, completion_type = 0, foreign_key_checks = 1,"
     f" unique_checks = 1, sql_notes = 1, sql_mode = '{SQL_MODE}',"
     " sql_safe_updates = 0, sql_big_selects = 1, sql_select_limit = 18446744073709551615,"
+    " sql_auto_is_null = 0, lc_messages = 'en_US',"
     " wait_timeout = 31536000, net_read_timeout = 600,"
     " net_write_timeout = 600, innodb_lock_wait_timeout = 50, lock_wait_timeout = 50"
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+from bisect import bisect
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -470,6 +471,30 @@ def test_a_row_larger_than_a_packet(maria_harness: MariadbHarness) -> None:
             sink.prepare([TABLE])
     lengths = maria_harness.execute("select length(code) from shop.item order by id")
     assert lengths == [(1_000_000,)]
+
+
+@pytest.mark.usefixtures("way")
+def test_the_largest_row_and_the_next_larger_one(maria_harness: MariadbHarness) -> None:
+    """To the byte: a server ends the connection of who sends it more, as if it were gone."""
+    packet, head = 65536, 256
+    with maria_harness.setting("max_allowed_packet", packet):
+        sink = opened(maria_harness)
+
+        def fits(size: int) -> bool:
+            try:
+                sink.write([changes(TABLE, upsert("1", "x" * size, "1"), fresh=True)])
+            except TargetRefused as refused:
+                assert refused.where["errno"] == 1153
+                return False
+            finally:
+                sink.rollback()
+                sink.prepare([TABLE])
+            return True
+
+        largest = packet - head - 1
+        largest += bisect(range(head), False, key=lambda n: not fits(packet - head + n))
+        assert packet - head <= largest
+        assert [fits(largest + more) for more in range(4)] == [True, False, False, False]
 
 
 def end(harness: MariadbHarness) -> None:

@@ -1,0 +1,115 @@
+"""Transactions that the target ends by itself, and waits that must end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pymysql
+import pytest
+
+import sinks.mysql.session as session
+from sinks.conformance import TABLE, apply, changes, opened, upsert
+from sinks.rowtext import PIECE_ROWS
+from tailrace.errors import TargetUnavailable
+from tests.line import wait_until
+from tests.sinks.maria_harness import MariadbHarness, only_mariadb
+
+
+@contextmanager
+def application(harness: MariadbHarness) -> Iterator[Any]:
+    """A session of somebody else's in database `shop`, in a transaction."""
+    connection = harness.server.connect("shop")
+    with connection.cursor() as cursor:
+        cursor.execute("start transaction")
+        yield cursor
+    connection.close()
+
+
+@contextmanager
+def beside(work: Callable[[], object]) -> Iterator[list[Exception]]:
+    """Work goes on in a thread; its error, if any, is told at the end."""
+    failed: list[Exception] = []
+
+    def run() -> None:
+        try:
+            work()
+        except Exception as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    yield failed
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+def somebody_waits_for_a_row(harness: MariadbHarness) -> bool:
+    return bool(
+        harness.execute(
+            "select 1 from information_schema.innodb_trx where trx_state = 'LOCK WAIT'"
+        )
+    )
+
+
+@only_mariadb
+@pytest.mark.parametrize("held", [5, 3 * PIECE_ROWS - 1])
+def test_nothing_of_a_bulk_outlives_its_transaction(
+    held: int, maria_harness: MariadbHarness
+) -> None:
+    """In a deadlock the server rolls us back, who are the lighter, and goes on to execute the piece
+    that has arrived behind the one that waited."""
+    sink = opened(maria_harness)
+    apply(sink, 1, changes(TABLE, upsert("-1", "a", "1")))
+    given = changes(TABLE, *(upsert(str(n), "b", "1") for n in range(4 * PIECE_ROWS)), fresh=True)
+    with application(maria_harness) as theirs:
+        theirs.execute(f"insert into item values ({held}, 'theirs', 0)")
+        theirs.execute("insert into item select -seq, 'theirs', 0 from seq_100_to_40000")
+        with beside(lambda: sink.write([given])) as failed:
+            wait_until(lambda: somebody_waits_for_a_row(maria_harness), "our wait for their row")
+            theirs.execute("insert into item values (0, 'theirs', 0)")
+        theirs.execute("rollback")
+    assert [type(error) for error in failed] == [TargetUnavailable]
+    assert isinstance(failed[0], TargetUnavailable)
+    assert failed[0].where["errno"] == 1213
+    sink.rollback()
+    assert maria_harness.rows(TABLE) == {("-1", "a", "1.00")}
+    assert maria_harness.execute("select journal_offset from tailrace.checkpoint") == [(1,)]
+    sink.prepare([TABLE])
+    apply(sink, 2, given)
+    assert len(maria_harness.rows(TABLE)) == 4 * PIECE_ROWS + 1
+
+
+def test_a_wait_behind_an_alter_ends(
+    maria_harness: MariadbHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Servers wait for a table's definition for a year, or a day."""
+    shorter = session.PINS.replace(", lock_wait_timeout = 50", ", lock_wait_timeout = 1")
+    monkeypatch.setattr(session, "PINS", shorter)
+    sink = opened(maria_harness)
+    given = changes(TABLE, *(upsert(str(n), "b", "1") for n in range(40)))
+    with (
+        application(maria_harness) as theirs,
+        application(maria_harness) as altering,
+    ):
+        theirs.execute("select * from item")
+        with beside(lambda: altering.execute("alter table item add more int")):
+            wait_until(lambda: somebody_waits_for_a_table(maria_harness), "the ALTER to wait")
+            with beside(lambda: sink.write([given])) as failed:
+                pass
+            assert [type(error) for error in failed] == [TargetUnavailable]
+            theirs.execute("rollback")
+    sink.rollback()
+    sink.prepare([TABLE])
+    apply(sink, 1, given)
+    assert len(maria_harness.rows(TABLE)) == 40
+
+
+def somebody_waits_for_a_table(harness: MariadbHarness) -> bool:
+    return bool(
+        harness.execute(
+            "select 1 from information_schema.processlist where state like '%metadata lock%'"
+        )
+    )
