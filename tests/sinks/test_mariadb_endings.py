@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pymysql
@@ -113,3 +114,22 @@ def somebody_waits_for_a_table(harness: MariadbHarness) -> bool:
             "select 1 from information_schema.processlist where state like '%metadata lock%'"
         )
     )
+
+
+@only_mariadb
+def test_a_tmpdir_that_takes_nothing_refuses_no_row(maria_harness: MariadbHarness) -> None:
+    """Rows are staged in it. Full or gone, it says so by numbers of the operating system's kind."""
+    sink = opened(maria_harness)
+    given = changes(TABLE, *(upsert(str(n), "b", "1") for n in range(40)))
+    tmpdir = Path(maria_harness.execute("select @@tmpdir")[0][0])
+    away = tmpdir.rename(tmpdir.with_name("away"))
+    try:
+        with pytest.raises(TargetUnavailable) as raised:
+            sink.write([given])
+    finally:
+        away.rename(tmpdir)
+    assert raised.value.where["errno"] == 1
+    sink.rollback()
+    sink.prepare([TABLE])
+    apply(sink, 1, given)
+    assert len(maria_harness.rows(TABLE)) == 40

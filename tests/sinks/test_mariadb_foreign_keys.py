@@ -84,6 +84,19 @@ def test_a_key_that_moves_takes_the_rows_of_others_along(
     assert len(maria_harness.rows(TABLE)) == 11
 
 
+def test_a_foreign_key_that_is_added_while_we_run(maria_harness: MariadbHarness) -> None:
+    sink = opened(maria_harness, TABLE, CHILD)
+    given = [upsert(str(n), "a", "1") for n in range(10)]
+    children = changes(CHILD, *(upsert(str(n), str(n)) for n in range(10)), first=100)
+    apply(sink, 1, changes(TABLE, *given), children)
+    maria_harness.execute(
+        "alter table shop.child add foreign key (other_id) references shop.item (id)"
+        " on delete cascade on update cascade",
+    )
+    apply(sink, 2, changes(TABLE, *moves()))
+    assert maria_harness.rows(CHILD) == {(str(n), str(n + 100)) for n in range(10)}
+
+
 def test_a_key_that_may_not_move_is_refused_and_nothing_is_lost(
     weak: MariadbSink, maria_harness: MariadbHarness
 ) -> None:
