@@ -49,9 +49,7 @@ def beside(work: Callable[[], object]) -> Iterator[list[Exception]]:
 
 def somebody_waits_for_a_row(harness: MariadbHarness) -> bool:
     return bool(
-        harness.execute(
-            "select 1 from information_schema.innodb_trx where trx_state = 'LOCK WAIT'"
-        )
+        harness.execute("select 1 from information_schema.innodb_trx where trx_state = 'LOCK WAIT'")
     )
 
 
