@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+
 from tailrace.errors import DecodeError
 
 UTF8 = frozenset({"utf8", "utf8mb3", "utf8mb4", "ascii"})
@@ -30,7 +32,7 @@ _OTHERWISE = {
     "cp866": {0xFC: "\u207f", 0xFD: "\u00b2"},
     "koi8u": {0x95: "\u2022"},
 }
-"""What servers read otherwise than Python; a snapshot has it as the server does."""
+"""What servers read otherwise than Python; a snapshot has it as they do."""
 
 MULTI_BYTE = {
     "ucs2": "utf-16-be",
@@ -46,8 +48,34 @@ MULTI_BYTE = {
     "big5": "big5",
     "euckr": "cp949",
 }
+_REREAD = {
+    "shift_jis": {0xFF3C: 0x5C},
+    "euc_jp": {0xFF3C: 0x5C},
+    "gb18030": {0xE7C7: 0x1E3F, 0x1E3F: 0xE7C7},  # as the standard of 2005 has them
+}
+"""What servers read otherwise than these codecs of Python."""
+
 WIDE = frozenset({"ucs2", "utf16", "utf16le", "utf32"})
 """Those in which ASCII is not stored as ASCII."""
+
+
+def _more(error: UnicodeError) -> tuple[str, int]:
+    """Characters that servers have and these codecs of Python lack."""
+    assert isinstance(error, UnicodeDecodeError)
+    at, codec = error.start, error.encoding
+    raw = error.object[at : at + 3]
+    if codec == "big5" and b"\xf9\xd6" <= raw[:2] <= b"\xf9\xdc":
+        return raw[:2].decode("cp950"), at + 2
+    if codec == "euc_jp":  # what users define: 940 characters of two bytes, and as many of three
+        first, size = (0xE3AC, 3) if raw[:1] == b"\x8f" else (0xE000, 2)
+        lead, trail = (*raw[size - 2 : size], 0, 0)[:2]
+        if lead >= 0xF5 and trail >= 0xA1:
+            return chr(first + (lead - 0xF5) * 94 + trail - 0xA1), at + size
+    raise error
+
+
+_MORE = "tailrace.charsets"
+codecs.register_error(_MORE, _more)
 
 _BYTES_MAX = {
     **dict.fromkeys(("utf8", "utf8mb3", "ujis"), 3),
@@ -77,6 +105,7 @@ def single_bytes(name: str) -> list[bytes]:
 def decoded(raw: bytes, codec: str) -> bytes:
     """`raw` as UTF-8. Errors: DecodeError."""
     try:
-        return raw.decode(codec).encode()
+        text = raw.decode(codec, _MORE)
+        return (text.translate(_REREAD[codec]) if codec in _REREAD else text).encode()
     except (UnicodeDecodeError, UnicodeEncodeError):
         raise DecodeError(f"bytes that are no text in {codec}") from None

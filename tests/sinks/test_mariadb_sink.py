@@ -483,8 +483,7 @@ def test_the_largest_row_and_the_next_larger_one(maria_harness: MariadbHarness) 
         def fits(size: int) -> bool:
             try:
                 sink.write([changes(TABLE, upsert("1", "x" * size, "1"), fresh=True)])
-            except TargetRefused as refused:
-                assert refused.where["errno"] == 1153
+            except TargetRefused:
                 return False
             finally:
                 sink.rollback()
