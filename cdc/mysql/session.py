@@ -16,10 +16,14 @@ from tailrace.keepalive import keep_alive
 Connection: TypeAlias = "pymysql.Connection[Any]"
 
 PINS = (
-    "SET time_zone = '+00:00', sql_mode = '', net_write_timeout = 600"
-    " /*M! , max_statement_time = 0 */ /*!80000 , max_execution_time = 0 */"
+    "SET time_zone = '+00:00', sql_mode = '', sql_quote_show_create = 1, lc_messages = 'en_US',"
+    " sql_select_limit = 18446744073709551615, sql_big_selects = 1,"
+    " wait_timeout = 31536000, net_write_timeout = 600"
+    " /*M! , max_statement_time = 0, idle_transaction_timeout = 0,"
+    " idle_readonly_transaction_timeout = 0 */ /*!80000 , max_execution_time = 0 */"
 )
-"""All that the text of a value depends on; and nothing may cut a long read short.
+"""All that the text of a value depends on, or of a table's definition; and nothing may cut a read
+short, in length or in time.
 
 Each server runs what stands in the comments that are meant for it.
 """
