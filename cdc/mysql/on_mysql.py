@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
+from threading import Timer
 
 from pymysql.constants import ER
 
@@ -17,14 +18,15 @@ from cdc.mysql.product import Wanted
 from cdc.mysql.session import Connection, connect, query
 from cdc.protocol import START_OVER
 from cdc.schema import TableName
-from tailrace.errors import ContinuityError, PreflightError, SourceUnavailable
+from tailrace.errors import ContinuityError, PreflightError, SourceUnavailable, TailraceError
 
 WANTED: Wanted = {
     **MARIADB_WANTED,
     "binlog_row_value_options": ("", "the log holds parts of JSON values, which are no values"),
 }
 LOCK_WAIT_S = 5
-"""Writers wait behind a lock that is waited for; so it is soon given up and tried again."""
+"""For all tables together. Writers wait behind a lock that is waited for; so it is soon given up
+and tried again."""
 
 
 class OnMysql:
@@ -107,8 +109,7 @@ class OnMysql:
         position is read: three short statements.
         """
         with closing(connect(url)) as locking:
-            query(locking, f"SET lock_wait_timeout = {LOCK_WAIT_S}")
-            _lock(locking, tables())
+            _lock(locking, url, tables())
             query(connection, "START TRANSACTION WITH CONSISTENT SNAPSHOT")
             position = self.now(connection)
             query(locking, "UNLOCK TABLES")
@@ -126,17 +127,30 @@ class OnMysql:
             dump_gtid(connection, server_id, MysqlPosition(position).known)
 
 
-def _lock(connection: Connection, tables: Sequence[TableName]) -> None:
+def _lock(connection: Connection, url: str, tables: Sequence[TableName]) -> None:
     if not tables:
         return
     locks = ", ".join(f"{quoted_table(name)} READ" for name in tables)
+    # The server counts for each table anew; its limit is for the case that it takes no KILL.
+    query(connection, f"SET lock_wait_timeout = {LOCK_WAIT_S + 1}")
+    giving_up = Timer(LOCK_WAIT_S, _interrupt, (url, connection.thread_id()))
+    giving_up.start()
     try:
         query(connection, f"LOCK TABLES {locks}")
     except SourceUnavailable as error:
-        if error.where.get("errno") != ER.LOCK_WAIT_TIMEOUT:
+        if error.where.get("errno") not in (ER.LOCK_WAIT_TIMEOUT, ER.QUERY_INTERRUPTED):
             raise
         raise SourceUnavailable(
-            f"a captured table has been in use by a transaction for {LOCK_WAIT_S} s, so the first"
+            f"captured tables have been in use by transactions for {LOCK_WAIT_S} s, so the first"
             " snapshot could not begin; it will be tried again",
+            where=error.where,
             fix="if that goes on: end the transaction (SELECT * FROM sys.schema_table_lock_waits)",
         ) from None
+    finally:
+        giving_up.cancel()
+        giving_up.join()
+
+
+def _interrupt(url: str, thread: int) -> None:
+    with suppress(TailraceError), closing(connect(url)) as connection:
+        query(connection, f"KILL QUERY {thread}")

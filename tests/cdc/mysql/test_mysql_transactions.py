@@ -187,6 +187,20 @@ def test_without_gtids_a_position_is_file_and_byte() -> None:
         assert first != second
         with pytest.raises(DecodeError, match="without a GTID"):
             decoded(log, chars, "d", position=MysqlPosition())
+        # Its transactions get GTIDs while a position goes on as one of a file.
+        server.execute(
+            "set global enforce_gtid_consistency = ON",
+            *(f"set global gtid_mode = {mode}" for mode in ("OFF_PERMISSIVE", "ON_PERMISSIVE")),
+            *("set global gtid_mode = ON", "flush binary logs"),
+            "insert into d.t values (3)",
+        )
+        ((name, byte, *_),) = server.execute("show binary log status")
+        log = (server.data / name).read_bytes()
+        (found,) = decoded(log, chars, "d", position=FilePosition(f"{name}:4"))
+        assert (found.rows, found.position) == (1, f":{byte}")
+        # What is told of a transaction, as beside an ALTER in the history, is where it stands.
+        (named,) = found.transactions.column("position").to_pylist()
+        assert FilePosition(found.position).includes(named)
 
 
 SETS = st.dictionaries(
