@@ -179,7 +179,7 @@ class BinlogDecoder:
     def _fed(self, event: memoryview) -> None:
         self._head = ev.head(event)
         if not self._packed:
-            self._next = self._head.next or self._next
+            self._next = ev.unwrapped(self._head.next, self._next)
         self._located_at(self._head, self._event, self._head, event)
 
     def _goes_on(self) -> bool:

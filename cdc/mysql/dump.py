@@ -15,10 +15,10 @@ from typing import Any
 from pymysql.constants import COMMAND
 
 from cdc.mysql.gtidset import GtidSet
+from cdc.mysql.positions import FILE_BEGIN
 from cdc.mysql.session import Connection
 
 HEARTBEAT_S = 5
-FILE_BEGIN = 4
 _THROUGH_GTID = 4
 
 

@@ -87,6 +87,17 @@ def head(event: bytes | memoryview) -> Head:
     return found
 
 
+def unwrapped(told: int, before: int) -> int:
+    """The place in a file that a head tells in 32 bits, behind an event at `before`; 0 tells none.
+
+    A transaction is in one file, so that one of several GiB goes on beyond what they hold.
+    """
+    if not told:
+        return before
+    found = before >> 32 << 32 | told
+    return found + (1 << 32) if before - found > 1 << 31 else found
+
+
 def checked(event: memoryview) -> memoryview:
     """The event without its checksum. Errors: DecodeError where that is wrong."""
     if len(event) < HEAD.size + CHECKSUM_BYTES:

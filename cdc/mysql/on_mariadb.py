@@ -23,6 +23,11 @@ WANTED: Wanted = {
         "the log does not name columns, so a history of them is kept; DDL that it does not"
         " understand will stop capture",
     ),
+    "gtid_strict_mode": (
+        "ON",
+        "where servers are written to in a ring, numbers of transactions may fall, which stops"
+        " capture",
+    ),
 }
 
 

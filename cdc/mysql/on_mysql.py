@@ -21,7 +21,7 @@ from cdc.schema import TableName
 from tailrace.errors import ContinuityError, PreflightError, SourceUnavailable, TailraceError
 
 WANTED: Wanted = {
-    **MARIADB_WANTED,
+    **{name: MARIADB_WANTED[name] for name in ("binlog_format", "binlog_row_metadata")},
     "binlog_row_value_options": ("", "the log holds parts of JSON values, which are no values"),
 }
 LOCK_WAIT_S = 5
@@ -121,7 +121,7 @@ class OnMysql:
             query(connection, f"SET @{name}_heartbeat_period = {HEARTBEAT_S * 1_000_000_000}")
         register(connection, server_id)
         if is_file_position(position):
-            file, byte = FilePosition(position).at
+            file, byte = FilePosition(position).start
             dump(connection, server_id, file, byte)
         else:
             dump_gtid(connection, server_id, MysqlPosition(position).known)

@@ -25,6 +25,10 @@ Coordinates = tuple[str, int]
 """A file of the log, and the byte behind something in it."""
 
 
+FILE_BEGIN = 4
+"""Where in a file its first event stands."""
+
+
 class Reached(Protocol):
     """Every transaction up to here has been read whole."""
 
@@ -171,10 +175,7 @@ class MysqlPosition:
 
 
 class FilePosition:
-    """File and byte, of a MySQL that gives its transactions no names (gtid_mode=OFF).
-
-    The log is asked for from there, so that nothing before it comes again.
-    """
+    """File and byte, of a MySQL that gives its transactions no names (gtid_mode=OFF)."""
 
     def __init__(self, text: str) -> None:
         """`text`: ``binlog.000007:1234``. Errors: ValueError."""
@@ -183,19 +184,26 @@ class FilePosition:
             raise ValueError(f"not a file and position: {text}")
         self.at: Coordinates = file, int(byte)
 
+    @property
+    def start(self) -> Coordinates:
+        """From where on to read the log. Of places a reader can name only those in 4 GiB; beyond,
+        the file comes from its beginning, and what is held is passed over."""
+        file, byte = self.at
+        return self.at if byte < 1 << 32 else (file, FILE_BEGIN)
+
     def holds(self, gtid: AnyGtid) -> bool:
-        return False
+        """`gtid`: named by the file and where in it the transaction begins."""
+        assert isinstance(gtid, MysqlGtid)
+        return _order((gtid.source, gtid.sequence)) < _order(self.at)
 
     def includes(self, name: str) -> bool:
-        """`name`: the file and where in it the transaction begins. Numbers of files grow."""
-        (file, byte), (ours, reached) = FilePosition(name).at, self.at
-        return (len(file), file, byte) < (len(ours), ours, reached)
+        return _order(FilePosition(name).at) < _order(self.at)
 
     def advance(self, gtid: AnyGtid, end: Coordinates) -> None:
         self.at = end
 
     def rest(self, at: Coordinates) -> None:
-        self.at = at
+        self.at = max(self.at, at, key=_order)
 
     @property
     def prepared(self) -> Collection[AnyGtid]:
@@ -212,6 +220,12 @@ class FilePosition:
 
     def __str__(self) -> str:
         return f"{self.at[0]}:{self.at[1]}"
+
+
+def _order(at: Coordinates) -> tuple[int, str, int]:
+    """Numbers of files grow, also in length."""
+    file, byte = at
+    return len(file), file, byte
 
 
 def is_file_position(text: str) -> bool:

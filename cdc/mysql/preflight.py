@@ -13,6 +13,7 @@ from cdc.mysql.products import product_of
 from cdc.mysql.quiet import LIST, WAIT_S, prepared
 from cdc.mysql.session import Connection, query
 from cdc.mysql.settings import BinlogSource
+from cdc.schema import TableName
 from tailrace.errors import TailraceError
 
 SNAPSHOT_ROWS_PER_S = 100_000
@@ -22,6 +23,7 @@ KEPT_MIN_S = 24 * 3600
 """An outage of capture that a log should outlast, whatever a snapshot takes."""
 
 METADATA = "binlog_row_metadata"
+_WARNED_OF = frozenset({METADATA, "gtid_strict_mode"})
 
 
 def inspect(
@@ -49,6 +51,7 @@ def inspect(
     findings += _partial_images(connection, tables)
     if product.name == "MariaDB":
         findings += _two_phases(connection)
+        findings += _hidden_columns(connection, tables)
     findings += _retention(connection, sum(table.rows_estimated for table in tables))
     return findings, tables
 
@@ -81,7 +84,7 @@ def _server(connection: Connection, version: str, product: Product) -> Iterator[
     for name, (wanted, why) in product.wanted.items():
         if found.get(name, wanted) != wanted:
             yield Finding(
-                "warning" if name == METADATA else "error",
+                "warning" if name in _WARNED_OF else "error",
                 f"{name} is {found[name]}: {why}",
                 name,
                 f"SET GLOBAL {name} = {wanted or repr('')};  -- and in the server's configuration",
@@ -141,6 +144,31 @@ def _two_phases(connection: Connection) -> Iterator[Finding]:
             "xa",
             f"{LIST};  -- then XA COMMIT or XA ROLLBACK what was left behind",
         )
+
+
+def _hidden_columns(connection: Connection, tables: list[CatalogTable]) -> Iterator[Finding]:
+    """MariaDB keeps such an index by a column DB_ROW_HASH_n, which only a log with names tells from
+    the others."""
+    if variables(connection, METADATA).get(METADATA) == "FULL":
+        return
+    hashed = {
+        TableName(schema, table)
+        for schema, table in query(
+            connection,
+            "select table_schema, table_name from information_schema.statistics"
+            " join information_schema.tables using (table_schema, table_name)"
+            " where index_type = 'HASH' and engine <> 'MEMORY'",
+        )
+    }
+    for table in tables:
+        if table.name in hashed:
+            yield Finding(
+                "error",
+                "has a UNIQUE index by hash (of a whole TEXT or BLOB, or USING HASH): its rows have"
+                " one column more in the log than in the catalog, which only names tell",
+                str(table.name),
+                f"SET GLOBAL {METADATA} = FULL;  -- and in the server's configuration",
+            )
 
 
 _ACTION = re.compile(

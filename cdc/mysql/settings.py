@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -11,7 +12,12 @@ from pydantic_core import PydanticCustomError
 from cdc.mysql.zerodates import Policy
 from cdc.patterns import Patterns, some_included
 
+_CONNECT_S_MAX = 31_536_000
 _OPTIONS = {"ssl_ca", "ssl_cert", "ssl_key", "ssl_verify_identity", "connect_timeout"}
+
+
+class BadOption(ValueError):
+    """Of a URL that is one otherwise; says which, and what it may be."""
 
 
 def arguments(url: str) -> dict[str, Any]:
@@ -21,7 +27,7 @@ def arguments(url: str) -> dict[str, Any]:
     if parts.scheme not in ("mysql", "mariadb") or not parts.hostname or set(options) - _OPTIONS:
         raise ValueError("not a URL of MariaDB or MySQL")
     if options.get("ssl_verify_identity", "true") not in ("true", "false"):
-        raise ValueError("ssl_verify_identity is true or false")
+        raise BadOption("ssl_verify_identity is true or false")
     found: dict[str, Any] = {
         "host": parts.hostname,
         "port": parts.port or 3306,
@@ -32,7 +38,10 @@ def arguments(url: str) -> dict[str, Any]:
     }
     if "ssl_verify_identity" in found:
         found["ssl_verify_identity"] = found["ssl_verify_identity"] == "true"
-    found["connect_timeout"] = int(options.get("connect_timeout", "10"))
+    timeout = options.get("connect_timeout", "10")
+    if not re.fullmatch("[0-9]{1,8}", timeout) or not 0 < int(timeout) <= _CONNECT_S_MAX:
+        raise BadOption(f"connect_timeout is seconds, from 1 to {_CONNECT_S_MAX}")
+    found["connect_timeout"] = int(timeout)
     return found
 
 
@@ -41,6 +50,10 @@ def _checked(text: str) -> str:
         return text
     try:
         arguments(text)
+    except BadOption as error:
+        raise PydanticCustomError(
+            "connection_url", "in this connection URL {problem}", {"problem": str(error)}
+        ) from None
     except ValueError:
         raise PydanticCustomError(
             "connection_url",

@@ -97,7 +97,9 @@ class TableWriter:
             self._made.add(stage)
         else:
             execute(self._connection, f"delete from {stage}")
-        self._loader.load(self.sql, stage, names, columns)
+        staged = self._loader.load(self.sql, stage, names, columns)
+        if staged != len(columns[0]):  # one by one it is told which are missing
+            raise TargetRefused(f"the target staged {staged} of {len(columns[0])} rows")
         failpoint("deliver.staged")
 
 

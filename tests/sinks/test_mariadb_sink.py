@@ -11,6 +11,7 @@ from dataclasses import replace
 import pymysql
 import pytest
 
+import sinks.mysql.loading as loading
 import sinks.mysql.sink as module
 import sinks.mysql.wire as wire
 from cdc.schema import TableName
@@ -703,6 +704,20 @@ def test_a_connection_that_ends_in_the_middle_of_a_bulk(maria_harness: MariadbHa
     maria_harness.execute("drop trigger shop.slow")
     assert sink.open(JOURNAL).offset == 0
     assert maria_harness.rows(TABLE) == set()
+
+
+def test_rows_that_are_lost_on_the_way_to_staging_arrive(
+    maria_harness: MariadbHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The staged rows are counted, and where some lack all are written one by one."""
+    sink = opened(maria_harness)
+    given = [upsert(str(n), "x", "1") for n in range(40)]
+    apply(sink, 1, changes(TABLE, *given))
+    monkeypatch.setattr(loading, "counted", lambda columns, kinds: iter(()))
+    monkeypatch.setattr(loading, "literal_rows", lambda columns, reads: iter(()))
+    apply(sink, 2, changes(TABLE, *(upsert(str(n), "y", "1") for n in range(20, 60))))
+    apply(sink, 3, changes(TABLE, *(delete(str(n), None, None) for n in range(20))))
+    assert maria_harness.rows(TABLE) == {(str(n), "y", "1.00") for n in range(20, 60)}
 
 
 def test_the_answers_of_a_bulk_are_all_read(maria_harness: MariadbHarness) -> None:

@@ -13,6 +13,8 @@ import pytest
 from cdc.changes import ChangeSet
 from cdc.mysql.history import History
 from cdc.mysql.positions import Position
+from cdc.mysql.preflight import inspect
+from cdc.mysql.session import connect
 from cdc.mysql.settings import MariadbSource
 from cdc.mysql.source import BinlogDatabase
 from cdc.mysql.statements import split
@@ -410,3 +412,31 @@ def test_a_history_is_cut_where_the_log_is_resumed(silent: Maria) -> None:
         assert version is not None
         assert version.shape is not None
         assert len(version.shape.map.columns) == 6 + n
+
+
+HASHED = (
+    ("x text unique", "a"),
+    ("y blob, w int, unique (y, w)", "b"),
+    ("v int, unique (v) using hash", "c"),
+)
+
+
+def test_a_unique_index_by_hash_needs_names(silent: Maria) -> None:
+    """The server keeps it by a column that the catalog does not show and the log has."""
+    for columns, name in HASHED:
+        silent.execute(f"create table {name} (id int primary key, {columns})")
+    silent.execute("create table plain (id int primary key, v int, unique (v) using btree)")
+    settings = MariadbSource(type="mariadb", url=silent.server.url(), tables=(f"{silent.name}.*",))
+    with closing(connect(settings.url)) as connection:
+        findings, _ = inspect(connection, settings)
+    errors = [finding for finding in findings if finding.severity == "error"]
+    assert {finding.where for finding in errors} == {f"{silent.name}.{n}" for _, n in HASHED}
+    reading = Reading(silent)
+    with pytest.raises(PreflightError, match="UNIQUE index by hash"):
+        reading.begin()
+    silent.execute(errors[0].fix.partition(";")[0])
+    reading.begin()
+    silent.execute("insert into a values (1, 'x')", "insert into b values (2, 'y', 3)")
+    for row in ("insert into c values (4, 5)", "update a set x = 'z'", "delete from b"):
+        silent.execute(row)
+    assert [found.rows for found in reading.read()] == [5]

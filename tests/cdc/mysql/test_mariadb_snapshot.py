@@ -64,7 +64,8 @@ def test_settings_of_the_server_cut_nothing_short(maria: Maria) -> None:
         with reader.open() as source:
             snapshot(source, state)
     assert state == {(str(n),): (str(n), "ab", "2024-01-01 12:00:00+00") for n in range(1, 501)}
-    assert [finding.where for finding in findings] == [f"{maria.name}.child"]
+    named = {finding.where for finding in findings} - {"gtid_strict_mode"}
+    assert named == {f"{maria.name}.child"}
 
 
 @both

@@ -470,10 +470,16 @@ def test_the_preflight_names_what_is_missing(reader: Reader) -> None:
         maria.execute("set global binlog_row_image = full")
     where = {finding.where for finding in findings}
     names = ("keyless", "other", "computed", "h", "child")
-    assert where == {"binlog_row_image", "grants", *(f"{maria.name}.{name}" for name in names)}
+    assert where == {
+        "gtid_strict_mode",
+        "binlog_row_image",
+        "grants",
+        *(f"{maria.name}.{name}" for name in names),
+    }
     assert [table.name.name for table in tables] == ["child", "computed", "parent"]
     warnings = [finding.what for finding in findings if finding.severity == "warning"]
     assert [("CASCADE" in what, "stops capture" in what) for what in warnings] == [
+        (False, True),
         (True, False),
         (False, True),
     ]
@@ -500,6 +506,12 @@ def test_urls() -> None:
         "ssl_ca": "/ca.pem",
         "connect_timeout": 3,
     }
+    for timeout in ("0", "-1", "31536001", "ten", "١"):
+        with pytest.raises(ValueError, match="connect_timeout is seconds"):
+            arguments(f"mariadb://h/?connect_timeout={timeout}")
+    with pytest.raises(ValidationError, match="connect_timeout is seconds, from 1 to") as told:
+        MariadbSource(type="mariadb", url="mariadb://u:p@h/?connect_timeout=0", tables=("a.*",))
+    assert "u:p@h" not in str(told.value)
     for bad in ("postgres://x", "mariadb://", "mariadb://h/?nonsense=1", "mariadb://h/?ssl_ca"):
         with pytest.raises(ValueError, match=r"URL|bad query") as raised:
             arguments(bad)

@@ -6,6 +6,7 @@ import random
 import re
 import struct
 import uuid
+import zlib
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from cdc.mysql import events as ev
 from cdc.mysql.gtidset import GtidSet, MysqlGtid, gtid_event, tagged_gtid_event
 from cdc.mysql.payload import payload_events
-from cdc.mysql.positions import FilePosition, MysqlPosition
+from cdc.mysql.positions import FILE_BEGIN, FilePosition, MysqlPosition
 from tailrace.errors import DecodeError, TailraceError
 from tests.cdc.mysql.binlogs import charsets, decoded, split
 from tests.cdc.mysql.test_mariadb_transactions import operations
@@ -181,12 +182,13 @@ def test_without_gtids_a_position_is_file_and_byte() -> None:
         ((name, byte, *_),) = server.execute("show binary log status")
         log = (server.data / name).read_bytes()
         chars = charsets(server)
-        (found,) = decoded(log, chars, "d", position=FilePosition(f"{name}:4"))
+        (found,) = decoded(log, chars, "d", position=FilePosition(":4"))
         assert found.position == f":{byte}"  # a file alone does not begin with its own name
         first, second = found.transactions.column("position").to_pylist()
         assert first != second
         with pytest.raises(DecodeError, match="without a GTID"):
             decoded(log, chars, "d", position=MysqlPosition())
+        beyond_4_gib(name, log, chars)
         # Its transactions get GTIDs while a position goes on as one of a file.
         server.execute(
             "set global enforce_gtid_consistency = ON",
@@ -196,11 +198,39 @@ def test_without_gtids_a_position_is_file_and_byte() -> None:
         )
         ((name, byte, *_),) = server.execute("show binary log status")
         log = (server.data / name).read_bytes()
-        (found,) = decoded(log, chars, "d", position=FilePosition(f"{name}:4"))
+        (found,) = decoded(log, chars, "d", position=FilePosition(":4"))
         assert (found.rows, found.position) == (1, f":{byte}")
         # What is told of a transaction, as beside an ALTER in the history, is where it stands.
         (named,) = found.transactions.column("position").to_pylist()
         assert FilePosition(found.position).includes(named)
+
+
+def moved(event: memoryview, shift: int) -> bytes:
+    """An event as it stands further behind in a file."""
+    body = bytearray(event[: -ev.CHECKSUM_BYTES])
+    (place,) = struct.unpack_from("<I", body, 13)
+    struct.pack_into("<I", body, 13, (place + shift) % 2**32)
+    return bytes(body) + struct.pack("<I", zlib.crc32(body))
+
+
+def beyond_4_gib(name: str, log: bytes, chars: dict[int, str]) -> None:
+    """Places are told in 32 bits. They begin anew inside of the second insert."""
+    events = list(split(log))
+    (*_, last) = (ev.head(event) for event in events if ev.head(event).type in ev.WRITE_ROWS)
+    shift = 2**32 - last.next
+    body = struct.pack("<Q", FILE_BEGIN + shift) + name.encode()
+    rotate = ev.HEAD.pack(0, ev.ROTATE, 1, ev.HEAD.size + len(body), 0, 0) + body
+    further = log[:4] + rotate + b"".join(moved(event, shift) for event in events)
+    begin = FilePosition(f"{name}:{shift}")
+    (found,) = decoded(further, chars, "d", position=begin)
+    first, second = map(FilePosition, found.transactions.column("position").to_pylist())
+    end = FilePosition(found.position)
+    assert first.at < second.at < (name, 2**32) < end.at == (name, shift + len(log))
+    assert (first.start, end.start) == (first.at, (name, FILE_BEGIN))
+    # The file again, from its beginning, behind each of the two.
+    assert decoded(further, chars, "d", position=end) == []
+    (again,) = decoded(further, chars, "d", position=FilePosition(str(second)))
+    assert (again.rows, again.position) == (1, found.position)
 
 
 SETS = st.dictionaries(
