@@ -401,9 +401,7 @@ def test_without_gtids_it_could_not_be_found_again(table: Maria) -> None:
     )
     table.log()
     prepare(table, "x", "insert into t values (2, 'a')")
-    decoder = BinlogDecoder(
-        lambda _: True, charsets(table.server), position=FilePosition(":4")
-    )
+    decoder = BinlogDecoder(lambda _: True, charsets(table.server), position=FilePosition(":4"))
     with pytest.raises(DecodeError, match="only where transactions have GTIDs") as raised:
         [decoder.feed(event) for event in split(table.log())]
     assert "gtid_mode" in str(raised.value.fix)
