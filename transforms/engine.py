@@ -6,6 +6,7 @@ settings that a statement could change.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from itertools import count
 from typing import Any
@@ -60,7 +61,7 @@ CONSTANTS_AT_ONCE = 200
 """A value map may have thousands; what is planned at once stays small."""
 
 FEW_ROWS = 128
-"""Up to here values through Python cost less than DuckDB's way to Arrow, which plans once more."""
+"""Up to here values through Python cost less than DuckDB's way to Arrow."""
 
 
 class Statement:
@@ -91,7 +92,10 @@ class Statement:
                 rows = self._connection.execute(self._execute).fetchall()
                 found = list(zip(*rows, strict=True)) or [()] * len(self._types)
                 return [pa.array(f, t) for f, t in zip(found, self._types, strict=True)]
-            result = self._connection.sql(self._execute).to_arrow_table()
+            self._connection.execute(self._execute)
+            # It warns of an extra copy; the way without one plans the statement anew, which is more.
+            with warnings.catch_warnings(action="ignore", category=UserWarning):
+                result = self._connection.to_arrow_table()
             return [_array(column) for column in result.columns]
         except duckdb.Error as error:
             raise EvaluationError(reason_of(str(error))) from None

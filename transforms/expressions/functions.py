@@ -13,7 +13,7 @@ from transforms.expressions import moments, numbers, ours
 from transforms.expressions.casts import cast, widened
 from transforms.expressions.literals import adopt
 from transforms.expressions.operators import alternatives, comparable, compare, unified
-from transforms.expressions.sql import checked, quoted
+from transforms.expressions.sql import checked, quoted, stripped
 from transforms.expressions.typed import Part, Refusal, Typed, as_text, derived, output, text
 from transforms.types import (
     BOOL,
@@ -83,11 +83,13 @@ def _trim(function: str) -> Build:
     def build(arguments: Arguments, named: Named) -> Typed:
         source = arguments[0]
         strings = [_string(argument) for argument in arguments]
-        characters = text(strings[1]) if len(strings) > 1 else "' '"
+        characters = text(strings[-1])
         harmless = function == "rtrim" and source.kind is Kind.BPCHAR and len(strings) == 1
         return derived(
             TEXT,
-            f"{function}({text(strings[0])}, {characters})",
+            stripped(function, text(strings[0]))
+            if len(strings) == 1
+            else f"{function}({text(strings[0])}, {characters})",
             strings,
             parts=strings[0].parts if harmless else None,
         )

@@ -22,6 +22,7 @@ REASONS = {
 """Why a row cannot be mapped, in words without the row's values."""
 
 
+_COLUMN = re.compile(r"c\d+")
 _STRING = re.compile(r"'(?:[^']|'')*'")
 _MARKED = re.compile(MARK + "(" + "|".join(REASONS) + ")")
 
@@ -34,6 +35,21 @@ def quoted(text: str) -> str:
 def plain(sql: str) -> str | None:
     """The text of what is a string constant and nothing else."""
     return sql[1:-1].replace("''", "'") if _STRING.fullmatch(sql) else None
+
+
+def stripped(function: str, sql: str) -> str:
+    """`sql` without blanks at its ends: ``trim``, ``ltrim`` or ``rtrim``.
+
+    DuckDB's own takes the text apart character by character; of a column, which costs nothing to
+    read twice, most rows need it not.
+    """
+    bare = f"{function}({sql}, ' ')"
+    if not _COLUMN.fullmatch(sql):
+        return bare
+    asked = {"ltrim": ("starts_with",), "rtrim": ("ends_with",)}
+    ends = asked.get(function, ("starts_with", "ends_with"))
+    padded = " OR ".join(f"{end}({sql}, ' ')" for end in ends)
+    return f"CASE WHEN {padded} THEN {bare} ELSE {sql} END"
 
 
 def failure(reason: str, duckdb_type: str = "VARCHAR") -> str:

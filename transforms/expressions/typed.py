@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from sqlglot import exp
 
-from transforms.expressions.sql import quoted
+from transforms.expressions.sql import quoted, stripped
 from transforms.types import (
     LITERAL,
     STRINGS,
@@ -149,7 +149,7 @@ def text(value: Typed) -> str:
     if kind is Kind.LITERAL:
         return "CAST(NULL AS VARCHAR)" if value.constant is None else quoted(value.constant)
     if kind is Kind.BPCHAR:
-        return f"rtrim({value.value}, ' ')"
+        return stripped("rtrim", value.value)
     if kind in STRINGS or kind is Kind.UUID:
         return value.value
     if kind is Kind.BOOL:
