@@ -12,6 +12,7 @@ from cdc.schema import TableSchema
 from transforms.assign import Assigned, assign, constant_sql
 from transforms.checks import Checks, rule_loc
 from transforms.code_forms import code_form
+from transforms.contract import contract_of
 from transforms.entity import Entity, EntityField
 from transforms.errors import ExpressionError, Loc, MappingError
 from transforms.expressions.sql import checked
@@ -123,6 +124,7 @@ class _Compiler(Checks):
             on_delete=self.rows.on_delete,
             soft=None if soft is None else names.index(soft),
             identity=self.schema.key_indexes,
+            contract=contract_of(entity)[0],
         )
 
     def _delivered(self, entity: Entity) -> list[str]:

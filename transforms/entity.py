@@ -8,8 +8,9 @@ from typing import Annotated, Self
 from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 
 from transforms.classes import FieldClass, MaskStyle
+from transforms.constraints import Constraints
 from transforms.types import FIELD_TYPES, FieldType, field_type
-from transforms.words import Flag, Identifier, PlainName, Strict
+from transforms.words import Identifier, PlainName, Strict
 
 
 def _from_text(parse: Callable[[str], FieldType]) -> PlainValidator:
@@ -19,7 +20,7 @@ def _from_text(parse: Callable[[str], FieldType]) -> PlainValidator:
     return PlainValidator(validate)
 
 
-class EntityField(Strict):
+class EntityField(Constraints):
     """`type` is one of the canonical types of `transforms.types`."""
 
     type: Annotated[
@@ -32,7 +33,6 @@ class EntityField(Strict):
             }
         ),
     ]
-    required: Flag = False
     field_class: FieldClass = Field(default="internal", alias="class")
     mask: MaskStyle = "first"
 
@@ -44,12 +44,18 @@ class EntityField(Strict):
 
 
 class Entity(Strict):
-    """A business object: its fields, and which of them identify it."""
+    """A business object: its fields, and which of them identify it.
+
+    `unique`: lists of fields whose values together no two entities share. `checks`: conditions over
+    several fields, by name.
+    """
 
     entity: PlainName
     steward: str | None = None
     key: Annotated[tuple[Identifier, ...], Field(min_length=1)]
     fields: Annotated[dict[Identifier, EntityField], Field(min_length=1)]
+    unique: tuple[tuple[Identifier, ...], ...] = ()
+    checks: dict[PlainName, Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _key_names_fields(self) -> Self:
@@ -58,4 +64,19 @@ class Entity(Strict):
                 raise ValueError(f"the key names {name!r}, which is not a field")
         if len(set(self.key)) != len(self.key):
             raise ValueError("the key names a field twice")
+        for together in self.unique:
+            if not together:
+                raise ValueError("unique holds an empty list")
+            for name in together:
+                if name not in self.fields:
+                    raise ValueError(f"unique names {name!r}, which is not a field")
+            if len(set(together)) != len(together):
+                raise ValueError("unique names a field twice in one list")
         return self
+
+    @property
+    def unique_together(self) -> tuple[tuple[str, ...], ...]:
+        """The lists of `unique`, and fields that are so alone; not what the key says anyway."""
+        alone = tuple((name,) for name, field in self.fields.items() if field.unique)
+        found = {frozenset(names): names for names in (*self.unique, *alone)}
+        return tuple(names for key, names in found.items() if key != frozenset(self.key))

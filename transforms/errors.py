@@ -1,6 +1,7 @@
 """Errors of mappings: what an operator wrote, and rows that a mapping cannot turn.
 
     ConfigError
+    ├── EntityError           a contract that contradicts itself; `loc` as below
     └── MappingError          a mapping that cannot work; `loc` is where in its document
         └── ExpressionError   an expression of it, shown with the offending part underlined
     TransformError
@@ -22,12 +23,24 @@ Loc = tuple[str | int, ...]
 _SHOWN_CHARS_MAX = 100
 
 
+class EntityError(ConfigError):
+    """`loc` is the path in the entity's document; config adds file and line."""
+
+    def __init__(self, what: str, *, entity: str, loc: Loc = (), fix: str | None = None) -> None:
+        self.entity = entity
+        self.loc = loc
+        place = f"entity {entity}" + (f", {_place(loc)}" if loc else "")
+        super().__init__(f"{place}: {what}", fix=fix)
+
+
 class MappingError(ConfigError):
-    """`loc` is the path in the mapping's (or entity's) document; config adds file and line."""
+    """`loc` is the path in the mapping's document; config adds file and line. `problem`: without
+    the place."""
 
     def __init__(self, what: str, *, mapping: str, loc: Loc = (), fix: str | None = None) -> None:
         self.mapping = mapping
         self.loc = loc
+        self.problem = what
         place = f"mapping {mapping}" + (f", {_place(loc)}" if loc else "")
         super().__init__(f"{place}: {what}", fix=fix)
 

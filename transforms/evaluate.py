@@ -30,6 +30,7 @@ from transforms.columns import Flags, Rows
 from transforms.diagnose import all_faults
 from transforms.engine import Engine, EvaluationError
 from transforms.faults import Faults
+from transforms.judge import delivered, judge_of
 from transforms.program import Output, Program
 from transforms.rows import RowChanges
 from transforms.selection import Condition, Selected, Selection
@@ -60,6 +61,7 @@ class Evaluation:
         self._mine = mine
         self._selections: dict[tuple[Output, ...], Selection] = {}
         self._gone = Selection(engine, program.keys, mine)
+        self._judge = judge_of(program, engine)
         self._select(program.fields)
 
     def _select(self, fields: tuple[Output, ...]) -> Selection:
@@ -171,6 +173,7 @@ class Evaluation:
             at: values[at] if whole else columns.take(values[at], rows) for at in selection.needed
         }
         kept, found = self._run(selection, self._where, source, rows, faults)
+        kept, found = self._keeping_contract(selection, kept, found, faults)
         keys = len(self.program.keys)
         return _After(kept, found[:keys], found[keys:], {})
 
@@ -198,6 +201,17 @@ class Evaluation:
             selected = self._again(selection, source, rows, faults)
         kept = rows if selected.rows is None else rows[selected.rows]
         return kept, selected.values
+
+    def _keeping_contract(
+        self, selection: Selection, rows: Rows, values: tuple[pa.Array, ...], faults: Faults
+    ) -> tuple[Rows, tuple[pa.Array, ...]]:
+        """The same without the rows that break the entity's contract."""
+        broken = self._judge.broken(delivered(self.program, selection.outputs, values), len(rows))
+        if not broken:
+            return rows, values
+        faults.add_broken(rows, broken)
+        sound = faults.sound(rows)
+        return rows[sound], tuple(columns.take(value, sound) for value in values)
 
     def _again(
         self, selection: Selection, source: Mapping[int, pa.Array], rows: Rows, faults: Faults

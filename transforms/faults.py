@@ -11,6 +11,7 @@ from transforms.columns import Rows
 from transforms.diagnose import Fault
 from transforms.errors import RowError, RowFault
 from transforms.expressions.sql import REASONS
+from transforms.judge import Broken
 from transforms.program import Program
 
 _FIXES = {
@@ -19,6 +20,8 @@ _FIXES = {
     "separator": "use another separator, or one field of the key for each column",
     "null_key": "use columns that are never NULL",
 }
+
+_MEND = "mend the row at the source, map the value to another, or change the entity's contract"
 
 
 class Faults:
@@ -45,6 +48,16 @@ class Faults:
         self._found += [
             RowFault(seq, name, fault.name, fault.reason, REASONS[fault.reason], _fix(fault.reason))
             for seq, fault in zip(self._seq.take(at).to_pylist(), found, strict=True)
+        ]
+        self._rows = np.union1d(self._rows, at)
+
+    def add_broken(self, rows: Rows, found: Sequence[Broken]) -> None:
+        """The rules of the contract that `rows` break."""
+        at = rows[[broken.row for broken in found]]
+        name = self._program.name
+        self._found += [
+            RowFault(seq, name, broken.name, broken.reason, broken.problem, _MEND)
+            for seq, broken in zip(self._seq.take(at).to_pylist(), found, strict=True)
         ]
         self._rows = np.union1d(self._rows, at)
 

@@ -22,6 +22,7 @@ from transforms.diagnose import Fault, all_faults
 from transforms.engine import Engine
 from transforms.entity import Entity
 from transforms.expressions.sql import REASONS
+from transforms.judge import delivered, judge_of
 from transforms.model import Mapping as MappingModel
 from transforms.program import Output, Program
 from transforms.protect.shown import class_of, source_classes, veiled
@@ -109,6 +110,8 @@ def _preview(program: Program, engine: Engine, sample: TableChanges, veil: _Veil
     rest = {at: columns.take(column, sound) for at, column in source.items()}
     selected = Selection(engine, outputs, condition).run(rest, len(sound))
     kept = sound if selected.rows is None else sound[selected.rows]
+    values = delivered(program, outputs, selected.values)
+    broken = judge_of(program, engine).broken(values, len(kept))
     made = zip(outputs, selected.values, strict=True)
     mapped = _rows({o.name: veil.field(program, o, v) for o, v in made}, len(kept))
     became = dict(zip(kept.tolist(), mapped, strict=True))
@@ -117,8 +120,10 @@ def _preview(program: Program, engine: Engine, sample: TableChanges, veil: _Veil
         {name: veil.source(name, source[at]) for at, name in enumerate(names)}, len(present)
     )
     failures: dict[int, list[tuple[str, str]]] = {}
-    for fault in faults:
-        failures.setdefault(fault.row, []).append((fault.name, REASONS[fault.reason]))
+    reasons = [(fault.row, fault.name, REASONS[fault.reason]) for fault in faults]
+    reasons += [(int(kept[at.row]), at.name, at.problem) for at in broken]
+    for row, name, reason in reasons:
+        failures.setdefault(row, []).append((name, reason))
     return Preview(
         program.name,
         str(program.target.table),
@@ -126,7 +131,7 @@ def _preview(program: Program, engine: Engine, sample: TableChanges, veil: _Veil
             _row(values, became.get(at), tuple(failures.get(at, ())))
             for at, values in enumerate(before)
         ),
-        Counter((fault.name, REASONS[fault.reason]) for fault in faults),
+        Counter((name, reason) for _, name, reason in reasons),
         _unlisted(program, engine, source, faults, veil),
     )
 
@@ -136,7 +141,7 @@ def _row(
 ) -> PreviewRow:
     outcome: Literal["mapped", "filtered", "failed"]
     outcome = "failed" if failures else "filtered" if mapped is None else "mapped"
-    return PreviewRow(outcome, source, mapped, failures)
+    return PreviewRow(outcome, source, None if failures else mapped, failures)
 
 
 def _rows(table: Mapping[str, pa.Array], count: int) -> list[Values]:

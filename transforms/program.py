@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cdc.schema import TableSchema
+from transforms.contract import Rule
 from transforms.errors import Loc
 from transforms.model import OnDelete
 from transforms.rows import TargetTable
@@ -62,6 +63,7 @@ class Program:
     rest      whether `where` asks more than that
     soft      position of the target's column that marks deleted rows
     identity  positions of the columns of the replica identity
+    contract  what the entity's contract demands of its values
     """
 
     name: str
@@ -77,6 +79,7 @@ class Program:
     on_delete: OnDelete
     soft: int | None
     identity: tuple[int, ...]
+    contract: tuple[Rule, ...] = ()
 
     @property
     def source(self) -> str:
