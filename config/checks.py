@@ -71,6 +71,19 @@ def _slots(project: Project, problems: Problems) -> None:
             )
 
 
+def _entities(project: Project, problems: Problems) -> None:
+    demanding = [name for name, entity in project.entities.items() if entity.demanding]
+    if not demanding:
+        return
+    from transforms.contradictions import check_entity, never_judged
+
+    for name in demanding:
+        problems.place(check_entity(project.entities[name]), project.entity_places[name])
+    if not problems.found:
+        for error in never_judged(project.entities, project.mappings.values()):
+            problems.place([error], project.entity_places[error.entity])
+
+
 def _mappings(project: Project, problems: Problems) -> None:
     if not project.mappings:
         return
@@ -88,6 +101,17 @@ def _mappings(project: Project, problems: Problems) -> None:
         for loc, rows in mapping.parts:
             where = project.where_in_mapping(name, (*loc, "into" if rows.into else "entity"))
             _check_target(rows.target, where, f"mapping {name}", problems)
+
+
+def _constants(project: Project, problems: Problems) -> None:
+    """What mappings write for certain meets the contract."""
+    if problems.found or not any(entity.demanding for entity in project.entities.values()):
+        return
+    from transforms.contradictions import check_constants
+
+    for name, mapping in project.mappings.items():
+        found = check_constants(mapping, project.entities)
+        problems.place(found, project.mapping_places[name])
 
 
 def _together(project: Project, problems: Problems) -> None:
@@ -184,7 +208,9 @@ def _dotted(loc: Loc) -> str:
 _RULES: tuple[Callable[[Project, Problems], None], ...] = (
     _names,
     _slots,
+    _entities,
     _mappings,
+    _constants,
     _together,
     _captured,
     _replicate,

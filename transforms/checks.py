@@ -11,6 +11,7 @@ from transforms.expressions.translate import Place, syntax
 from transforms.model import FieldRule, Rows
 from transforms.model import Mapping as MappingModel
 from transforms.types import Kind
+from transforms.words import NULL
 
 
 def check_syntax(mapping: MappingModel, entities: Mapping[str, Entity]) -> list[MappingError]:
@@ -44,6 +45,23 @@ def _expressions(rows: Rows) -> Iterator[tuple[Loc, str]]:
 
 def rule_loc(name: str, rule: FieldRule) -> Loc:
     return ("fields", name, "expr") if rule.default is not None else ("fields", name)
+
+
+def written_values(rows: Rows) -> Iterator[tuple[str, Loc, str | None]]:
+    """(field, path below it, value) of values that stand in the mapping itself; None is NULL."""
+    for name, rule in rows.fields.items():
+        yield from ((name, loc, value) for loc, value in _values(rule))
+
+
+def _values(rule: FieldRule) -> Iterator[tuple[Loc, str | None]]:
+    if rule.value is not None:
+        yield ("value",), rule.constant
+    if rule.default is not None:
+        yield ("default",), None if rule.default == NULL else rule.default
+    for code, value in rule.codes.items():
+        yield ("values", NULL if code is None else code), value
+    if rule.unlisted.action == "value":
+        yield ("otherwise",), rule.unlisted.value
 
 
 class Checks:
@@ -81,12 +99,22 @@ class Checks:
                 self.error(f"{entity.entity} has no field {name}", ("fields", name), fix)
             elif name in entity.key:
                 self.error("a field of the key is given under key", ("fields", name))
+        self._null(entity)
         self._soft(entity)
         if rows.on_delete.action == "set_null":
             for name in rows.fields:
                 if name in entity.fields and entity.fields[name].required:
                     what = f"on_delete: set_null would empty {name}, which is required"
                     self.error(what, ("on_delete",))
+
+    def _null(self, entity: Entity) -> None:
+        for name, loc, value in written_values(self.rows):
+            if value is None and name in entity.fields and entity.fields[name].required:
+                self.error(
+                    f"this gives NULL, and {name} is required",
+                    ("fields", name, *loc),
+                    "say otherwise: exception for codes that are to stop, or give a value",
+                )
 
     def _soft(self, entity: Entity) -> None:
         column = self.rows.on_delete.column

@@ -73,3 +73,9 @@ class Constraints(Strict):
     length: Length | None = None
     check: Annotated[str, Field(min_length=1)] | None = None
     unique: Flag = False
+
+    @property
+    def demanding(self) -> bool:
+        """Whether it demands more than a value."""
+        given = (self.one_of, self.range, self.pattern, self.length, self.check)
+        return self.unique or any(each is not None for each in given)

@@ -145,6 +145,8 @@ class Asked:
         return found
 
     def _halved(self, source: Mapping[int, pa.Array], rows: Rows) -> tuple[Answers, dict[int, str]]:
+        if not len(rows):
+            return np.empty(0, np.int8), {}
         try:
             return self.select(self._test, source, rows), {}
         except EvaluationError as error:

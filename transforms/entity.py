@@ -75,6 +75,11 @@ class Entity(Strict):
         return self
 
     @property
+    def demanding(self) -> bool:
+        """Whether its contract says more than types."""
+        return bool(self.checks or self.unique or any(f.demanding for f in self.fields.values()))
+
+    @property
     def unique_together(self) -> tuple[tuple[str, ...], ...]:
         """The lists of `unique`, and fields that are so alone; not what the key says anyway."""
         alone = tuple((name,) for name, field in self.fields.items() if field.unique)

@@ -96,12 +96,12 @@ class Selection:
         else:
             found = [columns.nulls(0) for _ in self._computed]
         computed = iter(found)
-        constants = iter(self._constants)
+        given = iter(self._constants)
         values: list[pa.Array] = []
         unlisted: dict[int, Flags] = {}
         for at, output in enumerate(self.outputs):
             if not output.reads:
-                value = _repeated(next(constants), count)
+                value = _repeated(next(given), count)
             elif output.column is None:
                 value = next(computed)
             else:

@@ -19,6 +19,11 @@ from transforms.stub import entity_name, entity_stub, mapping_stub
 ENTITY = {"entity": "e", "key": ["a"], "fields": {"a": {"type": "text"}}}
 MAPPING = {"mapping": "m", "entity": "e", "table": "s.t", "key": {"a": "b"}}
 
+
+def _field(**demands: Any) -> dict[str, Any]:
+    return {"fields": {"a": {"type": "text", **demands}}}
+
+
 REFUSED: list[tuple[type[Any], dict[str, Any], tuple[Any, ...], str]] = [
     (Entity, {"fields": {"a": {"type": "varchar"}}}, ("fields", "a", "type"), "no field type"),
     (Entity, {"fields": {"a": {"type": "decimal(40,2)"}}}, ("fields", "a", "type"), "p <= 38"),
@@ -28,14 +33,20 @@ REFUSED: list[tuple[type[Any], dict[str, Any], tuple[Any, ...], str]] = [
         ("fields", "a", "required"),
         "true or",
     ),
-    (
-        Entity,
-        {"fields": {"a": {"type": "text", "one_of": ["x"]}}},
-        ("fields", "a", "one_of"),
-        "Extra",
-    ),
-    (Entity, {"fields": {"a": {"type": "text", "check": "x"}}}, ("fields", "a", "check"), "Extra"),
     (Entity, {"fields": {"a": {"type": "text", "klass": "x"}}}, ("fields", "a", "klass"), "Extra"),
+    (Entity, _field(one_of=[]), ("fields", "a", "one_of"), "at least 1"),
+    (Entity, _field(one_of=["x", "y", "x"]), ("fields", "a", "one_of"), "listed twice"),
+    (Entity, _field(one_of=["x", "null"]), ("fields", "a", "one_of"), "required"),
+    (Entity, _field(range={}), ("fields", "a", "range"), "a min, a max or both"),
+    (Entity, _field(length={"min": "3", "max": "2"}), ("fields", "a", "length"), "from 3 to 2"),
+    (Entity, _field(length={"min": "-1"}), ("fields", "a", "length", "min"), "greater than"),
+    (Entity, _field(length={"min": "1.5"}), ("fields", "a", "length", "min"), "integer"),
+    (Entity, _field(pattern=""), ("fields", "a", "pattern"), "at least 1"),
+    (Entity, _field(unique="yes"), ("fields", "a", "unique"), "true or"),
+    (Entity, {"unique": [["b"]]}, (), "not a field"),
+    (Entity, {"unique": [["a", "a"]]}, (), "twice"),
+    (Entity, {"unique": [[]]}, (), "empty list"),
+    (Entity, {"checks": {"x y": "a = 'b'"}}, ("checks", "x y"), "letters"),
     (Entity, {"system_of_record": {"rows": "erp"}}, ("system_of_record",), "Extra"),
     (Entity, {"key": ["b"]}, (), "not a field"),
     (Entity, {"key": []}, ("key",), "at least 1"),
