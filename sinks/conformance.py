@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -445,6 +447,37 @@ def a_missing_column_is_named(harness: Harness) -> None:
     assert "later" in str(error)
 
 
+def unique_values_are_kept_so(harness: Harness) -> None:
+    """By an index of the table that is made; of one that is there it is demanded."""
+    single = TargetTable(
+        TableName("shop", "single"),
+        TABLE.columns,
+        TABLE.key,
+        unique=(("code",), ("code", "amount")),
+    )
+    sink = opened(harness, single)
+    apply(sink, 1, changes(single, upsert("1", "a", "1"), upsert("2", "b", "2")))
+    swap = upsert("1", "c", "1"), upsert("2", "a", "2"), upsert("1", "b", "1")
+    apply(sink, 2, changes(single, *swap))
+    for fresh in (True, False):
+        given = changes(single, upsert("3", None, "1"), upsert("4", "b", "3"), first=7, fresh=fresh)
+        error = _raises(TargetRefused, partial(sink.write, [given]))
+        assert error.seq == 8  # type: ignore[attr-defined]
+        sink.rollback()
+        sink.prepare([single])
+    apply(sink, 3, changes(single, upsert("3", None, "1"), upsert("4", None, "1")))
+    assert harness.rows(single) == {
+        ("1", "b", "1.00"),
+        ("2", "a", "2.00"),
+        ("3", None, "1.00"),
+        ("4", None, "1.00"),
+    }
+    sink.prepare([single])
+    sink.prepare([TABLE])
+    error = _raises(TargetRefused, lambda: sink.prepare([replace(TABLE, unique=(("code",),))]))
+    assert "(code)" in str(error)
+
+
 def a_large_batch(harness: Harness) -> None:
     sink = opened(harness)
     rows = 20_000
@@ -510,5 +543,6 @@ CASES: tuple[Callable[[Harness], None], ...] = (
     a_value_that_does_not_convert_is_refused,
     rows_of_others_are_not_touched,
     a_missing_column_is_named,
+    unique_values_are_kept_so,
     a_large_batch,
 )

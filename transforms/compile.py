@@ -49,7 +49,8 @@ def target_table(
         for name, field in entity.fields.items()
         if name in fields
     )
-    return TargetTable(rows.target, columns, entity.key, existing)
+    unique = tuple(names for names in entity.unique_together if set(names) <= set(fields))
+    return TargetTable(rows.target, columns, entity.key, existing, unique)
 
 
 def compile_mapping(

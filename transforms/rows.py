@@ -49,12 +49,14 @@ class TargetTable:
     """A table Tailrace writes. `key` are names of `columns`, in key order.
 
     `existing`: what to do when the table holds rows before our first write: ``refuse`` or ``keep``.
+    `unique`: columns whose values together no two rows share; NULL is like no other.
     """
 
     table: TableName
     columns: tuple[TargetColumn, ...]
     key: tuple[str, ...]
     existing: Literal["refuse", "keep"] = "refuse"
+    unique: tuple[tuple[str, ...], ...] = ()
 
     @property
     def key_indexes(self) -> tuple[int, ...]:

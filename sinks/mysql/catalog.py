@@ -22,7 +22,7 @@ select column_name, column_type, data_type, character_set_name, collation_name, 
 from information_schema.columns where table_schema = %s and table_name = %s
 """
 _UNIQUE_KEYS = """
-select index_name, column_name, sub_part is null and nullable <> 'YES' and column_name is not null
+select index_name, column_name, sub_part is null and column_name is not null, nullable <> 'YES'
 from information_schema.statistics
 where table_schema = %s and table_name = %s and non_unique = 0
 order by index_name, seq_in_index
@@ -117,15 +117,17 @@ def columns(connection: Connection, table: TableName) -> dict[str, CatalogColumn
     return found
 
 
-def unique_keys(connection: Connection, table: TableName) -> list[list[str]]:
-    """The columns of each unique index that is on whole columns, none of which may be NULL."""
+def unique_keys(connection: Connection, table: TableName) -> list[tuple[list[str], bool]]:
+    """The columns of each unique index that is on whole columns, and whether none may be NULL."""
     keys: dict[str, list[str]] = {}
-    partial = set()
-    for name, column, whole in query(connection, _UNIQUE_KEYS, table.schema, table.name):
+    partial, loose = set(), set()
+    for name, column, whole, filled in query(connection, _UNIQUE_KEYS, table.schema, table.name):
         keys.setdefault(str(name), []).append(str(column))
         if not whole:
             partial.add(name)
-    return [key for name, key in keys.items() if name not in partial]
+        if not filled:
+            loose.add(name)
+    return [(key, name not in loose) for name, key in keys.items() if name not in partial]
 
 
 def kept_name(connection: Connection, table: TableName) -> TableName:

@@ -107,6 +107,7 @@ def definition(table: TargetTable, product: Product) -> str:
         for column, type_ in zip(table.columns, column_types(table, product), strict=True)
     ]
     columns.append(f"primary key ({quoted_list(table.key)})")
+    columns += [f"unique key ({quoted_list(names)})" for names in table.unique]
     return (
         f"create table {quoted_table(table.table)} ({', '.join(columns)})"
         f" engine = InnoDB default character set utf8mb4 collate {product.collation}"
@@ -174,14 +175,21 @@ def verify(
         )
     found = catalog.columns(connection, table.table)
     _verify_columns(connection.product, table, found, name)
-    if not any(
-        sorted(key) == sorted(table.key) for key in catalog.unique_keys(connection, table.table)
-    ):
+    keys = catalog.unique_keys(connection, table.table)
+    if not any(sorted(key) == sorted(table.key) for key, whole in keys if whole):
         raise _refused(
             table,
             f"has no unique index on exactly ({', '.join(table.key)}), whole and not NULL",
             f"alter table {name} add primary key ({quoted_list(table.key)})",
         )
+    for names in table.unique:
+        if not any(sorted(key) == sorted(names) for key, _ in keys):
+            raise _refused(
+                table,
+                f"has no unique index on whole columns ({', '.join(names)}), as the contract"
+                " demands",
+                f"alter table {name} add unique key ({quoted_list(names)})",
+            )
     return found
 
 

@@ -43,12 +43,15 @@ class ColumnType:
 
 
 def column_types(table: TargetTable, product: Product) -> tuple[ColumnType, ...]:
-    """The types of a table that is made, such that its key can be one and a row fits."""
+    """The types of a table that is made, such that its indexes can be, and a row fits."""
     found = [_type(column, product) for column in table.columns]
-    keys = table.key_indexes
-    for i, size in zip(keys, _key_sizes([found[i] for i in keys]), strict=True):
-        if size is not None:
-            found[i] = replace(found[i], ddl=size)
+    names = [column.name for column in table.columns]
+    indexes = [table.key_indexes, *(tuple(map(names.index, unique)) for unique in table.unique)]
+    keys = {i for index in indexes for i in index}
+    for index in sorted(indexes, key=len, reverse=True):
+        for i, size in zip(index, _key_sizes([found[i] for i in index]), strict=True):
+            if size is not None:
+                found[i] = replace(found[i], ddl=size)
     while sum(map(_row_bytes, found)) > ROW_BYTES_MAX:
         others = [i for i in range(len(found)) if i not in keys]
         widest = max(others, key=lambda i: _row_bytes(found[i]), default=None)

@@ -197,4 +197,4 @@ def _absent(connection: Connection, server: _Server, table: TableName) -> Iterat
 def _sql(fix: str | None) -> str:
     """Advice that is not SQL becomes a comment."""
     text = fix or "see the table's definition"
-    return text + ";" if text.startswith("alter ") else f"-- {text}"
+    return text + ";" if text.startswith(("alter ", "create unique index ")) else f"-- {text}"

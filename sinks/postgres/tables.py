@@ -80,6 +80,7 @@ def _create(connection: Connection, table: TargetTable) -> None:
         for column in table.columns
     ]
     columns.append(f"primary key ({quoted_list(table.key)})")
+    columns += [f"unique ({quoted_list(names)})" for names in table.unique]
     schema = quoted(table.table.schema)
     try:
         present = connection.execute(
@@ -153,6 +154,13 @@ def _verify_key(connection: Connection, table: TargetTable, name: str) -> None:
             f"has no unique index on exactly ({', '.join(table.key)})",
             f"alter table {name} add primary key ({quoted_list(table.key)})",
         )
+    for names in table.unique:
+        if not any(sorted(row[0]) == sorted(names) for row in keys):  # type: ignore[call-overload]
+            raise _refused(
+                table,
+                f"has no unique index on ({', '.join(names)}), as the contract demands",
+                f"create unique index on {name} ({quoted_list(names)})",
+            )
     loose = connection.execute(_LOOSE_KEYS.encode(), (name, list(table.key))).fetchall()
     if loose:
         raise _refused(

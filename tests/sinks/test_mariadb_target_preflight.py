@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -170,10 +171,22 @@ def test_columns_are_verified(maria_harness: MariadbHarness) -> None:
     assert look(maria_harness) == []
 
 
-def table(*types: str, key: int = 1) -> TargetTable:
+def test_a_contracts_unique_index_is_verified(maria_harness: MariadbHarness) -> None:
+    opened(maria_harness)
+    demanding = replace(TABLE, unique=(("amount",),))
+    (finding,) = look(maria_harness, demanding)
+    assert "no unique index on whole columns (amount)" in finding.what
+    maria_harness.execute(finding.fix.rstrip(";"))
+    assert look(maria_harness, demanding) == []
+
+
+def table(*types: str, key: int = 1, unique: tuple[tuple[str, ...], ...] = ()) -> TargetTable:
     columns = tuple(TargetColumn(f"c{n}", kind, nullable=n >= key) for n, kind in enumerate(types))
     return TargetTable(
-        TableName("shop", "made"), columns, tuple(column.name for column in columns[:key])
+        TableName("shop", "made"),
+        columns,
+        tuple(column.name for column in columns[:key]),
+        unique=unique,
     )
 
 
@@ -191,6 +204,10 @@ def table(*types: str, key: int = 1) -> TargetTable:
             ["bigint", "longtext", "longtext", "varchar(9000)"],
         ),
         (table("bigint", *["character varying(255)"] * 50), ["bigint"] + ["varchar(255)"] * 50),
+        (
+            table("text", "text", "text", "text", unique=(("c1",), ("c1", "c2"), ("c0", "c1"))),
+            ["varchar(384)", "varchar(384)", "varchar(384)", "longtext"],
+        ),
         (table("numeric(80,2)"), ["decimal(65,30)"]),
         (table("numeric(65,30)"), ["decimal(65,30)"]),
         (table("numeric(3,-2)"), ["decimal(65,30)"]),

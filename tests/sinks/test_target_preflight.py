@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -84,6 +85,15 @@ def test_what_stands_against_writing_is_told_with_its_fix(
     assert what in finding.what
     run(database, finding.fix)
     assert found(database, role) == []
+
+
+def test_a_contracts_unique_index_is_demanded(database: Database, role: str) -> None:
+    demanding = replace(TABLE, unique=(("name", "id"), ("name",)))
+    database.execute("create unique index on hub.customer (id, name)")
+    (finding,) = found(database, role, demanding)
+    assert "no unique index on (name)" in finding.what
+    run(database, finding.fix)
+    assert found(database, role, demanding) == []
 
 
 @pytest.mark.parametrize(
