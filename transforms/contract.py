@@ -86,12 +86,12 @@ def _decoded(columns: Mapping[str, Typed]) -> tuple[dict[str, Typed], dict[str, 
     return found, pairs
 
 
-def contract_of(entity: Entity) -> tuple[tuple[Rule, ...], list[EntityError]]:
+def contract_of(entity: Entity) -> tuple[tuple[Rule, ...], list[EntityError | ExpressionError]]:
     """The rules, fields first, and everything that is wrong with them."""
     columns = columns_of(entity)
     decoded, pairs = _decoded(columns)
     rules: list[Rule] = []
-    errors: list[EntityError] = []
+    errors: list[EntityError | ExpressionError] = []
     for (loc, build), (_, fast) in zip(
         _demands(entity, columns), _demands(entity, decoded), strict=True
     ):
@@ -102,7 +102,7 @@ def contract_of(entity: Entity) -> tuple[tuple[Rule, ...], list[EntityError]]:
         except Refusal as refusal:
             errors.append(EntityError(refusal.what, entity=entity.entity, loc=loc, fix=refusal.fix))
         except ExpressionError as error:
-            errors.append(EntityError(error.problem, entity=entity.entity, loc=loc, fix=error.fix))
+            errors.append(error)
     return tuple(rules), errors
 
 
@@ -116,9 +116,10 @@ def _demands(
                 yield loc, partial(build, name, field, columns[name], loc)
         if field.check is not None:
             loc = ("fields", name, "check")
-            yield loc, partial(_check, name, field.check, columns, loc)
+            yield loc, partial(_check, entity, name, field.check, columns, loc)
     for name, written in entity.checks.items():
-        yield ("checks", name), partial(_check, name, written, columns, ("checks", name))
+        loc = ("checks", name)
+        yield loc, partial(_check, entity, name, written, columns, loc)
 
 
 def _one_of(name: str, field: EntityField, value: Typed, loc: Loc) -> Rule:
@@ -171,8 +172,8 @@ def _length(name: str, field: EntityField, value: Typed, loc: Loc) -> Rule:
     return Rule(name, "length", reduce(both, found).value, (name,), problem, loc)
 
 
-def _check(name: str, written: str, columns: Mapping[str, Typed], loc: Loc) -> Rule:
-    expression = translate(written, Place(name, loc), columns)
+def _check(entity: Entity, name: str, written: str, columns: Mapping[str, Typed], loc: Loc) -> Rule:
+    expression = translate(written, Place(entity.entity, loc, "entity"), columns)
     typed = expression.typed
     try:
         sql = condition(typed)

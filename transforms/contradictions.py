@@ -15,13 +15,13 @@ from transforms.checks import written_values
 from transforms.contract import Rule, contract_of
 from transforms.engine import Engine, EvaluationError
 from transforms.entity import Entity
-from transforms.errors import EntityError, Loc, MappingError
+from transforms.errors import EntityError, ExpressionError, Loc, MappingError
 from transforms.expressions.typed import Refusal
 from transforms.judge import Judge
 from transforms.model import Mapping as MappingModel
 
 
-def check_entity(entity: Entity) -> list[EntityError]:
+def check_entity(entity: Entity) -> list[EntityError | ExpressionError]:
     """Everything that is wrong with an entity's contract, by itself."""
     rules, errors = contract_of(entity)
     errors += _unique(entity)

@@ -34,14 +34,23 @@ class EntityError(ConfigError):
 
 
 class MappingError(ConfigError):
-    """`loc` is the path in the mapping's document; config adds file and line. `problem`: without
-    the place."""
+    """`loc` is the path in the mapping's document; config adds file and line.
 
-    def __init__(self, what: str, *, mapping: str, loc: Loc = (), fix: str | None = None) -> None:
+    An expression may also stand in an entity: then that is the `kind` of what is named `mapping`.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        mapping: str,
+        loc: Loc = (),
+        fix: str | None = None,
+        kind: str = "mapping",
+    ) -> None:
         self.mapping = mapping
         self.loc = loc
-        self.problem = what
-        place = f"mapping {mapping}" + (f", {_place(loc)}" if loc else "")
+        place = f"{kind} {mapping}" + (f", {_place(loc)}" if loc else "")
         super().__init__(f"{place}: {what}", fix=fix)
 
 
@@ -57,10 +66,11 @@ class ExpressionError(MappingError):
         expression: str,
         span: tuple[int, int] | None = None,
         fix: str | None = None,
+        kind: str = "mapping",
     ) -> None:
         self.expression = expression
         self.span = span
-        super().__init__(what, mapping=mapping, loc=loc, fix=fix)
+        super().__init__(what, mapping=mapping, loc=loc, fix=fix, kind=kind)
         self._said = self.what
         self.underline(underlined(expression, span))
 

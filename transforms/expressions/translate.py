@@ -49,10 +49,11 @@ from transforms.types import (
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an expression stands, for its errors."""
+    """Where an expression stands, for its errors: in a mapping, or what `kind` says."""
 
     mapping: str
     loc: Loc
+    kind: str = "mapping"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ class Expression:
             expression=self.text,
             span=(0, len(self.text) - 1),
             fix=fix,
+            kind=self.place.kind,
         )
 
 
@@ -129,6 +131,7 @@ def _located(refusal: Refusal, written: str, place: Place) -> ExpressionError:
         expression=written,
         span=span,
         fix=refusal.fix,
+        kind=place.kind,
     )
 
 
