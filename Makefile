@@ -12,7 +12,7 @@ AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo yes || { sudo -n true 2>/dev/null
 
 COMPILED_SOURCES := $(wildcard cdc/_columns.py cdc/_columns.pxd cdc/*/_*.py sinks/_*.py)
 
-.PHONY: help demo test check bench kill fuzz clean servers
+.PHONY: help demo test check bench kill fuzz docs clean servers
 
 help:
 	@echo "make demo    a legacy ERP replicated into a hub under load (DEMO_SECONDS=20 ends by itself)"
@@ -24,6 +24,7 @@ help:
 	@echo "make kill    kill both processes KILLS=50 times under load and count"
 	@echo "             KILL_ENDS=mariadb:mysql: between these databases"
 	@echo "make fuzz    damaged binary logs into the decoder for FUZZ_SECONDS=60"
+	@echo "make docs    docs/errors.md from the table of errors"
 	@echo "make clean   remove .venv and everything built"
 
 demo: $(VENV)/ready
@@ -48,6 +49,9 @@ kill: $(VENV)/ready $(if $(or $(findstring mariadb,$(KILL_ENDS)),$(findstring my
 
 fuzz: $(VENV)/ready servers
 	@$(BIN)/python -m tests.fuzz
+
+docs: $(VENV)/ready
+	@$(BIN)/python -m tailrace.pipeline.policy > docs/errors.md
 
 # The tests also run on the PostgreSQL of the system (14 or newer), on its MariaDB, and on a MySQL
 # unpacked below .venv; where that cannot be had, tests on it skip themselves.

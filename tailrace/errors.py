@@ -18,10 +18,16 @@
         └── CheckpointMismatch     the target's checkpoint does not belong to this journal
 
 An error says what happened, *where* (table, key columns, position, file and line: never row
-values) and what to do.
+values) and what to do. Its code is documented in docs/errors.md; what becomes of it says
+`tailrace.pipeline.policy`.
 """
 
 from __future__ import annotations
+
+from typing import ClassVar
+
+UNEXPECTED = "TR-900"
+"""The code of everything else: an error that Tailrace does not raise on purpose."""
 
 
 class TailraceError(Exception):
@@ -31,6 +37,7 @@ class TailraceError(Exception):
     "0/16B3748"}``); `fix` tells the operator what to do next.
     """
 
+    code: ClassVar[str] = "TR-001"
     exit_code = 1
 
     def __init__(
@@ -47,11 +54,12 @@ class TailraceError(Exception):
 
 
 class ConfigError(TailraceError):
+    code = "TR-101"
     exit_code = 2
 
 
 class PreflightError(TailraceError):
-    pass
+    code = "TR-103"
 
 
 class SourceError(TailraceError):
@@ -59,31 +67,31 @@ class SourceError(TailraceError):
 
 
 class SourceUnavailable(SourceError):
-    pass
+    code = "TR-201"
 
 
 class ContinuityError(SourceError):
-    pass
+    code = "TR-202"
 
 
 class DecodeError(SourceError):
-    pass
+    code = "TR-203"
 
 
 class JournalError(TailraceError):
-    pass
+    code = "TR-301"
 
 
 class JournalFull(JournalError):
-    pass
+    code = "TR-302"
 
 
 class JournalCorrupt(JournalError):
-    pass
+    code = "TR-303"
 
 
 class TransformError(TailraceError):
-    pass
+    code = "TR-402"
 
 
 class SinkError(TailraceError):
@@ -91,16 +99,16 @@ class SinkError(TailraceError):
 
 
 class TargetUnavailable(SinkError):
-    pass
+    code = "TR-501"
 
 
 class TargetRefused(SinkError):
-    pass
+    code = "TR-502"
 
 
 class Fenced(SinkError):
-    pass
+    code = "TR-504"
 
 
 class CheckpointMismatch(SinkError):
-    pass
+    code = "TR-505"

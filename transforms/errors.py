@@ -26,6 +26,8 @@ _SHOWN_CHARS_MAX = 100
 class EntityError(ConfigError):
     """`loc` is the path in the entity's document; config adds file and line."""
 
+    code = "TR-102"
+
     def __init__(self, what: str, *, entity: str, loc: Loc = (), fix: str | None = None) -> None:
         self.entity = entity
         self.loc = loc
@@ -38,6 +40,8 @@ class MappingError(ConfigError):
 
     An expression may also stand in an entity: then that is the `kind` of what is named `mapping`.
     """
+
+    code = "TR-102"
 
     def __init__(
         self,
@@ -106,6 +110,8 @@ class RowError(TransformError):
     that some mapping cannot take, by seq: all others can be routed without them. It is empty where
     the error is not of single rows: a TRUNCATE that cannot be applied, a log without keys.
     """
+
+    code = "TR-401"
 
     def __init__(
         self,

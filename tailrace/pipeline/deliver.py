@@ -123,7 +123,10 @@ class Delivery:
                     break
             except RETRIED as error:
                 wait_s = self._backoff.next_s()
-                log.warning("delivery waits", extra={"error": str(error), "retry_s": wait_s})
+                log.warning(
+                    "delivery waits",
+                    extra={"code": error.code, "error": str(error), "retry_s": wait_s},
+                )
                 self._reporter.say("retrying", error=error)
                 self._stop.wait(wait_s)
         self._reporter.say("stopped")

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import random
 
-from tailrace.errors import (
-    JournalFull,
-    SourceUnavailable,
-    TailraceError,
-    TargetUnavailable,
-)
+from tailrace.pipeline.policy import kinds
 
-RETRIED: tuple[type[TailraceError], ...] = (SourceUnavailable, TargetUnavailable, JournalFull)
-"""Conditions that pass by themselves or with an operator's help elsewhere. Everything else would
-fail the same way again, and stops the process until a person has looked."""
+RETRIED = kinds("retry")
+"""Conditions that pass by themselves or with an operator's help elsewhere."""
 
 FIRST_WAIT_S = 0.05
 LONGEST_WAIT_S = 30.0

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from tailrace.errors import TailraceError
+from tailrace.errors import UNEXPECTED, TailraceError
 from tailrace.service.output import shown
 
 COMMANDS = {
@@ -117,7 +117,7 @@ def _failed(error: Exception) -> int:
     place = traceback.extract_tb(error.__traceback__)[-1]
     click.echo(
         f"tailrace: unexpected {type(error).__name__} at {Path(place.filename).name}:"
-        f"{place.lineno}; TAILRACE_DEBUG=1 shows where it came from",
+        f"{place.lineno}; TAILRACE_DEBUG=1 shows where it came from  [{UNEXPECTED}]",
         err=True,
     )
     return 1

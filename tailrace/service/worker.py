@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable
 
-from tailrace.errors import TailraceError
+from tailrace.errors import UNEXPECTED, TailraceError
 from tailrace.pipeline.stopping import Stop
 from tailrace.service.layout import Layout
 from tailrace.service.logs import set_up_logs
@@ -32,11 +32,11 @@ def work(layout: Layout, role: Role, name: str, body: Callable[[Reporter, Stop],
     try:
         body(reporter, stop)
     except TailraceError as error:
-        log.error(str(error), extra={"kind": type(error).__name__})
+        log.error(str(error), extra={"code": error.code, "kind": type(error).__name__})
         reporter.say("failed", error=error)
         raise
     except Exception as error:
-        log.exception("unexpected error")
+        log.exception("unexpected error", extra={"code": UNEXPECTED})
         reporter.say("retrying", error=error)
         raise
 

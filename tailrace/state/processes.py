@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from tailrace.errors import TailraceError
+from tailrace.errors import UNEXPECTED, TailraceError
 
 Role = Literal["capture", "deliver"]
 State = Literal["starting", "snapshot", "streaming", "waiting", "retrying", "stopped", "failed"]
@@ -64,9 +64,10 @@ class Reporter:
 
 
 def describe_error(error: BaseException) -> dict[str, object]:
-    """An error as plain values: kind, what, where, fix."""
+    """An error as plain values: code, kind, what, where, fix."""
     if isinstance(error, TailraceError):
         return {
+            "code": error.code,
             "kind": type(error).__name__,
             "what": error.what,
             "where": {
@@ -75,7 +76,12 @@ def describe_error(error: BaseException) -> dict[str, object]:
             },
             "fix": error.fix,
         }
-    return {"kind": type(error).__name__, "what": "unexpected: see the log", "where": {}}
+    return {
+        "code": UNEXPECTED,
+        "kind": type(error).__name__,
+        "what": "unexpected: see the log",
+        "where": {},
+    }
 
 
 def read_reports(directory: Path) -> list[Report]:

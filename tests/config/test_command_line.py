@@ -113,9 +113,9 @@ def test_validate_says_where(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.splitlines() == [
-        f"{MAIN}:14:5: pipelines.erp_to_hub.source: there is no source 'x'",
+        f"{MAIN}:14:5: pipelines.erp_to_hub.source: there is no source 'x'  [TR-101]",
         "  → sources are: erp",
-        f"{MAIN}:15:5: pipelines.erp_to_hub.target: there is no target 'hubb'",
+        f"{MAIN}:15:5: pipelines.erp_to_hub.target: there is no target 'hubb'  [TR-101]",
         "  → did you mean 'hub'?",
     ]
     assert snapshot(tmp_path) == before

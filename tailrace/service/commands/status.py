@@ -77,7 +77,9 @@ def _text(line: dict[str, object]) -> str:
     error = line.get("error")
     if isinstance(error, dict):
         where = " ".join(f"{key}={value}" for key, value in (error.get("where") or {}).items())
-        text += f"\n         {error['kind']}: {error['what']}" + (f" [{where}]" if where else "")
+        text += f"\n         {error['code']} {error['kind']}: {error['what']}" + (
+            f" [{where}]" if where else ""
+        )
         if error.get("fix"):
             text += f"\n         → {error['fix']}"
     return text
