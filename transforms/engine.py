@@ -93,7 +93,7 @@ class Statement:
                 found = list(zip(*rows, strict=True)) or [()] * len(self._types)
                 return [pa.array(f, t) for f, t in zip(found, self._types, strict=True)]
             self._connection.execute(self._execute)
-            # It warns of an extra copy; the way without one plans the statement anew, which is more.
+            # It warns of a copy; the way without one plans the statement anew, at more cost.
             with warnings.catch_warnings(action="ignore", category=UserWarning):
                 result = self._connection.to_arrow_table()
             return [_array(column) for column in result.columns]
