@@ -133,7 +133,8 @@ def _lock(connection: Connection, url: str, tables: Sequence[TableName]) -> None
     locks = ", ".join(f"{quoted_table(name)} READ" for name in tables)
     # The server counts for each table anew; its limit is for the case that it takes no KILL.
     query(connection, f"SET lock_wait_timeout = {LOCK_WAIT_S + 1}")
-    giving_up = Timer(LOCK_WAIT_S, _interrupt, (url, connection.thread_id()))  # type: ignore[no-untyped-call]
+    thread = connection.thread_id()  # type: ignore[no-untyped-call]
+    giving_up = Timer(LOCK_WAIT_S, _interrupt, (url, thread))
     giving_up.start()
     try:
         query(connection, f"LOCK TABLES {locks}")
