@@ -6,6 +6,66 @@ The first list must cover every function that may be called; a test sees to it.
 from __future__ import annotations
 
 FUNCTIONS: dict[str, tuple[str, ...]] = {
+    "ascii": ("ascii(s)", "ascii(c)", "ascii('')"),
+    "chr": ("chr(i)", "chr(65)", "chr(h)", "chr(228)", "chr(100000)"),
+    "octet_length": ("octet_length(s)", "octet_length(v)"),
+    "repeat": ("repeat(s, 3)", "repeat(s, 0)", "repeat(s, -1)", "repeat(c, 2)"),
+    "reverse": ("reverse(s)", "reverse(c)", "reverse('')"),
+    "starts_with": ("starts_with(s, 'a')", "starts_with(s, t)", "starts_with(s, '')"),
+    "translate": (
+        "translate(s, 'abc', 'x')",
+        "translate(s, 'äa', 'ae')",
+        "translate(s, t, v)",
+        "translate(s, 'aa', 'xy')",
+        "translate(s, '', 'x')",
+        "translate(c, ' ', '_')",
+    ),
+    "regexp_like": (
+        "regexp_like(s, '^a')",
+        "regexp_like(s, 'A', 'i')",
+        "regexp_like(s, '^[^a-c]*$')",
+        "regexp_like(s, '(a|ab)(c|bcd)')",
+        "regexp_like(s, 'ä|b+')",
+    ),
+    "regexp_replace": (
+        "regexp_replace(s, 'a', 'x')",
+        "regexp_replace(s, 'a', 'x', 'g')",
+        "regexp_replace(s, '[^A-Za-z]+', '', 'g')",
+        "regexp_replace(s, '^(.)(.*)$', '\\2\\1')",
+        "regexp_replace(s, '([a-z])', '<\\1\\&\\\\>', 'g')",
+        "regexp_replace(s, 'AB', '-', 'gi')",
+        "regexp_replace(s, '[ \\t\\n]+$', '')",
+        "regexp_replace(c, ' +$', '')",
+        "regexp_replace(s, '\\d+', '#', 'g')",
+        "regexp_replace(s, '(?:a|b)+', '-')",
+        "regexp_replace(s, 'a.', '-', 'g')",
+        "regexp_replace(s, '^.*,', '')",
+    ),
+    "regexp_substr": (
+        "regexp_substr(s, '[0-9]+')",
+        "regexp_substr(s, 'x?ä')",
+        "regexp_substr(s, '(a)b')",
+        "regexp_substr(s, 'a,b')",
+    ),
+    "convert_from": ("convert_from(convert_to(s, 'UTF8'), 'UTF8')",),
+    "convert_to": ("encode(convert_to(s, 'UTF8'), 'hex')",),
+    "decode": (
+        "encode(decode('00ff', 'hex'), 'base64')",
+        "encode(decode('AP8=', 'base64'), 'hex')",
+        "convert_from(decode(encode(convert_to(s, 'UTF8'), 'hex'), 'hex'), 'UTF8')",
+    ),
+    "encode": (
+        "encode(convert_to(s, 'UTF8'), 'base64')",
+        "encode(convert_to(repeat(s, 57), 'UTF8'), 'base64')",
+        "encode(convert_to(repeat(s, 19), 'UTF8'), 'base64')",
+    ),
+    "md5": ("md5(s)", "md5(c)", "md5('')", "md5(s || '-' || i)"),
+    "sha256": ("encode(sha256(convert_to(s, 'UTF8')), 'hex')",),
+    "json_extract_path_text": ("json_extract_path_text(s::json, 'a')",),
+    "date_part": ("date_part('year', d)", "date_part('month', ts)::int", "date_part('hour', tz)"),
+    "make_date": ("make_date(2024, 2, h)", "make_date(i, 1, 1)", "make_date(2023, 2, 29)"),
+    "sign": ("sign(n)", "sign(i)", "sign(f)", "sign(m)", "sign(-n)", "sign(r)"),
+    "sqrt": ("sqrt(f)", "sqrt(abs(f))", "sqrt(i::double precision)"),
     "btrim": (
         "btrim(s)",
         "btrim(s, 'a ')",
@@ -359,6 +419,39 @@ OPERATORS: tuple[str, ...] = (
     "s || (not b)",
     "'a' || 'b'",
     "s || c || v",
+)
+
+MOVES: tuple[str, ...] = (
+    *(
+        f"{moment} {operator} interval '{amount}'"
+        for moment in ("d", "ts", "tz")
+        for operator in "+-"
+        for amount in ("1 day", "1 month", "13 months", "1 year 2 mons", "36 hours", "90 minutes")
+    ),
+    "interval '1 week' + d",
+    "d + interval '3' day",
+    "d - interval '1 month' + interval '1 day'",
+    "ts + interval '-1 day'",
+    "ts + interval '1 second'",
+    "(d + interval '1 month')::date",
+    "d + interval '5 days -3 hours'",
+)
+
+MATCHES: tuple[str, ...] = (
+    "s ~ 'a'",
+    "s !~ 'a'",
+    "s ~* 'ABC'",
+    "s ~ '^[[:digit:]]+([.][0-9]+)?$'",
+    "s ~ '^.$'",
+    "c ~ 'a +$'",
+    "c ~ '^.{5}$'",
+    "v ~ '^.{2,4}$'",
+    "not s ~ 'b' and b",
+    "substring(s from '(a)b')",
+    "substring(s from 'a.c')",
+    "substring(s, '[0-9]+')",
+    "substring(s from '^(.*),(.*)$')",
+    "substring(c from ' +$')",
 )
 
 COMPARISONS: tuple[str, ...] = tuple(

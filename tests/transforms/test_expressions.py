@@ -21,6 +21,8 @@ def oracle(request: pytest.FixtureRequest) -> Iterator[Both]:
 ALL = [
     *(case for group in cases.FUNCTIONS.values() for case in group),
     *cases.OPERATORS,
+    *cases.MOVES,
+    *cases.MATCHES,
     *cases.COMPARISONS,
     *cases.LOGIC,
     *cases.CASTS,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from transforms.expressions.casts import widened
+from transforms.expressions.arguments import as_integer
+from transforms.expressions.casts import cast, widened
 from transforms.expressions.sql import checked, quoted
 from transforms.expressions.typed import Refusal, Typed, derived
-from transforms.types import MOMENTS, TEXT, TIMESTAMP, TIMESTAMPTZ, Kind, numeric
+from transforms.types import DATE, FLOAT8, MOMENTS, TEXT, TIMESTAMP, TIMESTAMPTZ, Kind, numeric
 
 _PARTS = {
     part: 7 if part in ("year", "isoyear") else 3
@@ -79,3 +80,17 @@ def formatted(arguments: Sequence[Typed], named: Mapping[str, Typed]) -> Typed:
     shown = _TOKEN.sub(lambda match: _FORMATS.get(match[0], match[0]), pattern)
     sql = f"CASE WHEN NOT isinf({value.value}) THEN strftime({value.value}, {quoted(shown)}) END"
     return derived(TEXT, sql, [value], nullable=True)
+
+
+def part(arguments: Sequence[Typed], named: Mapping[str, Typed]) -> Typed:
+    """date_part('year', x): extract() as a double."""
+    return cast(extracted(arguments, named), FLOAT8)
+
+
+def made(arguments: Sequence[Typed], named: Mapping[str, Typed]) -> Typed:
+    """make_date(year, month, day)."""
+    year, month, day = map(as_integer, arguments)
+    sql = f"make_date({year.value}, {month.value}, {day.value})"
+    sql = checked(f"{year.value} < 1", "bc", sql, "DATE")
+    known = " AND ".join(f"{value.value} IS NOT NULL" for value in (year, month, day))
+    return derived(DATE, f"CASE WHEN {known} THEN {sql} END", [year, month, day], fails=True)

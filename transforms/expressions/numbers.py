@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from transforms.expressions.casts import as_numeric, fixer
+from transforms.expressions.casts import as_numeric, fixer, widened
 from transforms.expressions.literals import adopt
 from transforms.expressions.operators import arithmetic
+from transforms.expressions.sql import checked
 from transforms.expressions.typed import Refusal, Typed, derived
-from transforms.types import DIGITS_MAX, FLOATS, INT4, INTEGERS, NUMBERS, NUMERIC, Kind, numeric
+from transforms.types import (
+    DIGITS_MAX,
+    FLOAT8,
+    FLOATS,
+    INT4,
+    INTEGERS,
+    NUMBERS,
+    NUMERIC,
+    Kind,
+    numeric,
+)
 
 
 def _number(value: Typed, name: str) -> Typed:
@@ -102,3 +113,28 @@ def absolute(arguments: Sequence[Typed], named: Mapping[str, Typed]) -> Typed:
 
 def remainder(arguments: Sequence[Typed], named: Mapping[str, Typed]) -> Typed:
     return arithmetic("%", arguments[0], arguments[1])
+
+
+def sign(arguments: Sequence[Typed], named: Mapping[str, Typed]) -> Typed:
+    """sign(x): of a numeric a numeric, of integers and doubles a double, as in PostgreSQL."""
+    value = arguments[0]
+    if value.kind is Kind.LITERAL or value.kind not in NUMBERS:
+        raise Refusal(f"sign() takes a number, not {value.type}")
+    if value.kind is Kind.NUMERIC:
+        to = numeric(1, 0)
+        return derived(to, f"CAST(sign({value.value}) AS {to.duckdb})", [value])
+    shown = f"CAST(sign({value.value}) AS DOUBLE)"
+    if value.kind in FLOATS:
+        shown = f"CASE WHEN isnan({value.value}) THEN CAST(0 AS DOUBLE) ELSE {shown} END"
+    return derived(FLOAT8, shown, [value])
+
+
+def square_root(arguments: Sequence[Typed], named: Mapping[str, Typed]) -> Typed:
+    """sqrt(double): IEEE rounds it correctly everywhere; a numeric's has no scale of its own."""
+    value = arguments[0]
+    if value.kind not in FLOATS:
+        raise Refusal(f"sqrt() takes a double, not {value.type}", fix="x::double precision")
+    sql = widened(value, FLOAT8)
+    return derived(
+        FLOAT8, checked(f"{sql} < 0", "overflow", f"sqrt({sql})", "DOUBLE"), [value], fails=True
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from transforms.expressions import zones
 from transforms.expressions.casts import as_numeric, fixer, widened
 from transforms.expressions.division import divide
 from transforms.expressions.literals import adopt
@@ -124,6 +125,8 @@ def is_in(value: Typed, items: Sequence[Typed]) -> Typed:
 
 def arithmetic(operator: str, left: Typed, right: Typed) -> Typed:
     """``+ - * / %``."""
+    if zones.is_interval(left) or zones.is_interval(right):
+        return zones.arithmetic(operator, left, right)
     if left.kind in MOMENTS or right.kind in MOMENTS:
         return _days(operator, left, right)
     if left.kind is Kind.LITERAL and right.kind is Kind.LITERAL:

@@ -24,12 +24,22 @@ DEPTH_MAX = 120
 """Nesting of operators; keeps every recursion below Python's limit."""
 
 
+INTERVAL_UNITS = ("year", "quarter", "month", "week", "day", "hour", "minute", "second")
+
+
 class SyntaxRefusal(Refusal):
     """A Refusal that knows its place in the text, `span`, instead of a node."""
 
     def __init__(self, what: str, span: tuple[int, int] | None, fix: str | None = None) -> None:
         super().__init__(what, fix=fix)
         self.span = span
+
+
+def _step(name: str) -> Callable[[Any, Any, Any], exp.Expr]:
+    """A JSON operator as a call. A key is a key: sqlglot would read a path in it."""
+    return lambda parser, this, key: parser.expression(
+        exp.Anonymous(this=name, expressions=[this, key])
+    )
 
 
 class _Parser(PostgresParser):
@@ -39,9 +49,32 @@ class _Parser(PostgresParser):
         for name, parser in PostgresParser.FUNCTION_PARSERS.items()
         if name in ("CAST", "EXTRACT", "POSITION", "SUBSTRING", "TRIM")
     }
+    JSON_OPERATORS: ClassVar[dict[TokenType, Callable[..., Any]]] = {
+        TokenType.ARROW: _step("->"),
+        TokenType.DARROW: _step("->>"),
+        TokenType.HASH_ARROW: _step("#>"),
+        TokenType.DHASH_ARROW: _step("#>>"),
+    }
     NO_PAREN_FUNCTION_PARSERS: ClassVar[dict[str, Callable[..., Any]]] = {
         "CASE": PostgresParser.NO_PAREN_FUNCTION_PARSERS["CASE"]
     }
+
+    def _parse_interval(
+        self, require_interval: bool = True, parse_function_unit: bool = True
+    ) -> exp.Interval | None:
+        """INTERVAL 'text' and perhaps a unit; sqlglot's own adds up what follows by plus signs."""
+        begin = self._index
+        if not self._match(TokenType.INTERVAL):
+            return None
+        if not self._match(TokenType.STRING, advance=False):
+            self._retreat(begin)
+            return None
+        amount = self._parse_primary()
+        unit = None
+        if self._curr and self._curr.text.lower() in INTERVAL_UNITS:
+            unit = exp.Var(this=self._curr.text.lower())
+            self._advance()
+        return self.expression(exp.Interval(this=amount, unit=unit))
 
 
 def parse(text: str) -> exp.Expr:

@@ -16,7 +16,10 @@ from transforms.expressions.functions import AGGREGATES, FUNCTIONS, INSTEAD, SYN
 from transforms.expressions.typed import Refusal
 
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.NullSafeEQ, exp.NullSafeNEQ)
-_RANGES = (exp.Is, exp.In, exp.Between, exp.Like, exp.ILike, exp.Escape)
+_MATCHES = (exp.RegexpLike, exp.RegexpILike)
+_RANGES = (exp.Is, exp.In, exp.Between, exp.Like, exp.ILike, exp.Escape, *_MATCHES)
+STEPS = frozenset({"->", "->>", "#>>"})
+"""JSON's operators, which the parser gives as calls."""
 
 _BINARY = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod, exp.And, exp.Or, exp.Escape, exp.Collate)
 
@@ -48,6 +51,9 @@ _ARGUMENTS: dict[type[exp.Expr], frozenset[str]] = {
     exp.StrPosition: frozenset({"this", "substr"}),
     exp.Trim: frozenset({"this", "expression", "position"}),
     exp.AtTimeZone: frozenset({"this", "zone"}),
+    exp.Interval: frozenset({"this", "unit"}),
+    exp.RegexpLike: frozenset({"this", "expression"}),
+    exp.RegexpILike: frozenset({"this", "expression"}),
     **{node: frozenset({"this", "expression", "typed", "safe"}) for node in _BINARY},
     **{node: frozenset({"this", "expression"}) for node in _COMPARISONS},
 }
@@ -58,7 +64,6 @@ _SESSION = frozenset({"user", "current_role", "current_catalog", "current_schema
 
 _QUERIES = (exp.Select, exp.Subquery, exp.Exists, exp.SetOperation, exp.Any, exp.All)
 _WINDOWS = (exp.Window, exp.Filter, exp.WithinGroup, exp.Distinct, exp.Order)
-_PATTERNS = (exp.RegexpLike, exp.RegexpILike, exp.SimilarTo)
 
 
 def scalar_only(tree: exp.Expr) -> exp.Expr:
@@ -82,10 +87,8 @@ def _foreign(node: exp.Expr) -> Refusal:
         return Refusal("a sub-query is no scalar expression of the row", node=node)
     if isinstance(node, _WINDOWS):
         return Refusal("windows and aggregates see other rows; a mapping sees one", node=node)
-    if isinstance(node, _PATTERNS):
-        return Refusal(
-            "regular expressions differ between databases", fix=f"use {INSTEAD['regexp_match']}"
-        )
+    if isinstance(node, exp.SimilarTo):
+        return Refusal("SIMILAR TO is not supported", fix="x ~ '^(?:…)$'", node=node)
     if type(node).__name__.startswith(("Current", "Local", "Session")):
         return _volatile(node.sql("postgres").lower(), node)
     return Refusal(f"{_described(node)} is not supported in expressions", node=node)
@@ -99,7 +102,6 @@ def _described(node: exp.Expr) -> str:
         exp.Star: "*",
         exp.Parameter: "a parameter",
         exp.Placeholder: "a parameter",
-        exp.Interval: "an interval",
         exp.Dot: "a qualified name",
         exp.Concat: "a literal directly after another one",
         exp.Bracket: "a subscript",
@@ -165,6 +167,10 @@ def known_functions(tree: exp.Expr) -> exp.Expr:
         name = node.name if isinstance(node.this, exp.Expr) else str(node.this)
         if name in FUNCTIONS and not isinstance(node.this, exp.Expr):
             continue
+        if name in STEPS:
+            continue
+        if name == "#>":
+            raise Refusal("#> gives a document, which is not computed on", fix="#>>", node=node)
         if name in VOLATILE:
             raise _volatile(f"{name}()", node)
         if name in AGGREGATES:
@@ -200,6 +206,21 @@ def _plain(node: exp.Expr) -> exp.Expr:
             side = str(argument("position") or "BOTH").upper()
             name = {"LEADING": "ltrim", "TRAILING": "rtrim"}.get(side, "btrim")
             return _call(node, name, node.this, argument("expression"))
+        case exp.Substring() if _is_text(argument("start")):
+            if argument("length"):
+                raise Refusal("SIMILAR patterns are not supported", node=node)
+            return _call(node, "substring_of", node.this, argument("start"))
+        case exp.RegexpLike() | exp.RegexpILike():
+            name = "matches" if isinstance(node, exp.RegexpLike) else "imatches"
+            return _call(node, name, node.this, node.expression)
+        case exp.Interval():
+            unit = argument("unit")
+            name = unit.name if isinstance(unit, exp.Var) else ""
+            return _call(node, "interval", node.this, exp.Literal.string(name))
+        case exp.Anonymous() if node.this in STEPS:
+            inner = node.expressions[0]
+            if isinstance(inner, exp.Anonymous) and inner.this == "->":
+                return _call(node, str(node.this), *inner.expressions, *node.expressions[1:])
         case exp.Substring():
             return _call(node, "substring", node.this, argument("start"), argument("length"))
         case exp.StrPosition():
@@ -223,6 +244,10 @@ def _plain(node: exp.Expr) -> exp.Expr:
             call.append("expressions", node.expression)
             return _same(node.this)
     return node
+
+
+def _is_text(node: exp.Expr | None) -> bool:
+    return isinstance(node, exp.Literal) and node.is_string
 
 
 def _same(node: object) -> exp.Expr:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 MARK = "tailrace:"
 """Begins the text of every failure that our own SQL raises; see `failure`."""
@@ -13,6 +14,8 @@ REASONS = {
     "infinite": "an infinite date has no parts",
     "overflow": "the result is out of range",
     "zero": "division by zero",
+    "document": "the path in a JSON document leads to an object or array, or a key stands twice",
+    "zone": "outside of the years 1980 to 2037 time zones are not computed with",
     "separator": "a key column holds the key's separator, so two rows could share a key",
     "otherwise": "a value does not convert or is out of range",
     "unlisted": "the value map does not list the code",
@@ -76,3 +79,16 @@ def reason_of(message: str) -> str:
 def checked(condition: str, reason: str, result: str, duckdb_type: str = "VARCHAR") -> str:
     """`result`, failing where `condition` is true. NULL passes."""
     return f"CASE WHEN {condition} THEN {failure(reason, duckdb_type)} ELSE {result} END"
+
+
+_REPEATED_MAX = 120
+
+
+def named(sql: str, result: Callable[[str], str], name: str = "x") -> str:
+    """`result` of a value that it repeats: written out where it is short, else given a name.
+
+    A list of one is DuckDB's way to name an intermediate result.
+    """
+    if len(sql) <= _REPEATED_MAX:
+        return result(sql)
+    return f"list_transform([{sql}], lambda {name}: {result(name)})[1]"

@@ -9,13 +9,14 @@ from sqlglot import exp
 
 from cdc.schema import TableSchema
 from transforms.errors import ExpressionError, Loc
-from transforms.expressions import operators
+from transforms.expressions import documents, operators, regexes, zones
 from transforms.expressions.casts import cast, cast_varchar
-from transforms.expressions.functions import call, like
+from transforms.expressions.functions import call
 from transforms.expressions.literals import adopt, number
 from transforms.expressions.parse import SyntaxRefusal, parse, span_of
 from transforms.expressions.rewrite import rewritten
 from transforms.expressions.sql import checked
+from transforms.expressions.strings import like
 from transforms.expressions.typed import (
     SQL_CHARS_MAX,
     Part,
@@ -297,7 +298,19 @@ def _call(node: exp.Anonymous, columns: Mapping[str, Typed]) -> Typed:
     if name == "collate":
         return _collate(*arguments)
     if name == "at_time_zone":
-        return _at_time_zone(*arguments)
+        return zones.at_time_zone(*arguments)
+    if name == "interval":
+        return zones.constant_interval(arguments, named)
+    if name in ("matches", "imatches"):
+        return regexes.matched(*arguments, fold=name == "imatches")
+    if name == "substring_of":
+        return regexes.extracted(of_group=True)(arguments, named).named("substring()")
+    if name == "->>":
+        return documents.of_arrows(arguments, named).named("->>")
+    if name == "#>>":
+        return documents.of_path(arguments, named).named("#>>")
+    if name == "->":
+        raise Refusal("-> gives a document, which is not computed on", fix="->> gives its text")
     return call(name, arguments, named)
 
 
@@ -307,16 +320,6 @@ def _collate(value: Typed, collation: Typed) -> Typed:
     if value.kind not in STRINGS:
         raise Refusal(f"{value.type} has no collation")
     return replace(value, ordered=True)
-
-
-def _at_time_zone(value: Typed, zone: Typed) -> Typed:
-    if (zone.constant or "").upper() != "UTC":
-        raise Refusal("only AT TIME ZONE 'UTC' means the same whatever the zone's history")
-    if value.kind is Kind.TIMESTAMP:
-        return derived(TIMESTAMPTZ, value.value, [value], parts=value.parts)
-    if value.kind is Kind.TIMESTAMPTZ:
-        return derived(TIMESTAMP, value.value, [value], parts=value.parts)
-    raise Refusal(f"AT TIME ZONE takes a timestamp, not {value.type}")
 
 
 _CAST_TYPES = {
@@ -341,6 +344,8 @@ def _cast(node: exp.Cast, value: Typed) -> Typed:
         raise Refusal(f"there is no cast to {to.sql('postgres')}")
     if to.this is exp.DType.VARCHAR and len(sizes) <= 1:
         return cast_varchar(value, sizes[0] if sizes else None)
+    if to.this is exp.DType.JSON:
+        return documents.from_text(value)
     if to.this is exp.DType.DECIMAL:
         if not sizes:
             return cast(value, NUMERIC)

@@ -29,6 +29,16 @@ SQL_CHARS_MAX = 200_000
 """Some constructs repeat their operand; nested into each other they would grow without bound."""
 
 
+COLUMN_CHARS = 1_000
+"""What a column of text is taken to hold where the growth of a text is judged."""
+CHARS_MAX = 1_000_000
+"""Characters that an expression may make of columns of that size; more is a runaway."""
+
+
+SCALAR_CHARS = 64
+"""What numbers and dates print at most, roughly."""
+
+
 class Refusal(Exception):
     """An expression we do not accept. `node` is the offending part; None: the innermost one."""
 
@@ -61,6 +71,8 @@ class Typed:
     fix       of a numeric whose values have different scales: gives them one
     exact     whether a numeric prints with the digits after the point that PostgreSQL would print
     ordered   compares byte by byte (COLLATE "C"), so its order is known
+    folds     compares in a way that we do not know (a collation that ignores case)
+    chars     how long its text may be, roughly, were each column `COLUMN_CHARS` long
     parts     the columns it tells apart, as pieces in order; None: it does not, because of `blur`
     """
 
@@ -75,6 +87,8 @@ class Typed:
     fix: Fix | None = None
     exact: bool = True
     ordered: bool = False
+    folds: bool = False
+    chars: int = COLUMN_CHARS
     parts: tuple[Part, ...] | None = None
     blur: str = ""
 
@@ -107,7 +121,8 @@ def literal(text: str | None) -> Typed:
     """A quoted literal or NULL; its type is decided by its neighbours."""
     sql = "NULL" if text is None else quoted(text)
     parts = None if text is None else (Part(text),)
-    return Typed(LITERAL, sql, nullable=text is None, constant=text, parts=parts)
+    chars = len(text or "")
+    return Typed(LITERAL, sql, nullable=text is None, constant=text, parts=parts, chars=chars)
 
 
 def derived(
@@ -121,14 +136,22 @@ def derived(
     exact: bool = True,
     parts: tuple[Part, ...] | None = None,
     blur: str = "",
+    chars: int | None = None,
 ) -> Typed:
     """A result computed from `inputs`: NULL if one of them is, unless `nullable` says otherwise.
 
-    Errors: Refusal where the SQL grows too long.
+    Its text is as long as those of `inputs` together, unless `chars` says otherwise.
+    Errors: Refusal where the SQL or the text grows too long.
     """
     if sql is not None and len(sql) > SQL_CHARS_MAX:
         raise Refusal("the expression is too complex", fix="split it into several fields")
     inputs = tuple(inputs)
+    if chars is None:
+        chars = sum(item.chars for item in inputs)
+    if type_.kind not in STRINGS and type_.kind is not Kind.OTHER:
+        chars = min(chars, SCALAR_CHARS)
+    if chars > CHARS_MAX:
+        raise Refusal("the text may grow without bound", fix="a smaller count")
     first = next((item.blur for item in inputs if item.blur), "")
     return Typed(
         type_,
@@ -140,6 +163,8 @@ def derived(
         exact=exact,
         parts=parts,
         blur=blur or first,
+        folds=type_.kind in STRINGS and any(item.folds for item in inputs),
+        chars=chars,
     )
 
 
