@@ -24,7 +24,7 @@ def check_syntax(mapping: MappingModel, entities: Mapping[str, Entity]) -> list[
             checks.fields_of(entity)
         for loc, written in _expressions(rows):
             try:
-                syntax(written, Place(mapping.mapping, prefix + loc))
+                syntax(written, Place(mapping.mapping, prefix + loc, mapping.dialect))
             except ExpressionError as error:
                 checks.errors.append(error)
         errors += checks.errors

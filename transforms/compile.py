@@ -82,7 +82,7 @@ class _Compiler(Checks):
     def __init__(self, mapping: MappingModel, prefix: Loc, rows: Rows, schema: TableSchema) -> None:
         super().__init__(mapping, prefix, rows)
         self.schema = schema
-        self.columns = source_columns(schema)
+        self.columns = source_columns(schema, mapping.dialect)
         self.positions = {column.name: at for at, column in enumerate(schema.columns)}
 
     def run(self, entities: Mapping[str, Entity]) -> Program | None:
@@ -138,7 +138,7 @@ class _Compiler(Checks):
 
     def _expression(self, written: str, loc: Loc) -> Expression | None:
         try:
-            place = Place(self.mapping.mapping, self.prefix + loc)
+            place = Place(self.mapping.mapping, self.prefix + loc, self.mapping.dialect)
             return translate(written, place, self.columns)
         except ExpressionError as error:
             self.errors.append(error)
@@ -362,13 +362,14 @@ def _all_of(conditions: Sequence[Typed]) -> str:
     return sql
 
 
-def key_recovers(name: str, rows: Rows, schema: TableSchema) -> bool:
+def key_recovers(mapping: MappingModel, rows: Rows, schema: TableSchema) -> bool:
     """Whether the key alone, without `where`, tells the rows of the source table apart."""
-    columns = source_columns(schema)
+    columns = source_columns(schema, mapping.dialect)
     covered: frozenset[str] = frozenset()
     for field, written in rows.key.items():
         try:
-            typed = translate(written, Place(name, ("key", field)), columns).typed
+            place = Place(mapping.mapping, ("key", field), mapping.dialect)
+            typed = translate(written, place, columns).typed
         except ExpressionError:
             return False
         covered |= recover(typed.parts or ()).columns

@@ -123,7 +123,7 @@ def same_key(first: Part, second: Part) -> bool:
     ]
     if trees[0] != trees[1] or None in trees[0].values():
         return False
-    return key_recovers(first.mapping.mapping, first.rows, first.schema)
+    return key_recovers(first.mapping, first.rows, first.schema)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +198,7 @@ def _comparable(part: Part, column: str, constant: exp.Expr) -> str | None:
 
 def _tree(part: Part, written: str) -> exp.Expr | None:
     try:
-        return syntax(written, Place(part.mapping.mapping, part.loc))
+        return syntax(written, Place(part.mapping.mapping, part.loc, part.mapping.dialect))
     except ExpressionError:
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import psycopg
@@ -16,20 +17,26 @@ from transforms.expressions.typed import text
 Values = Sequence[str | None]
 
 
-def table(types: Mapping[str, str], dialect_of: str = "public") -> TableSchema:
-    columns = tuple(Column(name, type_, type_.split("(")[0]) for name, type_ in types.items())
-    return TableSchema(TableName(dialect_of, "t"), columns, (next(iter(types)),))
+def table(types: Mapping[str, str]) -> TableSchema:
+    columns = tuple(
+        Column(name, type_, re.sub(r"\(.*?\)", "", type_)) for name, type_ in types.items()
+    )
+    return TableSchema(TableName("public", "t"), columns, (next(iter(types)),))
 
 
 def here(
-    engine: Engine, schema: TableSchema, rows: Sequence[Values], expressions: Sequence[str]
+    engine: Engine,
+    schema: TableSchema,
+    rows: Sequence[Values],
+    expressions: Sequence[str],
+    dialect: str = "postgres",
 ) -> list[list[str | None]]:
     """For each expression a text a row; FAILED where it fails."""
-    columns = source_columns(schema)
+    columns = source_columns(schema, dialect)
     names = pa.schema([(f"c{at}", pa.string()) for at in range(len(schema.columns))])
     found = []
     for expression in expressions:
-        sql = text(translate(expression, Place("m", ("fields", "x")), columns).typed)
+        sql = text(translate(expression, Place("m", ("fields", "x"), dialect), columns).typed)
         select = f"SELECT {sql} FROM ".replace("{", "{{").replace("}", "}}") + "{input}"
         statement = engine.statement(names, select, [pa.string()])
         arrays = [pa.array(list(column), pa.string()) for column in zip(*rows, strict=True)]

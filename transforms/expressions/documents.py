@@ -86,8 +86,10 @@ def key_step(key: str) -> str:
     return f'."{key}"'
 
 
-def scalar(value: Typed, steps: list[str]) -> Typed:
-    """The text of the scalar at a path; NULL where there is none, or JSON's null.
+def scalar(value: Typed, steps: list[str], *, flags: bool = True, null: str | None = None) -> Typed:
+    """The text of the scalar at a path; NULL where there is none. Of JSON's null it is `null`.
+
+    With `flags` false, JSON's true and false are errors.
 
     The row fails where the path leads to an object or array, or passes an object that has a key
     twice (of which databases choose in their own ways).
@@ -98,7 +100,8 @@ def scalar(value: Typed, steps: list[str]) -> Typed:
     marked = f"regexp_replace({value.printed}, {quoted(f'({_STRING})|({_NUMBER})')}, {marks}, 'g')"
     safe = f"translate(replace({marked}, chr(1) || chr(2), ''), chr(1) || chr(2), '\"\"')"
     path = quoted("$" + "".join(steps))
-    unfit = f"json_type(j, {path}) IN ('OBJECT', 'ARRAY')"
+    unlike = "('OBJECT', 'ARRAY')" if flags else "('OBJECT', 'ARRAY', 'BOOLEAN')"
+    unfit = f"json_type(j, {path}) IN {unlike}"
     if value.type.name != "jsonb":
         unfit += "".join(
             f" OR len(list_distinct(json_keys(j, {within}))) < len(json_keys(j, {within}))"
@@ -108,5 +111,7 @@ def scalar(value: Typed, steps: list[str]) -> Typed:
         unfit += " OR json_type(j) NOT IN ('OBJECT', 'ARRAY')"
     found = f"json_extract_string(j, {path})"
     found = checked(f"contains({found}, chr(0))", "malformed", found)
+    if null is not None:
+        found = f"CASE WHEN json_type(j, {path}) = 'NULL' THEN {quoted(null)} ELSE {found} END"
     sql = f"list_transform([{safe}], lambda j: {checked(unfit, 'document', found)})[1]"
     return derived(TEXT, sql, [value], nullable=True, fails=True)

@@ -6,8 +6,6 @@ allow-list; `docs/mappings.md` documents exactly these.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from transforms.expressions import (
     choices,
     digests,
@@ -18,8 +16,7 @@ from transforms.expressions import (
     regexes,
     strings,
 )
-from transforms.expressions.arguments import Arguments, Function, Named
-from transforms.expressions.typed import Refusal, Typed
+from transforms.expressions.arguments import Function
 from transforms.types import INT4
 
 _TEXT_FUNCTIONS = {
@@ -181,16 +178,3 @@ INSTEAD = {
     "quote_literal": "||",
 }
 """What to write in place of functions that are asked for most."""
-
-
-def call(name: str, arguments: Arguments, named: Named) -> Typed:
-    """Errors: Refusal for a wrong number of arguments, unknown named ones, or wrong types."""
-    function = FUNCTIONS[name]
-    most = function.most
-    if len(arguments) < function.least or (most is not None and len(arguments) > most):
-        raise Refusal(f"{name}() is called as {function.signature}")
-    unknown = sorted(set(named) - set(function.named))
-    if unknown:
-        raise Refusal(f"{name}() has no argument {unknown[0]}; it is {function.signature}")
-    result = function.build(arguments, named)
-    return result if result.parts is not None else replace(result, blur=f"{name}()")

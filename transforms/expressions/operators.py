@@ -50,6 +50,7 @@ def compare(operator: str, left: Typed, right: Typed) -> Typed:
 def comparable(left: Typed, right: Typed) -> tuple[str, str]:
     """Both sides in one DuckDB type that compares as PostgreSQL would."""
     if left.kind is Kind.LITERAL and right.kind is Kind.LITERAL:
+        compared_as_they_are(left, right)
         return text(left), text(right)
     for side in (left, right):
         if side.kind not in _COMPARED and side.kind is not Kind.LITERAL:
@@ -59,7 +60,9 @@ def comparable(left: Typed, right: Typed) -> tuple[str, str]:
             )
     left, right = adopt(left, right.type), adopt(right, left.type)
     if left.kind in STRINGS and right.kind in STRINGS:
+        compared_as_they_are(left, right)
         padded = Kind.BPCHAR in (left.kind, right.kind) and Kind.TEXT not in (left.kind, right.kind)
+        padded = padded or left.pads or right.pads
         return (_unpadded(left), _unpadded(right)) if padded else (text(left), text(right))
     if left.kind in NUMBERS and right.kind in NUMBERS:
         to = _compared_number(left, right)
@@ -72,6 +75,16 @@ def comparable(left: Typed, right: Typed) -> tuple[str, str]:
         f"{left.type} is not compared with {right.type}",
         fix="cast one of them" if Kind.TIMESTAMPTZ not in (left.kind, right.kind) else _ZONE,
     )
+
+
+def compared_as_they_are(*values: Typed) -> None:
+    """Errors: Refusal where a collation may take different texts for the same."""
+    if any(value.binary for value in values) or any(value.is_null for value in values):
+        return
+    for value in values:
+        if value.folds:
+            what, _, fix = value.folds.partition(" → ")
+            raise Refusal(what, fix=fix or None)
 
 
 _ZONE = "name the zone: x AT TIME ZONE 'UTC'"

@@ -1,22 +1,28 @@
 """Text of an expression → sqlglot tree, within limits, or a Refusal with the place.
 
-sqlglot's PostgreSQL parser is used with its function table emptied, so that every function keeps
-the name and the arguments that were written. Only syntax that is not a plain call is left to it:
+sqlglot's parsers are used with their tables of functions emptied, so that every function keeps the
+name and the arguments that were written. Only syntax that is not a plain call is left to them:
 CAST, EXTRACT, POSITION, SUBSTRING, TRIM, CASE.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from sqlglot import exp
+from sqlglot.dialects.dialect import Dialect
 from sqlglot.dialects.postgres import Postgres
 from sqlglot.errors import ParseError, TokenError
+from sqlglot.parser import Parser
 from sqlglot.parsers.postgres import PostgresParser
 from sqlglot.tokenizer_core import Token, TokenType
 
 from transforms.expressions.typed import Refusal
+
+logging.getLogger("sqlglot").setLevel(logging.CRITICAL + 1)
+"""Its warnings print what it parses, and that may be a customer's data."""
 
 CHARS_MAX = 10_000
 """A longer expression is a mistake, and may be an attack on the parser."""
@@ -42,52 +48,74 @@ def _step(name: str) -> Callable[[Any, Any, Any], exp.Expr]:
     )
 
 
-class _Parser(PostgresParser):
+def kept(parsers: Mapping[str, Callable[..., Any]], *names: str) -> dict[str, Callable[..., Any]]:
+    """The parsers of syntax that is not a plain call."""
+    return {name: parsers[name] for name in names}
+
+
+def interval(parser: Any, *, numbers: bool = False) -> exp.Interval | None:
+    """INTERVAL 'text' and perhaps a unit; with `numbers` also INTERVAL 3 DAY."""
+    begin = parser._index
+    if not parser._match(TokenType.INTERVAL):
+        return None
+    sign = "-" if numbers and parser._match(TokenType.DASH) else ""
+    wanted = {TokenType.STRING, TokenType.NUMBER} if numbers else {TokenType.STRING}
+    if not parser._curr or parser._curr.token_type not in wanted:
+        parser._retreat(begin)
+        return None
+    amount = exp.Literal.string(sign + parser._parse_primary().name)
+    unit = None
+    if parser._curr and parser._curr.text.lower() in INTERVAL_UNITS:
+        unit = exp.Var(this=parser._curr.text.lower())
+        parser._advance()
+    found: exp.Interval = parser.expression(exp.Interval(this=amount, unit=unit))
+    return found
+
+
+class _PostgresParser(PostgresParser):
     FUNCTIONS: ClassVar[dict[str, Callable[..., Any]]] = {}
-    FUNCTION_PARSERS: ClassVar[dict[str, Callable[..., Any]]] = {
-        name: parser
-        for name, parser in PostgresParser.FUNCTION_PARSERS.items()
-        if name in ("CAST", "EXTRACT", "POSITION", "SUBSTRING", "TRIM")
-    }
+    FUNCTION_PARSERS: ClassVar[dict[str, Callable[..., Any]]] = kept(
+        PostgresParser.FUNCTION_PARSERS, "CAST", "EXTRACT", "POSITION", "SUBSTRING", "TRIM"
+    )
     JSON_OPERATORS: ClassVar[dict[TokenType, Callable[..., Any]]] = {
         TokenType.ARROW: _step("->"),
         TokenType.DARROW: _step("->>"),
         TokenType.HASH_ARROW: _step("#>"),
         TokenType.DHASH_ARROW: _step("#>>"),
     }
-    NO_PAREN_FUNCTION_PARSERS: ClassVar[dict[str, Callable[..., Any]]] = {
-        "CASE": PostgresParser.NO_PAREN_FUNCTION_PARSERS["CASE"]
-    }
+    NO_PAREN_FUNCTION_PARSERS: ClassVar[dict[str, Callable[..., Any]]] = kept(
+        PostgresParser.NO_PAREN_FUNCTION_PARSERS, "CASE"
+    )
 
     def _parse_interval(
         self, require_interval: bool = True, parse_function_unit: bool = True
     ) -> exp.Interval | None:
         """INTERVAL 'text' and perhaps a unit; sqlglot's own adds up what follows by plus signs."""
-        begin = self._index
-        if not self._match(TokenType.INTERVAL):
-            return None
-        if not self._match(TokenType.STRING, advance=False):
-            self._retreat(begin)
-            return None
-        amount = self._parse_primary()
-        unit = None
-        if self._curr and self._curr.text.lower() in INTERVAL_UNITS:
-            unit = exp.Var(this=self._curr.text.lower())
-            self._advance()
-        return self.expression(exp.Interval(this=amount, unit=unit))
+        return interval(self)
 
 
-def parse(text: str) -> exp.Expr:
+Check = Callable[[Token], SyntaxRefusal | None]
+"""What a dialect refuses of tokens."""
+
+
+def read_postgres(text: str) -> exp.Expr:
+    """Errors: Refusal."""
+    return read(text, Postgres(), _PostgresParser)
+
+
+def read(
+    text: str, dialect: Dialect, parser: Callable[..., Parser], check: Check | None = None
+) -> exp.Expr:
     """Errors: Refusal."""
     if len(text) > CHARS_MAX:
         raise SyntaxRefusal(f"an expression has at most {CHARS_MAX} characters", None)
     if "\x00" in text:
         raise SyntaxRefusal("a text cannot hold the character NUL", None)
-    dialect = Postgres()
     try:
         tokens = dialect.tokenize(text)
         _check_tokens(tokens)
-        found = _Parser(dialect=dialect).parse_into(exp.Condition, tokens, text)
+        _refused(tokens, check)
+        found = parser(dialect=dialect).parse_into(exp.Condition, tokens, text)
         tree = found[0] if len(found) == 1 else None
     except TokenError:
         raise SyntaxRefusal("a quote or comment is not closed", None) from None
@@ -114,6 +142,13 @@ def _check_tokens(tokens: Sequence[Token]) -> None:
             opened.pop()
     if opened:
         raise SyntaxRefusal("this bracket is not closed", (opened[-1].start, opened[-1].end))
+
+
+def _refused(tokens: Sequence[Token], check: Check | None) -> None:
+    for token in tokens if check is not None else ():
+        assert check is not None
+        if refusal := check(token):
+            raise refusal
 
 
 def _syntax(text: str, error: ParseError) -> SyntaxRefusal:

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 
 from sqlglot import exp
 
-from transforms.expressions.functions import AGGREGATES, FUNCTIONS, INSTEAD, SYNONYMS, VOLATILE
+from transforms.expressions.dialect import Dialect
 from transforms.expressions.typed import Refusal
 
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.NullSafeEQ, exp.NullSafeNEQ)
@@ -59,17 +59,14 @@ _ARGUMENTS: dict[type[exp.Expr], frozenset[str]] = {
 }
 """The kinds of nodes we read, and the parts of each that we understand."""
 
-_SESSION = frozenset({"user", "current_role", "current_catalog", "current_schema", "system_user"})
-"""Words that read like columns and are functions of the session in PostgreSQL."""
-
 _QUERIES = (exp.Select, exp.Subquery, exp.Exists, exp.SetOperation, exp.Any, exp.All)
 _WINDOWS = (exp.Window, exp.Filter, exp.WithinGroup, exp.Distinct, exp.Order)
 
 
-def scalar_only(tree: exp.Expr) -> exp.Expr:
+def scalar_only(tree: exp.Expr, dialect: Dialect) -> exp.Expr:
     """Refuse every kind of node that is not on the list, and every unforeseen part of one."""
     for node in tree.walk():
-        known = _ARGUMENTS.get(type(node))
+        known = _ARGUMENTS.get(type(node), dialect.nodes.get(type(node)))
         if known is None:
             raise _foreign(node)
         for name, value in node.args.items():
@@ -130,20 +127,21 @@ def _bottom_up(node: exp.Expr, change: Callable[[exp.Expr], exp.Expr]) -> exp.Ex
     return change(node)
 
 
-def fold_names(tree: exp.Expr) -> exp.Expr:
+def fold_names(tree: exp.Expr, dialect: Dialect) -> exp.Expr:
     """Names that are not quoted are lower case, as in PostgreSQL."""
 
     def fold(node: exp.Expr) -> exp.Expr:
         if isinstance(node, exp.Identifier) and not node.args.get("quoted"):
             node.set("this", node.name.lower())
         elif isinstance(node, exp.Anonymous) and isinstance(node.this, str):
-            node.set("this", SYNONYMS.get(node.this.lower(), node.this.lower()))
+            name = node.this.lower()
+            node.set("this", dialect.synonyms.get(name, name))
         return node
 
     return _bottom_up(tree, fold)
 
 
-def bracketed(tree: exp.Expr) -> exp.Expr:
+def bracketed(tree: exp.Expr, dialect: Dialect) -> exp.Expr:
     """Refuse ``a = b LIKE c`` and the like, which parsers read differently; then drop brackets."""
     for node in tree.find_all(*_COMPARISONS, *_RANGES):
         operands = [node.this, node.args.get("expression")]
@@ -161,24 +159,28 @@ def _unwrapped(node: exp.Expr) -> exp.Expr:
     return _same(node.this) if isinstance(node, exp.Paren) else node
 
 
-def known_functions(tree: exp.Expr) -> exp.Expr:
+def known_functions(tree: exp.Expr, dialect: Dialect) -> exp.Expr:
     """Only functions on the list."""
     for node in tree.find_all(exp.Anonymous):
         name = node.name if isinstance(node.this, exp.Expr) else str(node.this)
-        if name in FUNCTIONS and not isinstance(node.this, exp.Expr):
+        if name in dialect.functions and not isinstance(node.this, exp.Expr):
             continue
         if name in STEPS:
             continue
         if name == "#>":
             raise Refusal("#> gives a document, which is not computed on", fix="#>>", node=node)
-        if name in VOLATILE:
+        if name in dialect.volatile:
             raise _volatile(f"{name}()", node)
-        if name in AGGREGATES:
+        if name in dialect.aggregates:
             raise Refusal(f"{name}() sees other rows; a mapping sees one", node=node)
-        if name in INSTEAD:
-            raise Refusal(f"{name}() is not supported", fix=f"use {INSTEAD[name]}", node=node)
+        if name in dialect.instead:
+            raise Refusal(
+                f"{name}() is not supported", fix=f"use {dialect.instead[name]}", node=node
+            )
         raise Refusal(
-            f"{name}() is not on the list of functions", fix=suggestion(name, FUNCTIONS), node=node
+            f"{name}() is not on the list of functions",
+            fix=suggestion(name, dialect.functions),
+            node=node,
         )
     return tree
 
@@ -188,15 +190,21 @@ def suggestion(name: str, known: Collection[str]) -> str | None:
     return f"did you mean {close[0]}?" if close else None
 
 
-def plain_calls(tree: exp.Expr) -> exp.Expr:
+def plain_calls(tree: exp.Expr, dialect: Dialect) -> exp.Expr:
     """Special syntax as calls: TRIM, SUBSTRING, POSITION, EXTRACT, LIKE, COLLATE, zones."""
-    return _bottom_up(tree, _plain)
+
+    def plain(node: exp.Expr) -> exp.Expr:
+        own = dialect.plain(node)
+        return _plain(node) if own is None else own
+
+    return _bottom_up(tree, plain)
 
 
-def _call(node: exp.Expr, name: str, *arguments: exp.Expr | None) -> exp.Expr:
-    call = exp.Anonymous(this=name, expressions=[item for item in arguments if item is not None])
-    call.meta.update(node.meta)
-    return call
+def call(node: exp.Expr, name: str, *arguments: exp.Expr | None) -> exp.Expr:
+    """A call that stands where `node` stood."""
+    made = exp.Anonymous(this=name, expressions=[item for item in arguments if item is not None])
+    made.meta.update(node.meta)
+    return made
 
 
 def _plain(node: exp.Expr) -> exp.Expr:
@@ -205,43 +213,43 @@ def _plain(node: exp.Expr) -> exp.Expr:
         case exp.Trim():
             side = str(argument("position") or "BOTH").upper()
             name = {"LEADING": "ltrim", "TRAILING": "rtrim"}.get(side, "btrim")
-            return _call(node, name, node.this, argument("expression"))
+            return call(node, name, node.this, argument("expression"))
         case exp.Substring() if _is_text(argument("start")):
             if argument("length"):
                 raise Refusal("SIMILAR patterns are not supported", node=node)
-            return _call(node, "substring_of", node.this, argument("start"))
+            return call(node, "substring_of", node.this, argument("start"))
         case exp.RegexpLike() | exp.RegexpILike():
             name = "matches" if isinstance(node, exp.RegexpLike) else "imatches"
-            return _call(node, name, node.this, node.expression)
+            return call(node, name, node.this, node.expression)
         case exp.Interval():
             unit = argument("unit")
             name = unit.name if isinstance(unit, exp.Var) else ""
-            return _call(node, "interval", node.this, exp.Literal.string(name))
+            return call(node, "interval", node.this, exp.Literal.string(name))
         case exp.Anonymous() if node.this in STEPS:
             inner = node.expressions[0]
             if isinstance(inner, exp.Anonymous) and inner.this == "->":
-                return _call(node, str(node.this), *inner.expressions, *node.expressions[1:])
+                return call(node, str(node.this), *inner.expressions, *node.expressions[1:])
         case exp.Substring():
-            return _call(node, "substring", node.this, argument("start"), argument("length"))
+            return call(node, "substring", node.this, argument("start"), argument("length"))
         case exp.StrPosition():
-            return _call(node, "strpos", node.this, argument("substr"))
+            return call(node, "strpos", node.this, argument("substr"))
         case exp.Extract():
-            return _call(node, "extract", exp.Literal.string(node.this.name), node.expression)
+            return call(node, "extract", exp.Literal.string(node.this.name), node.expression)
         case exp.Collate():
-            return _call(node, "collate", node.this, exp.Literal.string(node.expression.name))
+            return call(node, "collate", node.this, exp.Literal.string(node.expression.name))
         case exp.AtTimeZone():
-            return _call(node, "at_time_zone", node.this, argument("zone"))
+            return call(node, "at_time_zone", node.this, argument("zone"))
         case exp.Between():
             low = exp.GTE(this=node.this.copy(), expression=argument("low"))
             high = exp.LTE(this=node.this, expression=argument("high"))
             return exp.And(this=low, expression=high)
         case exp.Like() | exp.ILike():
             name = "ilike" if isinstance(node, exp.ILike) else "like"
-            call = _call(node, name, node.this, node.expression)
-            return exp.Not(this=call) if argument("negate") else call
+            made = call(node, name, node.this, node.expression)
+            return exp.Not(this=made) if argument("negate") else made
         case exp.Escape():
-            call = node.this.this if isinstance(node.this, exp.Not) else node.this
-            call.append("expressions", node.expression)
+            made = node.this.this if isinstance(node.this, exp.Not) else node.this
+            made.append("expressions", node.expression)
             return _same(node.this)
     return node
 
@@ -255,29 +263,32 @@ def _same(node: object) -> exp.Expr:
     return node
 
 
-def resolved(columns: Collection[str] | None) -> Callable[[exp.Expr], exp.Expr]:
+def resolved(tree: exp.Expr, columns: Collection[str] | None, dialect: Dialect) -> exp.Expr:
     """Every column exists; with None (no schema at hand) every name is accepted."""
+    for node in list(tree.find_all(exp.Column)):
+        quoted = node.this.args.get("quoted")
+        if node.name in dialect.words and not quoted:
+            if node.name in dialect.volatile:
+                raise _volatile(node.name, node)
+            raise Refusal(
+                f"{node.name} is a function of the session or the query",
+                fix=f'if a column is meant: "{node.name}" (in double quotes)',
+                node=node,
+            )
+        if columns is None or node.name in columns:
+            continue
+        alike = [name for name in columns if name.lower() == node.name.lower()]
+        if dialect.insensitive and len(alike) == 1:
+            node.this.set("this", alike[0])
+            continue
+        fix = suggestion(node.name, columns)
+        if alike and not dialect.insensitive:
+            fix = f'did you mean "{alike[0]}"? (in double quotes)'
+        raise Refusal(f"the table has no column {node.name}", fix=fix, node=node)
+    return tree
 
-    def resolve(tree: exp.Expr) -> exp.Expr:
-        for node in tree.find_all(exp.Column):
-            if node.name in _SESSION and not node.this.args.get("quoted"):
-                raise Refusal(
-                    f"{node.name} tells who is connected",
-                    fix=f'if a column is meant: "{node.name}" (in double quotes)',
-                    node=node,
-                )
-            if columns is not None and node.name not in columns:
-                lower = {name.lower(): name for name in columns}
-                fix = suggestion(node.name, columns)
-                if node.name.lower() in lower and lower[node.name.lower()] != node.name:
-                    fix = f'did you mean "{lower[node.name.lower()]}"? (in double quotes)'
-                raise Refusal(f"the table has no column {node.name}", fix=fix, node=node)
-        return tree
 
-    return resolve
-
-
-REWRITES: tuple[Callable[[exp.Expr], exp.Expr], ...] = (
+REWRITES: tuple[Callable[[exp.Expr, Dialect], exp.Expr], ...] = (
     fold_names,
     known_functions,
     scalar_only,
@@ -286,8 +297,8 @@ REWRITES: tuple[Callable[[exp.Expr], exp.Expr], ...] = (
 )
 
 
-def rewritten(tree: exp.Expr, columns: Collection[str] | None) -> exp.Expr:
+def rewritten(tree: exp.Expr, columns: Collection[str] | None, dialect: Dialect) -> exp.Expr:
     """Errors: Refusal, with the node."""
-    for rewrite in (*REWRITES, resolved(columns)):
-        tree = rewrite(tree)
-    return tree
+    for rewrite in REWRITES:
+        tree = rewrite(tree, dialect)
+    return resolved(tree, columns, dialect)

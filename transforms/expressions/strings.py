@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from transforms.expressions.arguments import Arguments, Build, Named, as_integer, as_string, whole
+from transforms.expressions.operators import compared_as_they_are
 from transforms.expressions.sql import checked, quoted
 from transforms.expressions.typed import Part, Refusal, Typed, as_text, derived, output, text
 from transforms.types import BOOL, STRINGS, TEXT, Kind, Type
@@ -15,7 +16,7 @@ def upper(arguments: Arguments, named: Named) -> Typed:
     """PostgreSQL keeps ß with a libc or builtin locale; DuckDB would make ẞ of it."""
     value = as_string(arguments[0])
     sql = text(value)
-    kept = f"array_tostring(list_transform(string_split({sql}, 'ß'), lambda x: upper(x)), 'ß')"
+    kept = f"array_to_string(list_transform(string_split({sql}, 'ß'), lambda x: upper(x)), 'ß')"
     return derived(
         TEXT, f"CASE WHEN contains({sql}, 'ß') THEN {kept} ELSE upper({sql}) END", [value]
     )
@@ -160,6 +161,7 @@ def like(arguments: Arguments, *, fold: bool) -> Typed:
         raise Refusal(f"LIKE takes text, not {value.type}", fix="cast it: x::text")
     if pattern.constant is None or pattern.kind is not Kind.LITERAL:
         raise Refusal("the pattern of LIKE is a quoted constant")
+    compared_as_they_are(value)
     escape = "\\" if len(arguments) < 3 else arguments[2].constant
     if escape is None or len(escape) > 1:
         raise Refusal("the escape of LIKE is one constant character")

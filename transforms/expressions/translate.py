@@ -9,14 +9,13 @@ from sqlglot import exp
 
 from cdc.schema import TableSchema
 from transforms.errors import ExpressionError, Loc
-from transforms.expressions import documents, operators, regexes, zones
-from transforms.expressions.casts import cast, cast_varchar
-from transforms.expressions.functions import call
-from transforms.expressions.literals import adopt, number
-from transforms.expressions.parse import SyntaxRefusal, parse, span_of
+from transforms.expressions import operators
+from transforms.expressions.dialect import Dialect
+from transforms.expressions.dialects import DIALECTS
+from transforms.expressions.literals import adopt
+from transforms.expressions.parse import SyntaxRefusal, span_of
 from transforms.expressions.rewrite import rewritten
 from transforms.expressions.sql import checked
-from transforms.expressions.strings import like
 from transforms.expressions.typed import (
     SQL_CHARS_MAX,
     Part,
@@ -28,22 +27,10 @@ from transforms.expressions.typed import (
 )
 from transforms.types import (
     BOOL,
-    DATE,
     DIGITS_MAX,
-    FLOAT4,
-    FLOAT8,
-    INT2,
-    INT4,
-    INT8,
-    NUMERIC,
     STRINGS,
-    TEXT,
-    TIMESTAMP,
-    TIMESTAMPTZ,
-    UUID,
     Kind,
     Type,
-    numeric,
     source_type,
 )
 
@@ -55,6 +42,7 @@ class Place:
     mapping: str
     loc: Loc
     kind: str = "mapping"
+    dialect: str = "postgres"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +70,8 @@ class Expression:
 def syntax(written: str, place: Place) -> exp.Expr:
     """The rewritten tree without a schema: columns and types unchecked. Errors: ExpressionError."""
     try:
-        return rewritten(parse(written), None)
+        dialect = DIALECTS[place.dialect]
+        return rewritten(dialect.read(written), None, dialect)
     except Refusal as refusal:
         raise _located(refusal, written, place) from None
 
@@ -90,8 +79,9 @@ def syntax(written: str, place: Place) -> exp.Expr:
 def translate(written: str, place: Place, columns: Mapping[str, Typed]) -> Expression:
     """Check an expression against a table's columns and translate it. Errors: ExpressionError."""
     try:
-        tree = rewritten(parse(written), columns)
-        typed = _translate(tree, columns)
+        dialect = DIALECTS[place.dialect]
+        tree = rewritten(dialect.read(written), columns, dialect)
+        typed = _translate(tree, columns, dialect)
         if typed.fix is not None and len(typed.fix(DIGITS_MAX, 0)) > SQL_CHARS_MAX:
             raise Refusal("the expression is too complex", fix="split it into several fields")
     except Refusal as refusal:
@@ -104,6 +94,7 @@ def translate(written: str, place: Place, columns: Mapping[str, Typed]) -> Expre
 
 def conjuncts(expression: Expression, columns: Mapping[str, Typed]) -> list[tuple[exp.Expr, Typed]]:
     """The conditions that one joins by AND, in the order written. Errors: ExpressionError."""
+    dialect = DIALECTS[expression.place.dialect]
     found: list[tuple[exp.Expr, Typed]] = []
     waiting = [expression.tree]
     while waiting:
@@ -112,7 +103,7 @@ def conjuncts(expression: Expression, columns: Mapping[str, Typed]) -> list[tupl
             waiting += [node.expression, node.this]
             continue
         try:
-            typed = _translate(node, columns)
+            typed = dialect.boolean(_translate(node, columns, dialect))
             typed = derived(BOOL, operators.condition(typed), [typed])
         except Refusal as refusal:
             raise _located(refusal, expression.text, expression.place) from None
@@ -136,14 +127,18 @@ def _located(refusal: Refusal, written: str, place: Place) -> ExpressionError:
     )
 
 
-def source_columns(schema: TableSchema) -> dict[str, Typed]:
+def source_columns(schema: TableSchema, dialect: str = "postgres") -> dict[str, Typed]:
     """Each column as a typed expression over the table of texts `c0`, `c1`, … by position."""
+    own = DIALECTS[dialect]
     return {
-        column.name: _column(
-            source_type(column),
-            f"c{index}",
-            column.name,
-            column.nullable and column.name not in schema.key,
+        column.name: own.column(
+            _column(
+                source_type(column),
+                f"c{index}",
+                column.name,
+                column.nullable and column.name not in schema.key,
+            ),
+            column,
         )
         for index, column in enumerate(schema.columns)
     }
@@ -208,155 +203,97 @@ _COMPARISON: dict[type[exp.Expr], str] = {
 }
 
 
-def _translate(node: exp.Expr, columns: Mapping[str, Typed]) -> Typed:
+Columns = Mapping[str, Typed]
+
+
+def _translate(node: exp.Expr, columns: Columns, dialect: Dialect) -> Typed:
     """Children first; a Refusal without a node is about this one."""
     try:
-        return _node(node, columns)
+        return _node(node, columns, dialect)
     except Refusal as refusal:
         if refusal.node is None and not isinstance(refusal, SyntaxRefusal):
             refusal.node = node
         raise
 
 
-def _node(node: exp.Expr, columns: Mapping[str, Typed]) -> Typed:
+def _node(node: exp.Expr, columns: Columns, dialect: Dialect) -> Typed:
     def of(child: object) -> Typed:
         assert isinstance(child, exp.Expr)
-        return _translate(child, columns)
+        return _translate(child, columns, dialect)
+
+    def truth(child: object) -> Typed:
+        return dialect.boolean(of(child))
 
     if type(node) in _ARITHMETIC:
-        return operators.arithmetic(_ARITHMETIC[type(node)], of(node.this), of(node.expression))
+        return dialect.arithmetic(_ARITHMETIC[type(node)], of(node.this), of(node.expression))
     if type(node) in _COMPARISON:
-        return operators.compare(_COMPARISON[type(node)], of(node.this), of(node.expression))
+        return dialect.compare(_COMPARISON[type(node)], of(node.this), of(node.expression))
     match node:
         case exp.Column():
             return columns[node.name]
         case exp.Literal():
-            return literal(node.name) if node.is_string else number(node.name)
+            return dialect.literal(node.name) if node.is_string else dialect.number(node.name)
         case exp.Null():
-            return literal(None)
+            return dialect.literal(None)
         case exp.Boolean():
             return adopt(literal(str(node.this).lower()), BOOL)
         case exp.Neg():
-            return operators.negative(of(node.this))
+            return dialect.negative(of(node.this))
         case exp.Cast():
-            return _cast(node, of(node.this))
+            return dialect.cast(of(node.this), node.to)
         case exp.DPipe():
-            return operators.concatenate(of(node.this), of(node.expression))
+            return dialect.concatenate(of(node.this), of(node.expression))
         case exp.And():
-            return operators.both(of(node.this), of(node.expression))
+            return operators.both(truth(node.this), truth(node.expression))
         case exp.Or():
-            return operators.either(of(node.this), of(node.expression))
+            return operators.either(truth(node.this), truth(node.expression))
         case exp.Not():
-            return operators.negation(of(node.this))
+            return operators.negation(truth(node.this))
         case exp.Is():
-            return _is(node, of(node.this))
+            return _is(node, of(node.this), dialect)
         case exp.In():
             items = [of(item) for item in node.expressions]
             if not items:
                 raise Refusal("IN () holds nothing")
-            return operators.is_in(of(node.this), items)
+            return dialect.is_in(of(node.this), items)
         case exp.Case():
-            return _case(node, columns)
+            return _case(node, columns, dialect)
         case exp.Anonymous():
-            return _call(node, columns)
+            return _call(node, columns, dialect)
     raise Refusal(f"{type(node).__name__} is not supported in expressions")
 
 
-def _is(node: exp.Is, value: Typed) -> Typed:
+def _is(node: exp.Is, value: Typed, dialect: Dialect) -> Typed:
     what = node.expression
     if isinstance(what, exp.Null):
-        result = operators.is_null(value)
+        result = dialect.is_null(value)
     elif isinstance(what, exp.Boolean):
-        result = operators.is_truth(value, bool(what.this))
+        result = operators.is_truth(dialect.boolean(value), bool(what.this))
     else:
         raise Refusal("IS is followed by NULL, TRUE or FALSE")
     return operators.negation(result) if node.args.get("negate") else result
 
 
-def _case(node: exp.Case, columns: Mapping[str, Typed]) -> Typed:
-    subject = None if node.this is None else _translate(node.this, columns)
+def _case(node: exp.Case, columns: Columns, dialect: Dialect) -> Typed:
+    subject = None if node.this is None else _translate(node.this, columns, dialect)
     tests, results = [], []
     for branch in node.args["ifs"]:
-        test = _translate(branch.this, columns)
-        tests.append(test if subject is None else operators.compare("=", subject, test))
-        results.append(_translate(branch.args["true"], columns))
+        test = _translate(branch.this, columns, dialect)
+        same = None if subject is None else dialect.compare("=", subject, test)
+        tests.append(dialect.boolean(test) if same is None else same)
+        results.append(_translate(branch.args["true"], columns, dialect))
     default = node.args.get("default")
-    otherwise = literal(None) if default is None else _translate(default, columns)
-    return replace(operators.case(tests, results, otherwise), blur="CASE")
+    otherwise = _translate(exp.Null() if default is None else default, columns, dialect)
+    return replace(dialect.case(tests, results, otherwise), blur="CASE")
 
 
-def _call(node: exp.Anonymous, columns: Mapping[str, Typed]) -> Typed:
+def _call(node: exp.Anonymous, columns: Columns, dialect: Dialect) -> Typed:
     name = str(node.this)
     arguments, named = [], {}
     for item in node.expressions:
         if isinstance(item, exp.Kwarg):
-            named[item.this.name.lower()] = _translate(item.expression, columns)
+            named[item.this.name.lower()] = _translate(item.expression, columns, dialect)
         else:
-            arguments.append(_translate(item, columns))
-    if name in ("like", "ilike"):
-        return like(arguments, fold=name == "ilike")
-    if name == "collate":
-        return _collate(*arguments)
-    if name == "at_time_zone":
-        return zones.at_time_zone(*arguments)
-    if name == "interval":
-        return zones.constant_interval(arguments, named)
-    if name in ("matches", "imatches"):
-        return regexes.matched(*arguments, fold=name == "imatches")
-    if name == "substring_of":
-        return regexes.extracted(of_group=True)(arguments, named).named("substring()")
-    if name == "->>":
-        return documents.of_arrows(arguments, named).named("->>")
-    if name == "#>>":
-        return documents.of_path(arguments, named).named("#>>")
-    if name == "->":
-        raise Refusal("-> gives a document, which is not computed on", fix="->> gives its text")
-    return call(name, arguments, named)
-
-
-def _collate(value: Typed, collation: Typed) -> Typed:
-    if collation.constant != "C":
-        raise Refusal("""only COLLATE "C" is the same in every database""")
-    if value.kind not in STRINGS:
-        raise Refusal(f"{value.type} has no collation")
-    return replace(value, ordered=True)
-
-
-_CAST_TYPES = {
-    exp.DType.TEXT: TEXT,
-    exp.DType.SMALLINT: INT2,
-    exp.DType.INT: INT4,
-    exp.DType.BIGINT: INT8,
-    exp.DType.FLOAT: FLOAT4,
-    exp.DType.DOUBLE: FLOAT8,
-    exp.DType.BOOLEAN: BOOL,
-    exp.DType.DATE: DATE,
-    exp.DType.TIMESTAMP: TIMESTAMP,
-    exp.DType.TIMESTAMPTZ: TIMESTAMPTZ,
-    exp.DType.UUID: UUID,
-}
-
-
-def _cast(node: exp.Cast, value: Typed) -> Typed:
-    to = node.to
-    sizes = [int(size.name) for size in to.expressions if size.name.isdigit()]
-    if len(sizes) != len(to.expressions):
-        raise Refusal(f"there is no cast to {to.sql('postgres')}")
-    if to.this is exp.DType.VARCHAR and len(sizes) <= 1:
-        return cast_varchar(value, sizes[0] if sizes else None)
-    if to.this is exp.DType.JSON:
-        return documents.from_text(value)
-    if to.this is exp.DType.DECIMAL:
-        if not sizes:
-            return cast(value, NUMERIC)
-        scale = sizes[1] if len(sizes) > 1 else 0
-        if not scale < sizes[0] <= DIGITS_MAX:
-            raise Refusal(f"numeric(p,s) needs p <= {DIGITS_MAX} and s < p")
-        return cast(value, numeric(sizes[0], scale))
-    if to.this not in _CAST_TYPES or sizes:
-        raise Refusal(
-            f"a cast to {to.sql('postgres').lower()} is not supported",
-            fix="to text, varchar(n), smallint, integer, bigint, numeric(p,s), double precision,"
-            " boolean, date, timestamp or uuid",
-        )
-    return cast(value, _CAST_TYPES[to.this])
+            arguments.append(_translate(item, columns, dialect))
+    result = dialect.call(name, arguments, named)
+    return result if result.parts is not None else replace(result, blur=f"{name}()")

@@ -71,7 +71,9 @@ class Typed:
     fix       of a numeric whose values have different scales: gives them one
     exact     whether a numeric prints with the digits after the point that PostgreSQL would print
     ordered   compares byte by byte (COLLATE "C"), so its order is known
-    folds     compares in a way that we do not know (a collation that ignores case)
+    folds     why its texts do not compare as they are (a collation that ignores case), or empty
+    binary    compares byte by byte because the author said so, whatever the other side is
+    pads      compares without its trailing blanks
     chars     how long its text may be, roughly, were each column `COLUMN_CHARS` long
     parts     the columns it tells apart, as pieces in order; None: it does not, because of `blur`
     """
@@ -87,7 +89,9 @@ class Typed:
     fix: Fix | None = None
     exact: bool = True
     ordered: bool = False
-    folds: bool = False
+    folds: str = ""
+    binary: bool = False
+    pads: bool = False
     chars: int = COLUMN_CHARS
     parts: tuple[Part, ...] | None = None
     blur: str = ""
@@ -152,6 +156,7 @@ def derived(
         chars = min(chars, SCALAR_CHARS)
     if chars > CHARS_MAX:
         raise Refusal("the text may grow without bound", fix="a smaller count")
+    textual = type_.kind in STRINGS
     first = next((item.blur for item in inputs if item.blur), "")
     return Typed(
         type_,
@@ -163,7 +168,7 @@ def derived(
         exact=exact,
         parts=parts,
         blur=blur or first,
-        folds=type_.kind in STRINGS and any(item.folds for item in inputs),
+        folds=next((item.folds for item in inputs if item.folds), "") if textual else "",
         chars=chars,
     )
 

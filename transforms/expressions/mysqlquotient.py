@@ -1,0 +1,63 @@
+"""Division of exact numbers in MySQL and MariaDB.
+
+A quotient has four digits after the point more than the dividend (div_precision_increment). Inside
+it is cut off, not rounded, after whole groups of nine digits, and rounded from there when it is
+given its scale. So rounding it to a scale below that cut is rounding the true quotient: a digit
+that is cut off later does not decide. At the cut itself the digits would be cut, and are refused.
+Division by zero is NULL. The server's own source: strings/decimal.c, do_div_mod().
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from transforms.expressions.casts import as_numeric
+from transforms.expressions.sql import named
+from transforms.expressions.typed import Refusal, Typed, derived
+from transforms.types import DIGITS_MAX, NUMERIC, numeric
+
+_GROUP = 9
+_MORE = 4
+
+
+def quotient(left: Typed, right: Typed) -> Typed:
+    """left / right, which has no scale until ROUND(), a cast or a field gives it one."""
+    left, right = as_numeric(left), as_numeric(right)
+    a_scale, b_scale = _scale(left), _scale(right)
+    shown, cut = a_scale + _MORE, _cut(a_scale, b_scale)
+
+    def fix(precision: int, scale: int) -> str:
+        if scale > shown or scale >= cut:
+            raise Refusal(
+                f"a quotient has {min(shown, cut - 1)} digits after the point here, not {scale}",
+                fix=f"ROUND(x / y, {min(shown, cut - 1)})",
+            )
+        shift = scale + b_scale - a_scale
+        up, down = 10 ** max(shift, 0), 10 ** max(-shift, 0)
+        a, b = f"{_units(left)} * '{2 * up}'::HUGEINT", f"{_units(right)} * {down}"
+        units = named(b, lambda d: f"(({a} + {d}) // (2 * {d}))", "d")
+        unit = f"CAST('{Decimal(1).scaleb(-scale):f}' AS DECIMAL({scale + 1},{scale}))"
+        sign = f"CASE WHEN ({left.value} < 0) <> ({right.value} < 0) THEN -1 ELSE 1 END"
+        exact = f"CAST({units} AS DECIMAL({DIGITS_MAX},0)) * {unit} * {sign}"
+        known = f"{left.value} IS NOT NULL AND {right.value} <> 0"
+        return f"CASE WHEN {known} THEN CAST({exact} AS {numeric(precision, scale).duckdb}) END"
+
+    return derived(NUMERIC, None, [left, right], nullable=True, fails=True, fix=fix)
+
+
+def _cut(a_scale: int, b_scale: int) -> int:
+    """After how many digits the server cuts off."""
+    a, b = (-(-scale // _GROUP) * _GROUP for scale in (a_scale, b_scale))
+    more = max(0, _MORE - (a - a_scale) - (b - b_scale))
+    return -(-(a + b + more) // _GROUP) * _GROUP
+
+
+def _scale(value: Typed) -> int:
+    _ = value.value
+    assert value.type.scale is not None
+    return value.type.scale
+
+
+def _units(value: Typed) -> str:
+    """|value| as a whole number of its last digits."""
+    return f"CAST(replace(CAST(abs({value.value}) AS VARCHAR), '.', '') AS HUGEINT)"
