@@ -216,7 +216,7 @@ class Mapping(Strict):
 
     mapping: PlainName
     table: Annotated[str, AfterValidator(table_name)]
-    dialect: Literal["postgres", "mysql"] = "postgres"
+    dialect: Literal["postgres", "mysql", "oracle", "tsql"] = "postgres"
     existing: Existing = "refuse"
     rows: tuple[Rows, ...] | None = None
     entity: PlainName | None = None

@@ -151,6 +151,7 @@ class Both:
     engine: Engine = field(repr=False)
     arrays: list[pa.Array] = field(repr=False)
     columns: dict[str, Typed] = field(repr=False)
+    mysql: bool = False
 
     def there(self, expression: str) -> list[str | None]:
         """One text a row; FAILED where the expression fails for it."""
@@ -216,7 +217,8 @@ def both(server: Any) -> Iterator[Both]:
         rows = cursor.fetchall()
         arrays = [pa.array(list(column), pa.string()) for column in zip(*rows, strict=True)]
         engine = Engine()
-        yield Both(connection, engine, arrays, source_columns(table, "mysql"))
+        mysql = "MariaDB" not in connection.server_version
+        yield Both(connection, engine, arrays, source_columns(table, "mysql"), mysql)
         engine.close()
         cursor.execute("drop database edges_of_expressions")
 

@@ -161,6 +161,10 @@ class Dialect:
             raise self.no_cast(to)
         return cast(value, self.casts[to.this])
 
+    def converting(self, value: Typed, node: exp.Expr, style: Typed | None) -> Typed:
+        """A cast that only this dialect's parser gives."""
+        raise Refusal(f"{type(node).__name__} is not supported in expressions")
+
     def no_cast(self, to: exp.DataType) -> Refusal:
         name = to.sql("postgres").lower()
         return Refusal(f"a cast to {name} is not supported", fix=f"to {self.cast_names}")

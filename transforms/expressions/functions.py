@@ -97,7 +97,7 @@ _MOMENT_FUNCTIONS = {
     "date_trunc": Function("date_trunc(unit, timestamp)", moments.truncated, 2, 2),
     "extract": Function("extract(part FROM date)", moments.extracted, 2, 2),
     "make_date": Function("make_date(year, month, day)", moments.made, 3, 3),
-    "to_char": Function("to_char(date, format)", moments.formatted, 2, 2),
+    "to_char": Function("to_char(date or number, format)", moments.formatted, 2, 2),
 }
 
 _OUR_FUNCTIONS = {

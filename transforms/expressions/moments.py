@@ -5,11 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from transforms.expressions import numberformat
 from transforms.expressions.arguments import as_integer
 from transforms.expressions.casts import cast, widened
 from transforms.expressions.sql import checked, quoted
 from transforms.expressions.typed import Refusal, Typed, derived
-from transforms.types import DATE, FLOAT8, MOMENTS, TEXT, TIMESTAMP, TIMESTAMPTZ, Kind, numeric
+from transforms.types import (
+    DATE,
+    FLOAT8,
+    MOMENTS,
+    NUMBERS,
+    TEXT,
+    TIMESTAMP,
+    TIMESTAMPTZ,
+    Kind,
+    numeric,
+)
 
 _PARTS = {
     part: 7 if part in ("year", "isoyear") else 3
@@ -31,7 +42,7 @@ _PARTS = {
 
 _UNITS = ("second", "minute", "hour", "day", "week", "month", "quarter", "year")
 
-_FORMATS = {"YYYY": "%Y", "MM": "%m", "DD": "%d", "HH24": "%H", "MI": "%M", "SS": "%S"}
+FORMATS = {"YYYY": "%Y", "MM": "%m", "DD": "%d", "HH24": "%H", "MI": "%M", "SS": "%S"}
 _TOKEN = re.compile(r"YYYY|MM|DD|HH24|MI|SS|[-./: ,;_]")
 
 
@@ -65,19 +76,16 @@ def truncated(arguments: Sequence[Typed], named: Mapping[str, Typed]) -> Typed:
 
 
 def formatted(arguments: Sequence[Typed], named: Mapping[str, Typed]) -> Typed:
-    """to_char(x, format) with the tokens of `_FORMATS` and punctuation between them."""
+    """to_char(x, format) with the tokens of `FORMATS` and punctuation between them."""
     value = arguments[0]
+    if value.kind in NUMBERS:
+        return numberformat.formatted(value, arguments[1].constant or "", "to_char")
     if value.kind not in MOMENTS:
-        raise Refusal(
-            f"to_char() takes a date or timestamp, not {value.type}",
-            fix="numbers: lpad(x::text, 6, '0') or round(x, 2)::text",
-        )
+        raise Refusal(f"to_char() takes a date, timestamp or number, not {value.type}")
     pattern = arguments[1].constant
     if not pattern or "".join(_TOKEN.findall(pattern)) != pattern:
-        raise Refusal(
-            f"the format is a constant made of {', '.join(_FORMATS)} and -./:,;_ or blank"
-        )
-    shown = _TOKEN.sub(lambda match: _FORMATS.get(match[0], match[0]), pattern)
+        raise Refusal(f"the format is a constant made of {', '.join(FORMATS)} and -./:,;_ or blank")
+    shown = _TOKEN.sub(lambda match: FORMATS.get(match[0], match[0]), pattern)
     sql = f"CASE WHEN NOT isinf({value.value}) THEN strftime({value.value}, {quoted(shown)}) END"
     return derived(TEXT, sql, [value], nullable=True)
 

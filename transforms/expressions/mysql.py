@@ -22,9 +22,9 @@ from transforms.expressions import operators, zones
 from transforms.expressions.arguments import Arguments, Build, Function, Named
 from transforms.expressions.casts import cast, cast_varchar
 from transforms.expressions.dialect import Dialect, decimal_of, sizes_of
-from transforms.expressions.mysqlquotient import quotient
 from transforms.expressions.mysqltext import FOLDS, UNSIGNED, folding, string, unsigned, wide
 from transforms.expressions.parse import SyntaxRefusal, interval, kept, read
+from transforms.expressions.quotients import quotient
 from transforms.expressions.rewrite import call
 from transforms.expressions.sql import checked
 from transforms.expressions.typed import Refusal, Typed, as_text, derived, literal

@@ -23,7 +23,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from transforms.expressions.typed import Refusal
+from transforms.expressions.typed import Excess
 
 CHARS_MAX = 500
 """Of a pattern."""
@@ -62,16 +62,19 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Flavour:
-    """What differs between the sources' engines: `dot` matches a newline; `$` is the very end."""
+    """What differs between the sources' engines: `dot` matches a newline; `$` is the very end; a
+    backslash escapes within brackets, too."""
 
     name: str
     dot: bool = True
     dollar: bool = True
+    escapes: bool = True
 
 
 POSTGRES = Flavour("PostgreSQL")
 PERL = Flavour("MariaDB", dot=False, dollar=False)
 """PCRE and ICU: `.` stops at line ends and `$` stands before a last one; each in its own way."""
+ORACLE = Flavour("Oracle", dot=False, escapes=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +88,8 @@ class Pattern:
     empty: bool
 
 
-def _refuse(what: str, fix: str | None = None) -> Refusal:
-    return Refusal(f"in the regular expression: {what}", fix=fix)
+def _refuse(what: str, fix: str | None = None) -> Excess:
+    return Excess(f"in the regular expression: {what}", fix=fix)
 
 
 @dataclass(slots=True)
@@ -245,6 +248,8 @@ class _Reader:
             raise _refuse("[ within a bracket", "write \\[")
         if character == "-" and not (first or self.next == "]"):
             raise _refuse("a - within a bracket is written first, last or \\-")
+        if character == "\\" and not self.flavour.escapes:
+            raise _refuse("a backslash within a bracket is a character of its own here")
         if character == "\\" and self.next == "d":
             self.take()
             return _DIGITS

@@ -86,7 +86,7 @@ def _foreign(node: exp.Expr) -> Refusal:
         return Refusal("windows and aggregates see other rows; a mapping sees one", node=node)
     if isinstance(node, exp.SimilarTo):
         return Refusal("SIMILAR TO is not supported", fix="x ~ '^(?:…)$'", node=node)
-    if type(node).__name__.startswith(("Current", "Local", "Session")):
+    if type(node).__name__.startswith(("Current", "Local", "Session", "Sys", "Utc")):
         return _volatile(node.sql("postgres").lower(), node)
     return Refusal(f"{_described(node)} is not supported in expressions", node=node)
 
@@ -177,11 +177,9 @@ def known_functions(tree: exp.Expr, dialect: Dialect) -> exp.Expr:
             raise Refusal(
                 f"{name}() is not supported", fix=f"use {dialect.instead[name]}", node=node
             )
-        raise Refusal(
-            f"{name}() is not on the list of functions",
-            fix=suggestion(name, dialect.functions),
-            node=node,
-        )
+        fix = suggestion(name, dialect.functions)
+        fix = fix or f"docs/functions.md lists those of {dialect.name}"
+        raise Refusal(f"{name}() is not on the list of functions", fix=fix, node=node)
     return tree
 
 

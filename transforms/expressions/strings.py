@@ -5,7 +5,16 @@ from __future__ import annotations
 from transforms.expressions.arguments import Arguments, Build, Named, as_integer, as_string, whole
 from transforms.expressions.operators import compared_as_they_are
 from transforms.expressions.sql import checked, quoted
-from transforms.expressions.typed import Part, Refusal, Typed, as_text, derived, output, text
+from transforms.expressions.typed import (
+    Excess,
+    Part,
+    Refusal,
+    Typed,
+    as_text,
+    derived,
+    output,
+    text,
+)
 from transforms.types import BOOL, STRINGS, TEXT, Kind, Type
 
 LENGTH_MAX = 10_000
@@ -75,7 +84,7 @@ def _length(length: Typed) -> int:
     if length.constant is None:
         return LENGTH_MAX
     if int(length.constant) > LENGTH_MAX:
-        raise Refusal(f"a length is at most {LENGTH_MAX}")
+        raise Excess(f"a length is at most {LENGTH_MAX}")
     return int(length.constant)
 
 
@@ -200,7 +209,7 @@ def repeat(arguments: Arguments, named: Named) -> Typed:
     """repeat(text, count): the count is a constant."""
     value, count = as_string(arguments[0]), whole(arguments[1], "the count of repeat()")
     if count > LENGTH_MAX:
-        raise Refusal(f"repeat() repeats at most {LENGTH_MAX} times")
+        raise Excess(f"repeat() repeats at most {LENGTH_MAX} times")
     sql = f"repeat({text(value)}, {count})"
     return derived(TEXT, sql, [value], chars=value.chars * max(count, 1))
 

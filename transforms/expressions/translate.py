@@ -18,6 +18,7 @@ from transforms.expressions.rewrite import rewritten
 from transforms.expressions.sql import checked
 from transforms.expressions.typed import (
     SQL_CHARS_MAX,
+    Excess,
     Part,
     Refusal,
     Typed,
@@ -29,6 +30,7 @@ from transforms.types import (
     BOOL,
     DIGITS_MAX,
     STRINGS,
+    TEXT,
     Kind,
     Type,
     source_type,
@@ -71,9 +73,37 @@ def syntax(written: str, place: Place) -> exp.Expr:
     """The rewritten tree without a schema: columns and types unchecked. Errors: ExpressionError."""
     try:
         dialect = DIALECTS[place.dialect]
-        return rewritten(dialect.read(written), None, dialect)
+        tree = rewritten(dialect.read(written), None, dialect)
+        _check_excess(tree, dialect)
+        return tree
     except Refusal as refusal:
         raise _located(refusal, written, place) from None
+    except RecursionError:
+        raise _located(Refusal("the expression is nested too deeply"), written, place) from None
+
+
+def _check_excess(tree: exp.Expr, dialect: Dialect) -> None:
+    """Refuse what is out of bounds whatever the columns are: here they are all taken for texts."""
+    columns = {node.name: _A_TEXT for node in tree.find_all(exp.Column)}
+    for call in tree.find_all(exp.Anonymous):
+        if call.this not in _BOUNDED:
+            continue
+        try:
+            _translate(call, columns, dialect)
+        except Excess:
+            raise
+        except Refusal:
+            continue
+
+
+_A_TEXT = Typed(TEXT, "c0", column="c0", printed="c0")
+_BOUNDED = frozenset(
+    {
+        *("repeat", "replicate", "space", "lpad", "rpad", "replace"),
+        *("regexp_like", "regexp_replace", "regexp_substr", "matches", "imatches", "substring_of"),
+    }
+)
+"""Calls whose constants are checked before the types of columns are known."""
 
 
 def translate(written: str, place: Place, columns: Mapping[str, Typed]) -> Expression:
@@ -239,6 +269,13 @@ def _node(node: exp.Expr, columns: Columns, dialect: Dialect) -> Typed:
             return adopt(literal(str(node.this).lower()), BOOL)
         case exp.Neg():
             return dialect.negative(of(node.this))
+        case exp.TryCast():
+            return dialect.converting(of(node.this), node, None)
+        case exp.Convert():
+            style = node.args.get("style")
+            return dialect.converting(
+                of(node.expression), node, None if style is None else of(style)
+            )
         case exp.Cast():
             return dialect.cast(of(node.this), node.to)
         case exp.DPipe():

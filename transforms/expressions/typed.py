@@ -47,6 +47,10 @@ class Refusal(Exception):
         super().__init__(what)
 
 
+class Excess(Refusal):
+    """A Refusal whatever the types of columns are: a length or pattern that is out of bounds."""
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """A piece of a text that still tells rows apart: a constant, or a whole column.
@@ -155,7 +159,7 @@ def derived(
     if type_.kind not in STRINGS and type_.kind is not Kind.OTHER:
         chars = min(chars, SCALAR_CHARS)
     if chars > CHARS_MAX:
-        raise Refusal("the text may grow without bound", fix="a smaller count")
+        raise Excess("the text may grow without bound", fix="a smaller count")
     textual = type_.kind in STRINGS
     first = next((item.blur for item in inputs if item.blur), "")
     return Typed(

@@ -1,10 +1,10 @@
-"""Division of exact numbers in MySQL and MariaDB.
+"""Division of exact numbers in the dialects whose quotients are not PostgreSQL's.
 
-A quotient has four digits after the point more than the dividend (div_precision_increment). Inside
-it is cut off, not rounded, after whole groups of nine digits, and rounded from there when it is
-given its scale. So rounding it to a scale below that cut is rounding the true quotient: a digit
-that is cut off later does not decide. At the cut itself the digits would be cut, and are refused.
-Division by zero is NULL. The server's own source: strings/decimal.c, do_div_mod().
+In MySQL and MariaDB a quotient has four digits after the point more than the dividend
+(div_precision_increment). Inside it is cut off, not rounded, after whole groups of nine digits, and
+rounded from there when it is given its scale. So rounding it to a scale below that cut is rounding
+the true quotient: a digit that is cut off later does not decide. At the cut itself digits would be
+lost, so that is refused. Division by zero is NULL. Source: strings/decimal.c, do_div_mod().
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from transforms.expressions.casts import as_numeric
-from transforms.expressions.sql import named
+from transforms.expressions.sql import checked, named
 from transforms.expressions.typed import Refusal, Typed, derived
 from transforms.types import DIGITS_MAX, NUMERIC, numeric
 
@@ -21,16 +21,23 @@ _MORE = 4
 
 
 def quotient(left: Typed, right: Typed) -> Typed:
-    """left / right, which has no scale until ROUND(), a cast or a field gives it one."""
+    """MySQL's left / right, which has no scale until ROUND(), a cast or a field gives it one."""
     left, right = as_numeric(left), as_numeric(right)
     a_scale, b_scale = _scale(left), _scale(right)
-    shown, cut = a_scale + _MORE, _cut(a_scale, b_scale)
+    most = min(a_scale + _MORE, _cut(a_scale, b_scale) - 1)
+    return exact_quotient(left, right, most, zero_is_null=True)
+
+
+def exact_quotient(left: Typed, right: Typed, most: int, *, zero_is_null: bool) -> Typed:
+    """left / right, rounded once, half away from zero, to at most `most` digits."""
+    left, right = as_numeric(left), as_numeric(right)
+    a_scale, b_scale = _scale(left), _scale(right)
 
     def fix(precision: int, scale: int) -> str:
-        if scale > shown or scale >= cut:
+        if scale > most:
             raise Refusal(
-                f"a quotient has {min(shown, cut - 1)} digits after the point here, not {scale}",
-                fix=f"ROUND(x / y, {min(shown, cut - 1)})",
+                f"a quotient has {most} digits after the point here, not {scale}",
+                fix=f"ROUND(x / y, {most})",
             )
         shift = scale + b_scale - a_scale
         up, down = 10 ** max(shift, 0), 10 ** max(-shift, 0)
@@ -39,10 +46,14 @@ def quotient(left: Typed, right: Typed) -> Typed:
         unit = f"CAST('{Decimal(1).scaleb(-scale):f}' AS DECIMAL({scale + 1},{scale}))"
         sign = f"CASE WHEN ({left.value} < 0) <> ({right.value} < 0) THEN -1 ELSE 1 END"
         exact = f"CAST({units} AS DECIMAL({DIGITS_MAX},0)) * {unit} * {sign}"
+        to = numeric(precision, scale).duckdb
         known = f"{left.value} IS NOT NULL AND {right.value} <> 0"
-        return f"CASE WHEN {known} THEN CAST({exact} AS {numeric(precision, scale).duckdb}) END"
+        sql = f"CASE WHEN {known} THEN CAST({exact} AS {to}) END"
+        if zero_is_null:
+            return sql
+        return checked(f"{right.value} = 0 AND {left.value} IS NOT NULL", "zero", sql, to)
 
-    return derived(NUMERIC, None, [left, right], nullable=True, fails=True, fix=fix)
+    return derived(NUMERIC, None, [left, right], nullable=zero_is_null or None, fails=True, fix=fix)
 
 
 def _cut(a_scale: int, b_scale: int) -> int:
