@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from cdc.patterns import OWN_SCHEMA, Pattern
 from cdc.postgres.settings import IDENTIFIER_BYTES_MAX, PostgresSource
 from cdc.schema import TableName
+from config.owners import check_owners, seen_entities
 from config.places import Loc
 from config.problems import Problems, suggest
 from config.project import Pipeline, Project, Source
@@ -93,10 +94,12 @@ def _mappings(project: Project, problems: Problems) -> None:
     from transforms.example_checks import check_examples
 
     for name, mapping in project.mappings.items():
-        errors = check_syntax(mapping, project.entities)
-        if mapping.declared is not None and not errors:
-            _, errors = compile_mapping(mapping, project.entities, mapping.declared)
-        problems.place(errors, project.mapping_places[name])
+        users = [key for key, pipeline in project.pipelines.items() if name in pipeline.mappings]
+        for entities in [seen_entities(project, key) for key in users] or [dict(project.entities)]:
+            errors = check_syntax(mapping, entities)
+            if mapping.declared is not None and not errors:
+                _, errors = compile_mapping(mapping, entities, mapping.declared)
+            problems.place(errors, project.mapping_places[name])
         problems.place(check_examples(mapping), project.mapping_places[name])
         for loc, rows in mapping.parts:
             where = project.where_in_mapping(name, (*loc, "into" if rows.into else "entity"))
@@ -119,9 +122,9 @@ def _together(project: Project, problems: Problems) -> None:
         return  # a mapping that is wrong by itself would be found wrong here once more
     from transforms.disjoint import check_together
 
-    for pipeline in project.pipelines.values():
-        known = [project.mappings[name] for name in pipeline.mappings if name in project.mappings]
-        for error in check_together(known, project.entities, {}):
+    for name, pipeline in project.pipelines.items():
+        known = [project.mappings[each] for each in pipeline.mappings if each in project.mappings]
+        for error in check_together(known, seen_entities(project, name), {}):
             problems.place([error], project.mapping_places[error.mapping])
 
 
@@ -211,6 +214,7 @@ _RULES: tuple[Callable[[Project, Problems], None], ...] = (
     _entities,
     _mappings,
     _constants,
+    check_owners,
     _together,
     _captured,
     _replicate,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from cdc.schema import TableName, TableSchema
+from config.owners import seen_entities
 from config.problems import Problems, suggest
 from config.project import Project
 from config.writers import check_writers
@@ -34,6 +35,7 @@ def validate_mappings(
 def _fit(project: Project, name: str, schemas: Sequence[TableSchema], problems: Problems) -> None:
     tables = {str(schema.table): schema for schema in schemas}
     source = project.pipelines[name].source
+    entities = seen_entities(project, name)
     for mapping in project.pipeline_mappings(name):
         schema = tables.get(str(mapping.source))
         if schema is None:
@@ -46,10 +48,10 @@ def _fit(project: Project, name: str, schemas: Sequence[TableSchema], problems: 
             continue
         if mapping.declared is not None:
             _declared(project, mapping.mapping, fits_declared(schema, mapping.declared), problems)
-        _, errors = compile_mapping(mapping, project.entities, schema)
+        _, errors = compile_mapping(mapping, entities, schema)
         problems.place(errors, project.mapping_places[mapping.mapping])
     found = project.pipeline_mappings(name)
-    for error in check_together(found, project.entities, tables):
+    for error in check_together(found, entities, tables):
         problems.place([error], project.mapping_places[error.mapping])
     _rules(project, name, [schema.table for schema in schemas], problems)
 

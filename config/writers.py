@@ -1,7 +1,8 @@
 """Who writes which table of which target: each table has one writer.
 
 A pipeline knows only the rows that it wrote itself; a snapshot of one would clear those of another.
-The mappings of one pipeline may share a table; `transforms.disjoint` sees to those.
+The mappings of one pipeline may share a table; `transforms.disjoint` sees to those. So may those of
+several sources, each of which then has a side table of its own (`config.owners`).
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from transforms.rules import rule_for, target_name
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """`what` writes: a mapping, or a copy of a table. `at`: where that is declared."""
+    """`what` writes: a mapping to `entity`, or a copy of a table. `at`: where that is declared."""
 
     pipeline: str
     target: str
     table: TableName
     reads: TableName
     what: str
-    is_mapping: bool
+    entity: str | None
     at: str
     where: dict[str, object]
 
@@ -42,7 +43,7 @@ def check_writers(
     first: dict[tuple[str, TableName], Writer] = {}
     for writer in _writers(project, known):
         other = first.setdefault((writer.target, writer.table), writer)
-        if other is not writer and _conflict(other, writer):
+        if other is not writer and _conflict(project, other, writer):
             problems.add(
                 f"{writer.what} and {other.what} ({other.at}) both write {writer.table} of"
                 f" {writer.target}",
@@ -59,10 +60,12 @@ def check_writers(
     _check_onto_itself(project, problems)
 
 
-def _conflict(one: Writer, two: Writer) -> bool:
+def _conflict(project: Project, one: Writer, two: Writer) -> bool:
+    """`config.owners` sees to the mappings of several sources that feed one entity."""
     if one.pipeline == two.pipeline:
-        return not (one.is_mapping and two.is_mapping) and one.what != two.what
-    return True
+        return not (one.entity and two.entity) and one.what != two.what
+    sources = {project.pipelines[writer.pipeline].source for writer in (one, two)}
+    return one.entity is None or one.entity != two.entity or len(sources) == 1
 
 
 def _is_itself(project: Project, writer: Writer) -> bool:
@@ -88,7 +91,7 @@ def _writers(project: Project, tables: Mapping[str, Iterable[TableName]]) -> Ite
                     target_name(table, rule),
                     table,
                     f"pipeline {name}'s copy of {table}",
-                    False,
+                    None,
                     project.places.named(loc),
                     project.places.where(loc),
                 )
@@ -105,7 +108,7 @@ def _mapped(project: Project, pipeline: str, mapping: str) -> Iterator[Writer]:
             rows.target,
             declared.source,
             f"mapping {mapping} in pipeline {pipeline}",
-            True,
+            rows.entity,
             places.named(at),
             places.where(at),
         )

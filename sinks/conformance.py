@@ -16,6 +16,8 @@ import numpy as np
 import pyarrow as pa
 
 from cdc.schema import TableName
+from sinks import composite_conformance
+from sinks.expecting import raises
 from sinks.protocol import Checkpoint, Sink
 from tailrace.errors import CheckpointMismatch, Fenced, TargetRefused, TargetUnavailable
 from transforms.rows import (
@@ -33,8 +35,8 @@ Row = tuple[str | None, ...]
 
 
 class Harness(Protocol):
-    def sink(self) -> Sink:
-        """A new sink of one and the same pipeline; closed by the harness at the end."""
+    def sink(self, pipeline: str = "line") -> Sink:
+        """A new sink of this pipeline; closed by the harness at the end."""
 
     def rows(self, table: TargetTable) -> set[Row]:
         """What the target holds, every value as text."""
@@ -167,7 +169,7 @@ def another_journal_is_refused(harness: Harness) -> None:
     """And does not disturb the process whose journal it is."""
     sink = opened(harness)
     apply(sink, 1, changes(TABLE, upsert("1", "a", "1")))
-    _raises(CheckpointMismatch, lambda: harness.sink().open("journal-2"))
+    raises(CheckpointMismatch, lambda: harness.sink().open("journal-2"))
     apply(sink, 2, changes(TABLE, upsert("2", "b", "2")))
 
 
@@ -175,7 +177,7 @@ def the_older_process_is_fenced(harness: Harness) -> None:
     older = opened(harness)
     apply(older, 1, changes(TABLE, upsert("1", "a", "1")))
     newer = opened(harness)
-    _raises(Fenced, lambda: apply(older, 2, changes(TABLE, upsert("2", "b", "2"))))
+    raises(Fenced, lambda: apply(older, 2, changes(TABLE, upsert("2", "b", "2"))))
     apply(newer, 2, changes(TABLE, upsert("3", "c", "3")))
     assert {row[0] for row in harness.rows(TABLE)} == {"1", "3"}
 
@@ -189,7 +191,7 @@ def a_take_over_ends_a_long_transaction_of_the_older(harness: Harness) -> None:
     opening.start()
     opening.join(60)
     assert not opening.is_alive()
-    _raises(TargetUnavailable, lambda: older.commit(Checkpoint(JOURNAL, 1, "0/1")))
+    raises(TargetUnavailable, lambda: older.commit(Checkpoint(JOURNAL, 1, "0/1")))
     assert harness.rows(TABLE) == set()
 
 
@@ -198,7 +200,7 @@ def a_fenced_process_stays_out(harness: Harness) -> None:
     older = opened(harness)
     older.close()
     opened(harness)
-    _raises(Fenced, lambda: older.open(JOURNAL))
+    raises(Fenced, lambda: older.open(JOURNAL))
 
 
 def a_process_may_come_back(harness: Harness) -> None:
@@ -221,7 +223,7 @@ def a_checkpoint_moves_without_rows(harness: Harness) -> None:
 def the_checkpoint_never_goes_back(harness: Harness) -> None:
     sink = opened(harness)
     apply(sink, 5, changes(TABLE, upsert("1", "a", "1")))
-    _raises(CheckpointMismatch, lambda: apply(sink, 4, changes(TABLE, upsert("1", "b", "1"))))
+    raises(CheckpointMismatch, lambda: apply(sink, 4, changes(TABLE, upsert("1", "b", "1"))))
     sink.close()
     assert harness.sink().open(JOURNAL).offset == 5
     assert harness.rows(TABLE) == {("1", "a", "1.00")}
@@ -318,7 +320,7 @@ def what_was_sent_earlier_in_the_batch_counts(harness: Harness) -> None:
 
 def a_row_partly_sent_must_be_there(harness: Harness) -> None:
     sink = opened(harness)
-    error = _raises(TargetRefused, lambda: sink.write([changes(TABLE, upsert("1", NOT_SENT, "5"))]))
+    error = raises(TargetRefused, lambda: sink.write([changes(TABLE, upsert("1", NOT_SENT, "5"))]))
     assert "not in the target" in str(error)
 
 
@@ -420,7 +422,7 @@ def a_value_that_does_not_convert_is_refused(harness: Harness) -> None:
     apply(sink, 1, changes(TABLE, upsert("1", "a", "1")))
     given = [upsert(str(n), "fine", "1") for n in range(20)]
     given[13] = upsert("13", "fine", "s3cret")
-    error = _raises(TargetRefused, lambda: sink.write([changes(TABLE, *given, first=100)]))
+    error = raises(TargetRefused, lambda: sink.write([changes(TABLE, *given, first=100)]))
     assert error.seq == 113  # type: ignore[attr-defined]
     assert "s3cret" not in str(error)
     assert str(TABLE.table) in str(error)
@@ -434,7 +436,7 @@ def rows_of_others_are_not_touched(harness: Harness) -> None:
     other = TargetTable(TableName("shop", "other"), TABLE.columns, TABLE.key)
     harness.insert(other, [("1", "theirs", "1")])
     sink.open(JOURNAL)
-    _raises(TargetRefused, lambda: sink.prepare([other]))
+    raises(TargetRefused, lambda: sink.prepare([other]))
     kept = TargetTable(other.table, other.columns, other.key, existing="keep")
     sink.prepare([kept])
     apply(sink, 1, changes(kept, upsert("2", "ours", "2")))
@@ -443,7 +445,7 @@ def rows_of_others_are_not_touched(harness: Harness) -> None:
 
 def a_missing_column_is_named(harness: Harness) -> None:
     sink = opened(harness)
-    error = _raises(TargetRefused, lambda: sink.prepare([WIDER]))
+    error = raises(TargetRefused, lambda: sink.prepare([WIDER]))
     assert "later" in str(error)
 
 
@@ -504,14 +506,6 @@ def a_large_batch(harness: Harness) -> None:
         assert {row[1] for row in found} == {f"batch {offset}"}
 
 
-def _raises(kind: type[Exception], action: Callable[[], object]) -> Exception:
-    try:
-        action()
-    except kind as error:
-        return error
-    raise AssertionError(f"{kind.__name__} was expected")
-
-
 CASES: tuple[Callable[[Harness], None], ...] = (
     a_new_pipeline_begins_at_nothing,
     rows_and_checkpoint_are_one,
@@ -545,4 +539,5 @@ CASES: tuple[Callable[[Harness], None], ...] = (
     a_missing_column_is_named,
     unique_values_are_kept_so,
     a_large_batch,
+    *composite_conformance.CASES,
 )

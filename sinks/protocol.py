@@ -7,8 +7,8 @@ checkpoint in the same transaction. What is durable when is part of the types: `
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from transforms.rows import RowChanges, TargetTable
@@ -29,9 +29,13 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Durable:
-    """The target has committed everything up to this checkpoint."""
+    """The target has committed everything up to this checkpoint.
+
+    `discrepancies`: of each entity with several sources that was written, how many there are now.
+    """
 
     checkpoint: Checkpoint
+    discrepancies: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -1,8 +1,9 @@
-"""What a sink says of its checkpoint, whatever the database."""
+"""What a sink says of its checkpoint and of shared entities, whatever the database."""
 
 from __future__ import annotations
 
-from tailrace.errors import CheckpointMismatch, Fenced, TargetUnavailable
+from tailrace.errors import CheckpointMismatch, Fenced, TargetRefused, TargetUnavailable
+from transforms.composite import Composite
 
 
 def fenced(pipeline: str, epoch: int) -> Fenced:
@@ -36,4 +37,24 @@ def answer_lost(pipeline: str) -> TargetUnavailable:
     return TargetUnavailable(
         "the answer to COMMIT was lost; the checkpoint will tell whether it happened",
         where={"pipeline": pipeline},
+    )
+
+
+def not_of_sides(composite: Composite, empty: str) -> TargetRefused:
+    return TargetRefused(
+        f"target table {composite.table} holds rows of one source, and several feed it now",
+        where={"table": str(composite.table), "entity": composite.entity},
+        fix=f"copy its sources anew: {empty}, delete the pipelines' rows in tailrace.checkpoint,"
+        " and tailrace remove SOURCE --journal for each",
+    )
+
+
+def of_another_type(
+    composite: Composite, column: str, found: str, wanted: str, fix: str
+) -> TargetRefused:
+    return TargetRefused(
+        f"target table {composite.table} has the type {found} for {column}; where several sources"
+        f" feed it, it has to be {wanted}",
+        where={"table": str(composite.table), "column": column},
+        fix=fix,
     )

@@ -9,6 +9,7 @@ from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 
 from transforms.classes import FieldClass, MaskStyle
 from transforms.constraints import Constraints
+from transforms.ownership import SystemOfRecord
 from transforms.types import FIELD_TYPES, FieldType, field_type
 from transforms.words import Identifier, PlainName, Strict
 
@@ -56,6 +57,7 @@ class Entity(Strict):
     fields: Annotated[dict[Identifier, EntityField], Field(min_length=1)]
     unique: tuple[tuple[Identifier, ...], ...] = ()
     checks: dict[PlainName, Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
+    system_of_record: SystemOfRecord | None = None
 
     @model_validator(mode="after")
     def _key_names_fields(self) -> Self:

@@ -16,6 +16,7 @@ from cdc.changes import TableChanges
 from cdc.schema import TableName, TableSchema
 from tailrace.errors import TransformError
 from transforms.compile import compile_mapping
+from transforms.composite import Composite
 from transforms.disjoint import Part, same_key
 from transforms.engine import Engine, EvaluationError
 from transforms.entity import Entity
@@ -24,7 +25,9 @@ from transforms.evaluate import Evaluation
 from transforms.expressions.sql import REASONS
 from transforms.faults import together
 from transforms.model import Mapping as MappingModel
+from transforms.program import Program
 from transforms.rows import DELETE, PATCH, UPSERT, RowChanges, TargetTable
+from transforms.sides import beside
 
 
 @dataclass(frozen=True)
@@ -37,11 +40,22 @@ class _Plan:
 
 
 class Mapped:
-    """Evaluates a pipeline's mappings. Not thread-safe."""
+    """Evaluates a pipeline's mappings. Not thread-safe.
 
-    def __init__(self, mappings: Sequence[MappingModel], entities: Mapping[str, Entity]) -> None:
+    What goes into one of `composites` is written to the side table of `source`.
+    """
+
+    def __init__(
+        self,
+        mappings: Sequence[MappingModel],
+        entities: Mapping[str, Entity],
+        source: str,
+        composites: Mapping[TableName, Composite],
+    ) -> None:
         self._mappings = tuple(mappings)
         self._entities = entities
+        self._source = source
+        self._composites = composites
         self._engine = Engine()
         self._plans: dict[str, _Plan] = {}
 
@@ -50,13 +64,16 @@ class Mapped:
 
         Errors: TransformError where a mapping does not fit the table.
         """
-        return [
-            target
-            for evaluation in self._plan(schema).evaluations
-            for target in (evaluation.program.entity, evaluation.program.target)
-        ]
+        found = []
+        for evaluation in self._plan(schema).evaluations:
+            composite = self._composites.get(evaluation.program.target.table)
+            found += [evaluation.program.entity] if composite is None else composite.tables
+            found.append(self._target(evaluation.program))
+        return found
 
-    def run(self, changes: TableChanges, base: int) -> list[tuple[TargetTable, list[RowChanges]]]:
+    def run(
+        self, changes: TableChanges, base: int, transactions: pa.RecordBatch | None
+    ) -> list[tuple[TargetTable, list[RowChanges]]]:
         """What each mapping makes of the changes.
 
         Errors: TransformError; a RowError names the rows that any of the mappings cannot take.
@@ -73,7 +90,23 @@ class Mapped:
                 failed.append(error)
         if failed:
             raise together(failed) from None
-        return _settle(found, plan.settled) if plan.settled else found
+        if plan.settled:
+            found = _settle(found, plan.settled)
+        if not self._composites:
+            return found
+        targets = [self._target(evaluation.program) for evaluation in plan.evaluations]
+        return [
+            (target, [beside(rows, target, base, transactions) for rows in made])
+            for target, (_, made) in zip(targets, found, strict=True)
+        ]
+
+    def _target(self, program: Program) -> TargetTable:
+        """What a mapping writes: the entity's table, or its source's side of it."""
+        composite = self._composites.get(program.target.table)
+        if composite is None:
+            return program.target
+        names = {column.name for column in program.target.columns}
+        return composite.side_table(self._source, names)
 
     def close(self) -> None:
         self._plans.clear()

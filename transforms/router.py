@@ -11,8 +11,11 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+import pyarrow as pa
+
 from cdc.changes import TableChanges
-from cdc.schema import TableSchema
+from cdc.schema import TableName, TableSchema
+from transforms.composite import Composite
 from transforms.entity import Entity
 from transforms.model import Mapping as MappingModel
 from transforms.model import Replicate
@@ -28,11 +31,15 @@ Counts = dict[tuple[str, str], dict[str, int]]
 """(source table, target table) → outcome → rows."""
 
 
+_NONE: Mapping[TableName, Composite] = {}
+
+
 class Router:
     """Turns changes of source tables into changes of target tables. Not thread-safe.
 
     The mappings are expected to be checked; one that does not fit a table any more (its columns
-    changed) is a TransformError when that table's changes arrive.
+    changed) is a TransformError when that table's changes arrive. `entities` are as the `source` is
+    held to them; `composites` are, by table, those that other sources feed, too.
     """
 
     def __init__(
@@ -41,11 +48,14 @@ class Router:
         mappings: Sequence[MappingModel],
         entities: Mapping[str, Entity],
         protection: Protection | None = None,
+        *,
+        source: str = "",
+        composites: Mapping[TableName, Composite] = _NONE,
     ) -> None:
         """`protection`: what the target demands of entities; None: their fields pass."""
         self._rules = tuple(rules)
         self._mappings = tuple(mappings)
-        self._mapped = _mapped(mappings, entities)
+        self._mapped = _mapped(mappings, entities, source, composites)
         self._protection = protection
         self._copies: dict[str, TargetTable | None] = {}
         self._counts: Counts = defaultdict(lambda: {"received": 0, "filtered": 0, "emitted": 0})
@@ -73,8 +83,9 @@ class Router:
     def target_tables(self, schema: TableSchema) -> list[TargetTable]:
         """The tables that changes of this table write, in the order in which to make them.
 
-        Of an entity first the whole, then, where a mapping delivers only some of its fields, the
-        table as its row changes name it. Errors: TransformError.
+        Of an entity first the whole (with several sources also all side tables), then, where a
+        mapping delivers only some of its fields, the table as its row changes name it.
+        Errors: TransformError.
         """
         copy = self._copy(schema)
         found = [] if copy is None else [copy]
@@ -82,8 +93,13 @@ class Router:
             found += map(self._protected_table, self._mapped.targets(schema))
         return list(dict.fromkeys(found))
 
-    def route(self, changes: TableChanges, seq_base: int) -> list[RowChanges]:
-        """The changes of target tables that these make. Errors: TransformError (RowError)."""
+    def route(
+        self, changes: TableChanges, seq_base: int, transactions: pa.RecordBatch | None = None
+    ) -> list[RowChanges]:
+        """The changes of target tables that these make. Errors: TransformError (RowError).
+
+        `transactions`: those of the change set; needed where other sources feed an entity, too.
+        """
         if not changes.rows:
             return []
         made: list[tuple[TargetTable, list[RowChanges]]] = []
@@ -91,7 +107,7 @@ class Router:
         if copy is not None:
             made.append((copy, replicate(changes, copy, seq_base)))
         if self._mapped is not None:
-            made += self._protected(self._mapped.run(changes, seq_base))
+            made += self._protected(self._mapped.run(changes, seq_base, transactions))
         for target, rows in made:
             self._count(changes, target, rows)
         return [each for _, rows in made for each in rows]
@@ -144,10 +160,15 @@ class Router:
         return self._copies[version]
 
 
-def _mapped(mappings: Sequence[MappingModel], entities: Mapping[str, Entity]) -> Mapped | None:
+def _mapped(
+    mappings: Sequence[MappingModel],
+    entities: Mapping[str, Entity],
+    source: str,
+    composites: Mapping[TableName, Composite],
+) -> Mapped | None:
     """None without mappings: then DuckDB is not even imported."""
     if not mappings:
         return None
     from transforms.mapped import Mapped
 
-    return Mapped(mappings, entities)
+    return Mapped(mappings, entities, source, composites)

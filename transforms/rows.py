@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Literal
 
 from cdc.schema import TableName
 from transforms.classes import FieldClass, MaskStyle
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from transforms.composite import Composite
 
 UPSERT, PATCH, DELETE, CLEAR = (ord(op) for op in "updt")
 """What a row change does at the target.
@@ -50,6 +53,7 @@ class TargetTable:
 
     `existing`: what to do when the table holds rows before our first write: ``refuse`` or ``keep``.
     `unique`: columns whose values together no two rows share; NULL is like no other.
+    `composite`: of an entity that several sources feed, to which this table belongs.
     """
 
     table: TableName
@@ -57,6 +61,7 @@ class TargetTable:
     key: tuple[str, ...]
     existing: Literal["refuse", "keep"] = "refuse"
     unique: tuple[tuple[str, ...], ...] = ()
+    composite: Composite | None = field(default=None, compare=False, repr=False)
 
     @property
     def key_indexes(self) -> tuple[int, ...]:

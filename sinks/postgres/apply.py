@@ -45,6 +45,10 @@ class TableWriter:
         """A rollback, which may have taken the staging table with it."""
         self._has_stage = False
 
+    def stage_keys(self, keys: Sequence[pa.Array]) -> None:
+        """Have these in the key columns of the staging table, and nothing else."""
+        self._stage(self.sql.copy_keys, keys)
+
     def delete(self, net: Net) -> int:
         """Rows that were deleted; one that left its key is counted where it went."""
         if net.deletes is None:

@@ -2,7 +2,8 @@
 
     begin ─▶ lock our checkpoint row (fencing) ─▶ clear, delete, upsert … ─▶ checkpoint ─▶ commit
 
-`sinks.applying` says what is written in which way; `apply` and `ordered` are the two ways.
+`sinks.applying` says what is written in which way; `apply` and `ordered` are the two ways. For
+entities of several sources `sinks.composites` stands around it.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from psycopg import errors as pg
 from psycopg import pq
 
 from cdc.schema import TableName
-from sinks import applying
+from sinks import composites
 from sinks.foreign_keys import References
 from sinks.postgres.apply import TableWriter
 from sinks.postgres.checkpoint import CheckpointTable
+from sinks.postgres.composite import CompositeWriter
+from sinks.postgres.composite_tables import prepare_composite
 from sinks.postgres.names import quoted_table
 from sinks.postgres.ordered import SAVEPOINT, apply_in_order
 from sinks.postgres.session import Connection, connect, translate, translated
@@ -28,6 +31,7 @@ from sinks.protocol import Checkpoint, Durable, Written
 from sinks.refusals import answer_lost
 from tailrace.errors import Fenced, TargetRefused
 from tailrace.failpoints import failpoint
+from transforms.composite import Composite
 from transforms.rows import RowChanges, TargetTable
 
 SINGLY_ROWS_MAX = 16
@@ -50,6 +54,7 @@ class PostgresSink:
         self._connection: Connection | None = None
         self._checkpoint: CheckpointTable | None = None
         self._writers: dict[TargetTable, TableWriter] = {}
+        self._composites: dict[str, CompositeWriter] = {}
         self._numbers: dict[TargetTable, int] = {}
         self._references = References()
         self._in_transaction = False
@@ -77,9 +82,14 @@ class PostgresSink:
         for table in tables:
             if table in self._writers:
                 continue
+            if table.composite is not None:
+                self._prepare_composite(table.composite)
             prepare(connection, self._pipeline, table)
             number = self._numbers.setdefault(table, len(self._numbers))
             self._writers[table] = TableWriter(connection, table, number)
+            if (of := table.composite) is not None and of.table == table.table:
+                writer = CompositeWriter(connection, of, self._writers[table])
+                self._composites[of.entity] = writer
         with translated("reading the target's foreign keys"):
             self._references = references(
                 connection, dict.fromkeys(table.table for table in self._writers)
@@ -88,7 +98,7 @@ class PostgresSink:
     def write(self, changes: Sequence[RowChanges]) -> dict[str, Written]:
         with translated("writing", pipeline=self._pipeline):
             self._begin()
-        counts = applying.write(self, changes)
+        counts = composites.write(self, changes)
         failpoint("deliver.applied")
         return counts
 
@@ -110,7 +120,7 @@ class PostgresSink:
         if answer.status != pq.ExecStatus.COMMAND_OK or answer.command_status != b"COMMIT":
             self._refused_commit(answer)
         self._in_transaction = False
-        return Durable(checkpoint)
+        return Durable(checkpoint, composites.counted(self._composites.values()))
 
     def rollback(self) -> None:
         if self._connection is not None and self._in_transaction:
@@ -118,18 +128,24 @@ class PostgresSink:
                 self._connection.execute("rollback")
         self._in_transaction = False
         self._writers.clear()  # what was created inside the transaction is gone with it
+        self._composites.clear()
 
     def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
         self._connection = self._checkpoint = None
         self._writers.clear()
+        self._composites.clear()
         self._in_transaction = False
 
     @property
     def _connected(self) -> Connection:
         assert self._connection is not None, "open the sink first"
         return self._connection
+
+    def _prepare_composite(self, composite: Composite) -> None:
+        if composite.entity not in self._composites:
+            prepare_composite(self._connected, self._pipeline, composite)
 
     def _begin(self) -> None:
         if self._in_transaction:
@@ -156,6 +172,9 @@ class PostgresSink:
 
     def writer(self, table: TargetTable) -> TableWriter:
         return self._writers[table]
+
+    def composite(self, entity: str) -> CompositeWriter:
+        return self._composites[entity]
 
     def in_order(self, changes: Sequence[RowChanges]) -> dict[str, Written]:
         statements = {change.table: self._writers[change.table].sql for change in changes}

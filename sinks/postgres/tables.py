@@ -172,15 +172,16 @@ def _verify_key(connection: Connection, table: TargetTable, name: str) -> None:
 
 
 def _verify_rows(connection: Connection, pipeline: str, table: TargetTable, name: str) -> None:
-    ours = connection.execute(
-        "select 1 from tailrace.tables where pipeline = %s and table_schema = %s"
-        " and table_name = %s",
-        (pipeline, table.table.schema, table.table.name),
-    ).fetchone()
+    rows = connection.execute(
+        "select pipeline from tailrace.tables where table_schema = %s and table_name = %s",
+        (table.table.schema, table.table.name),
+    )
+    shared = table.composite is not None  # with the pipelines of other sources
+    ours = [str(writer) for (writer,) in rows if shared or writer == pipeline]
     if not connection.execute(f"select 1 from {name} limit 1".encode()).fetchone():
         return
-    if ours is not None:
-        refusal = key_refusal(table, recorded(connection, [pipeline], table))
+    if ours:
+        refusal = key_refusal(table, recorded(connection, ours, table))
         if refusal is not None:
             raise refusal
     elif table.existing != "keep":

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import pyarrow as pa
 
 from cdc.changes import ChangeSet, TableChanges
 from cdc.schema import TableSchema
@@ -53,7 +54,9 @@ class Router(Protocol):
     """Changes of source tables to changes of target tables."""
 
     def target_tables(self, schema: TableSchema) -> Sequence[TargetTable]: ...
-    def route(self, changes: TableChanges, seq_base: int) -> Sequence[RowChanges]: ...
+    def route(
+        self, changes: TableChanges, seq_base: int, transactions: pa.RecordBatch
+    ) -> Sequence[RowChanges]: ...
     def take_counts(self) -> dict[tuple[str, str], dict[str, int]]:
         """(source table, target table) → rows received and filtered since the last call."""
 
@@ -107,6 +110,7 @@ class Delivery:
         self._backoff = Backoff()
         self._prepared: set[str] = set()
         self._checkpoint = Checkpoint(journal.id, 0, "")
+        self._discrepancies: dict[str, int] = {}
         self._cursor = 0
         self._next_part = 0
         self._batch: _Batch | None = None
@@ -235,7 +239,7 @@ class Delivery:
                 if version not in self._prepared:
                     sink.prepare(self._router.target_tables(table.schema))
                     self._prepared.add(version)
-                rows += self._router.route(table, base)
+                rows += self._router.route(table, base, entry.changes.transactions)
             except TailraceError as error:
                 _locate(error, entry, table)
                 raise
@@ -247,6 +251,7 @@ class Delivery:
         durable = sink.commit(Checkpoint(self._journal.id, batch.offset, batch.position))
         failpoint("deliver.after_commit")
         self._checkpoint = durable.checkpoint
+        self._discrepancies.update(durable.discrepancies)
         self._batch = None
         self._backoff.reset()
         settings = self._settings
@@ -270,6 +275,8 @@ class Delivery:
         metrics.PIPELINE_LAG_ENTRIES.labels(pipeline).set(waiting)
         metrics.PIPELINE_LAG_SECONDS.labels(pipeline).set(lag_s)
         metrics.CHECKPOINT_AGE_SECONDS.labels(pipeline).set(age_s)
+        for entity, count in self._discrepancies.items():
+            metrics.DISCREPANCIES.labels(pipeline, entity).set(count)
         self._reporter.say(
             "streaming" if waiting else "waiting",
             offset=self._checkpoint.offset,
@@ -279,6 +286,7 @@ class Delivery:
             lag_s=round(lag_s, 3),
             checkpoint_age_s=round(age_s, 3),
             rows=dict(self._progress.rows),
+            discrepancies=dict(self._discrepancies),
         )
 
 

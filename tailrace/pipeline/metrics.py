@@ -48,6 +48,12 @@ PIPELINE_LAG_ENTRIES = Gauge(
     ["pipeline"],
     multiprocess_mode="mostrecent",
 )
+DISCREPANCIES = Gauge(
+    "tailrace_discrepancies",
+    "Fields of an entity in which a source says otherwise than the one that counts",
+    ["pipeline", "entity"],
+    multiprocess_mode="mostrecent",
+)
 CHECKPOINT_AGE_SECONDS = Gauge(
     "tailrace_checkpoint_age_seconds",
     "Time since the target's checkpoint last moved, while entries wait; else 0",

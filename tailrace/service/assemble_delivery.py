@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from cdc.mysql.marks import SYSTEM
 from cdc.postgres.continuity import IDENTITY
+from config.owners import composites, seen_entities
 from config.project import Project
 from sinks.mysql.settings import MariadbTarget, MysqlTarget
 from sinks.protocol import Sink
@@ -53,8 +54,14 @@ def router(project: Project, name: str) -> Router:
         return Router(pipeline.replicate, (), {})
     from transforms.protect.protection import Protection
 
-    protection = Protection(project.targets[pipeline.target].protect, project.keys)
-    return Router(pipeline.replicate, mappings, project.entities, protection)
+    return Router(
+        pipeline.replicate,
+        mappings,
+        seen_entities(project, name),
+        Protection(project.targets[pipeline.target].protect, project.keys),
+        source=pipeline.source,
+        composites=composites(project, pipeline.target),
+    )
 
 
 def sink_factory(project: Project, name: str, journal: JournalReader) -> Callable[[], Sink]:

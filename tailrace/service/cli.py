@@ -28,6 +28,7 @@ COMMANDS = {
     "capture": "Capture one source into its journal.",
     "deliver": "Deliver one pipeline's journal to its target.",
     "status": "Show state, lag, rows and the last error of each process.",
+    "discrepancies": "List where sources of an entity differ.",
     "remove": "Drop what is ours at SOURCE, and prove it.",
     "demo": "Watch a legacy ERP being replicated under load.",
 }

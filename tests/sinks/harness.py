@@ -17,8 +17,8 @@ class PostgresHarness:
         self.url = url
         self._sinks: list[PostgresSink] = []
 
-    def sink(self, **options: str) -> PostgresSink:
-        self._sinks.append(PostgresSink(self.url, "line", **options))
+    def sink(self, pipeline: str = "line", **options: str) -> PostgresSink:
+        self._sinks.append(PostgresSink(self.url, pipeline, **options))
         return self._sinks[-1]
 
     def execute(self, sql: str) -> list[tuple[object, ...]]:

@@ -31,8 +31,8 @@ class MariadbHarness:
         self.url = server.url()
         self._sinks: list[MariadbSink] = []
 
-    def sink(self) -> MariadbSink:
-        self._sinks.append(MariadbSink(self.url, "line", product=self.product))
+    def sink(self, pipeline: str = "line") -> MariadbSink:
+        self._sinks.append(MariadbSink(self.url, pipeline, product=self.product))
         return self._sinks[-1]
 
     def execute(self, *sql: str) -> list[tuple[Any, ...]]:

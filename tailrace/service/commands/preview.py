@@ -16,6 +16,7 @@ from cdc.postgres.session import Connection, connect, quoted, translated
 from cdc.postgres.settings import PostgresSource
 from cdc.schema import TableName
 from config.load import load_project
+from config.owners import seen_entities
 from config.project import Project
 from tailrace.errors import ConfigError
 from transforms.preview import Preview, preview
@@ -46,7 +47,8 @@ def command(directory: Path, mapping: str, sample: int, reveal: bool) -> None:
     project = load_project(directory)
     if mapping not in project.mappings:
         raise ConfigError(f"no mapping is named {mapping!r}", where={"folder": "mappings"})
-    source = project.sources[_source_of(project, mapping)]
+    pipeline = _pipeline_of(project, mapping)
+    source = project.sources[project.pipelines[pipeline].source]
     declared = project.mappings[mapping]
     if isinstance(source, PostgresSource):
         rows = _from_postgres(source, declared.source, sample)
@@ -56,16 +58,16 @@ def command(directory: Path, mapping: str, sample: int, reveal: bool) -> None:
         click.echo(f"{declared.table} is empty")
         return
     failed = 0
-    for seen in preview(declared, project.entities, rows, reveal=reveal):
+    for seen in preview(declared, seen_entities(project, pipeline), rows, reveal=reveal):
         _show(seen)
         failed += seen.count("failed")
     raise SystemExit(1 if failed else 0)
 
 
-def _source_of(project: Project, mapping: str) -> str:
-    for pipeline in project.pipelines.values():
+def _pipeline_of(project: Project, mapping: str) -> str:
+    for name, pipeline in project.pipelines.items():
         if mapping in pipeline.mappings:
-            return pipeline.source
+            return name
     raise ConfigError(
         f"no pipeline uses mapping {mapping!r}",
         where={"file": "tailrace.yml"},

@@ -1,0 +1,104 @@
+"""Writing entities that several sources feed: first what this source says of them, then what they
+are by that.
+
+    lock the entities ─▶ write side tables ─▶ compute the touched keys ─▶ all other tables ─▶ …
+
+The lock is a row of ours for each entity, taken in the order of their names and held to the end of
+the transaction; what is computed after it is from what others have committed. So of two pipelines
+that touch one entity the later sees what the earlier wrote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from sinks import applying
+from sinks.batches import concat
+from sinks.protocol import Written
+from sinks.rowtext import as_text
+from transforms.composite import Composite
+from transforms.rows import CLEAR, UPSERT, RowChanges
+
+
+class CompositeWriter(Protocol):
+    """One entity over one connection. Errors: TargetRefused, TargetUnavailable."""
+
+    @property
+    def composite(self) -> Composite: ...
+
+    @property
+    def discrepancies(self) -> int | None:
+        """How many there are, as of the last `compare`; None before."""
+
+    def lock(self) -> None:
+        """Wait for the other pipelines' transactions that touch the entity."""
+
+    def touch(self, keys: Sequence[pa.Array] | None) -> None:
+        """What the rest is about: these keys, or with None all."""
+
+    def put(self) -> None:
+        """Make the touched rows what their sources say."""
+
+    def remove(self) -> None:
+        """Remove the touched rows that their source does not have."""
+
+    def compare(self) -> None:
+        """Note where sources differ in the touched rows."""
+
+
+class Target(applying.Target, Protocol):
+    def composite(self, entity: str) -> CompositeWriter: ...
+
+
+def write(target: Target, changes: Sequence[RowChanges]) -> dict[str, Written]:
+    """As `applying.write`, for tables of which some may be side tables."""
+    sides: dict[str, list[RowChanges]] = {}
+    others = []
+    for change in changes:
+        if (composite := change.table.composite) is None:
+            others.append(change)
+        else:
+            sides.setdefault(composite.entity, []).append(change)
+    if not sides:
+        return applying.write(target, changes)
+    writers = [target.composite(entity) for entity in sorted(sides)]
+    for writer in writers:
+        writer.lock()
+    counts = applying.write(target, [change for some in sides.values() for change in some])
+    writers.sort(key=lambda writer: target.references.rank(writer.composite.table))
+    for writer in writers:
+        writer.touch(touched(sides[writer.composite.entity]))
+        writer.put()
+    counts |= applying.write(target, others)
+    for writer in reversed(writers):
+        writer.remove()
+        writer.compare()
+    return counts
+
+
+def touched(changes: Sequence[RowChanges]) -> tuple[pa.Array, ...] | None:
+    """The keys that rows had or have now, some of them perhaps twice; None: all there are."""
+    parts: list[tuple[pa.Array, ...]] = []
+    for change in changes:
+        op = change.op.to_numpy()
+        if (op == CLEAR).any():
+            return None
+        parts.append(tuple(change.values[at] for at in change.table.key_indexes))
+        if change.old_key is not None:
+            moved = change.old_key[0].is_valid().to_numpy(zero_copy_only=False) & (op == UPSERT)
+            rows = pa.array(np.flatnonzero(moved))
+            parts.append(tuple(column.take(rows) for column in change.old_key))
+    return tuple(concat([as_text(one) for one in column]) for column in zip(*parts, strict=True))
+
+
+def counted(writers: Iterable[CompositeWriter]) -> dict[str, int]:
+    """By entity the discrepancies there are, of the entities that were written."""
+    return {
+        writer.composite.entity: writer.discrepancies
+        for writer in writers
+        if writer.discrepancies is not None
+    }

@@ -1,0 +1,202 @@
+"""An entity that several sources feed, at PostgreSQL (see `sinks.composites`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import pyarrow as pa
+
+from cdc.schema import TableName
+from sinks.composite_sql import COLUMNS, DIFFERENCES, ENTITIES, FOUND, CompositeSql
+from sinks.postgres.apply import LOOK_UP, PLAN_FREELY, TableWriter
+from sinks.postgres.names import quoted, quoted_list, quoted_table
+from sinks.postgres.session import Connection, translated
+from transforms.composite import Composite
+from transforms.rows import TargetColumn
+
+
+class PostgresWords:
+    """The dialect."""
+
+    def table(self, name: TableName) -> str:
+        return quoted_table(name)
+
+    def column(self, name: str) -> str:
+        return quoted(name)
+
+    def literal(self, text: str) -> str:
+        return "'" + text.replace("'", "''") + "'"
+
+    def text(self, value: str, column: TargetColumn) -> str:
+        return f"{value}::text"
+
+    def differ(self, one: str, two: str, column: TargetColumn) -> str:
+        return f"{one} is distinct from {two}"
+
+    def key_id(self, texts: Sequence[str]) -> str:
+        return f"sha256(convert_to(json_build_array({', '.join(texts)})::text, 'UTF8'))"
+
+    def joined(self, texts: Sequence[str]) -> str:
+        return f"concat_ws('/', {', '.join(texts)})"
+
+
+class CompositeWriter:
+    """`keys`: the writer of the entity's table, in whose staging table the touched keys stand."""
+
+    def __init__(self, connection: Connection, composite: Composite, keys: TableWriter) -> None:
+        self._connection = connection
+        self.composite = composite
+        self.discrepancies: int | None = None
+        self._keys = keys
+        self._sql = CompositeSql(composite, PostgresWords(), keys.sql.stage)
+        self._all = self._outdated = False
+        self._where: dict[str, object] = {"table": str(composite.table)}
+
+    def lock(self) -> None:
+        with translated("locking an entity", **self._where):
+            row = self._connection.execute(
+                f"select rules, discrepancies from {_ENTITIES} where entity = %s for update",
+                (self.composite.entity,),
+            ).fetchone()
+            assert row is not None, "prepare the tables first"
+            self._outdated = row[0] != self.composite.rules
+            self.discrepancies = int(str(row[1]))
+
+    def touch(self, keys: Sequence[pa.Array] | None) -> None:
+        with translated("computing an entity", **self._where):
+            self._all = keys is None or self._outdated
+            if keys is not None and not self._outdated:
+                self._keys.stage_keys(keys)
+                self._connection.execute(LOOK_UP, prepare=False)
+                return
+            self._keys.stage_keys(())
+            self._connection.execute(self._all_keys)
+            if self._outdated:
+                self._connection.execute(
+                    f"update {_ENTITIES} set rules = %s where entity = %s",
+                    (self.composite.rules, self.composite.entity),
+                )
+                self._outdated = False
+
+    def put(self) -> None:
+        with translated("computing an entity", **self._where):
+            self._connection.execute(self._put)
+            self._connection.execute(PLAN_FREELY, prepare=False)
+
+    def remove(self) -> None:
+        self._execute(self._remove)
+
+    def compare(self) -> None:
+        found, known = 0, self.discrepancies or 0
+        if self._gather is not None:
+            self._execute(_MAKE_DIFFERENCES)
+            found = self._execute(self._gather)
+        if not found and not known:
+            return
+        entity = (self.composite.entity,)
+        if self._gather is None:
+            self._execute(_MAKE_DIFFERENCES)
+        change = -self._execute(self._settle, entity)
+        self._execute(_RENEW, entity)
+        change += self._execute(_NOTE, entity)
+        if change:
+            self.discrepancies = known + change
+            with translated("comparing", **self._where):
+                self._connection.execute(
+                    f"update {_ENTITIES} set discrepancies = discrepancies + %s where entity = %s",
+                    (change, *entity),
+                )
+
+    def _execute(self, statement: bytes, values: tuple[object, ...] | None = None) -> int:
+        """Rows. Few keys are looked up: the planner knows nothing of a table just filled."""
+        with translated("computing an entity", **self._where):
+            if not self._all:
+                self._connection.execute(LOOK_UP, prepare=False)
+            rows = self._connection.execute(statement, values).rowcount
+            if not self._all:
+                self._connection.execute(PLAN_FREELY, prepare=False)
+        return rows
+
+    @property
+    def _name(self) -> str:
+        return quoted_table(self.composite.table)
+
+    @cached_property
+    def _all_keys(self) -> bytes:
+        keys = quoted_list(self.composite.key)
+        return (
+            f"insert into {self._keys.sql.stage} ({keys})"
+            f" select {keys} from {self._name} union select {keys} from {self._sql.rows_of}"
+        ).encode()
+
+    @cached_property
+    def _put(self) -> bytes:
+        """A row that already says so is not written again."""
+        fields = self._sql.fields
+        key = quoted_list(self.composite.key)
+        action = "do nothing"
+        if fields:
+            before = ", ".join(f"e.{quoted(name)}" for name in fields)
+            action = (
+                "do update set "
+                + ", ".join(f"{quoted(name)} = excluded.{quoted(name)}" for name in fields)
+                + f" where ({before}) is distinct from ({quoted_list(fields, 'excluded.')})"
+            )
+        columns = quoted_list([*self.composite.key, *fields])
+        values = ", ".join([self._sql.key_list("k."), *self._sql.values])
+        return (
+            f"insert into {self._name} as e ({columns}) select {values} from {self._sql.joined}"
+            f" order by {self._sql.key_list('k.')} on conflict ({key}) {action}"
+        ).encode()
+
+    @cached_property
+    def _remove(self) -> bytes:
+        return (
+            f"delete from {self._name} e using {self._sql.keys} where {self._sql.same('e', 'k')}"
+            f" and not exists (select from {self._sql.rows_of} r where {self._sql.same('r', 'k')})"
+        ).encode()
+
+    @cached_property
+    def _gather(self) -> bytes | None:
+        select = self._sql.differences
+        if select is None:
+            return None
+        return f"insert into {_STAGE} ({', '.join(COLUMNS)}) {select}".encode()
+
+    @cached_property
+    def _settle(self) -> bytes:
+        """Discrepancies of the touched keys that are none any more. Parameter: the entity."""
+        text = (
+            f"delete from {_DIFFERENCES} d"
+            f" using (select distinct {self._sql.key_id} as key_id from {self._sql.keys}) t"
+            f" where d.entity = %s and d.key_id = t.key_id"
+            f" and not exists (select from {_STAGE} n where {_SAME})"
+        )
+        return _with_parameter(text)
+
+
+def _with_parameter(text: str) -> bytes:
+    head, _, tail = text.partition("%s")
+    return (head.replace("%", "%%") + "%s" + tail.replace("%", "%%")).encode()
+
+
+_ENTITIES, _DIFFERENCES = quoted_table(ENTITIES), quoted_table(DIFFERENCES)
+_STAGE = "pg_temp.tailrace_discrepancies"
+_SAME = "d.key_id = n.key_id and d.field = n.field and d.source = n.source"
+_MAKE_DIFFERENCES = (
+    f"create temporary table if not exists tailrace_discrepancies on commit delete rows as"
+    f" select {', '.join(COLUMNS)} from {_DIFFERENCES} with no data;"
+    f" truncate {_STAGE}"
+).encode()
+_RENEW = (
+    f"update {_DIFFERENCES} d set ({', '.join(FOUND)}) = ({', '.join(f'n.{c}' for c in FOUND)})"
+    f" from {_STAGE} n where d.entity = %s and {_SAME}"
+    f" and ({', '.join(f'd.{c}' for c in FOUND)})"
+    f" is distinct from ({', '.join(f'n.{c}' for c in FOUND)})"
+).encode()
+_NOTE = (
+    f"insert into {_DIFFERENCES} (entity, {', '.join(COLUMNS)})"
+    f" select %s, {', '.join(f'n.{c}' for c in COLUMNS)} from {_STAGE} n"
+    f" on conflict (entity, key_id, field, source) do nothing"
+).encode()

@@ -1,0 +1,155 @@
+"""An entity that several sources feed: what each of them delivers, and which value counts.
+
+Each source's mappings write a *side table*: the key, every field that source delivers, also those
+it does not own, and the commit time and position of the source row's last change. The entity's
+table is a function of the side tables and nothing else, so it does not depend on the order in
+which the sources arrive.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from cdc.patterns import OWN_SCHEMA
+from cdc.schema import TableName
+from transforms.entity import Entity
+from transforms.ownership import Rule
+from transforms.rows import TargetColumn, TargetTable
+
+COMMIT_US, POSITION = "tailrace_commit_us", "tailrace_position"
+"""Columns of a side table beside the fields: µs since 1970 UTC, and the transaction's position in
+the source's log."""
+
+RESERVED = "tailrace_"
+"""What no field of such an entity may begin with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What one source delivers. `fields`: names, without the key."""
+
+    source: str
+    table: TableName
+    fields: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedField:
+    """`owners` deliver the field, in order; `rule` chooses among them."""
+
+    name: str
+    rule: Rule
+    owners: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Composite:
+    """
+    entity   its name
+    table    its table at the target
+    columns  of that table; the key's are among them
+    rows     the source of which each row is one of the entity
+    sides    by source, in the order of their names
+    fields   those that somebody delivers
+    """
+
+    entity: str
+    table: TableName
+    columns: tuple[TargetColumn, ...]
+    key: tuple[str, ...]
+    rows: str
+    sides: tuple[Side, ...]
+    fields: tuple[OwnedField, ...]
+
+    @property
+    def rules(self) -> str:
+        """Sixteen hex digits that change when a value could come from elsewhere."""
+        said = repr((self.table, self.key, self.rows, self.sides, self.fields))
+        return hashlib.sha256(said.encode()).hexdigest()[:16]
+
+    def side(self, source: str) -> Side:
+        return next(side for side in self.sides if side.source == source)
+
+    @property
+    def whole(self) -> TargetTable:
+        """The entity's table."""
+        return TargetTable(self.table, self.columns, self.key, composite=self)
+
+    def side_table(self, source: str, fields: Collection[str] | None = None) -> TargetTable:
+        """A side table, whole or as far as `fields` (with the key's) go."""
+        side = self.side(source)
+        names = side.fields if fields is None else fields
+        return TargetTable(
+            side.table,
+            (
+                *(column for column in self.columns if column.name in {*self.key, *names}),
+                TargetColumn(COMMIT_US, "bigint"),
+                TargetColumn(POSITION, "text"),
+            ),
+            self.key,
+            composite=self,
+        )
+
+    @property
+    def tables(self) -> list[TargetTable]:
+        """All of them: the entity's and the side tables."""
+        return [self.whole, *(self.side_table(side.source) for side in self.sides)]
+
+
+def side_name(entity: str, source: str) -> TableName:
+    return TableName(OWN_SCHEMA, f"{entity}__{source}")
+
+
+def composite(
+    entity: Entity, table: TableName, delivered: Iterable[tuple[str, Collection[str]]]
+) -> Composite:
+    """The plan for `entity` in `table`. `delivered`: by source the fields, without the key's.
+
+    The entity's `system_of_record` is there and has been checked.
+    """
+    record = entity.system_of_record
+    assert record is not None
+    sides = tuple(
+        Side(
+            source, side_name(entity.entity, source), tuple(n for n in entity.fields if n in given)
+        )
+        for source, given in sorted(delivered)
+    )
+    fields = []
+    for name in entity.fields:
+        by = [side.source for side in sides if name in side.fields]
+        owners = record.owners(name)
+        if by and owners is not None:
+            able = tuple(source for source in owners.sources if source in by)
+            fields.append(OwnedField(name, owners.rule, able))
+    columns = tuple(
+        TargetColumn(name, item.type.postgres, nullable=name not in entity.key)
+        for name, item in entity.fields.items()
+    )
+    return Composite(entity.entity, table, columns, entity.key, record.rows, sides, tuple(fields))
+
+
+def _in_order(entity: Entity, names: Collection[str]) -> tuple[str, ...]:
+    return tuple(name for name in entity.fields if name in names)
+
+
+def seen_by(entity: Entity, source: str) -> Entity:
+    """The entity as far as `source` is held to it: of a field that it does not own, only the type.
+
+    Of owners in a list the last must keep the contract where the first value counts, since it is
+    what the others fall back to; each of them where the newest counts.
+    """
+    record = entity.system_of_record
+    if record is None:
+        return entity
+    fields = dict(entity.fields)
+    for name, item in entity.fields.items():
+        owners = record.owners(name)
+        if name in entity.key or owners is None:
+            continue
+        held = owners.sources if owners.rule == "newest" else owners.sources[-1:]
+        if source not in held:
+            fields[name] = item.model_copy(update={"required": False})
+    return entity.model_copy(update={"fields": fields})
