@@ -26,7 +26,9 @@ COLUMNS = ("key_id", "entity_key", "field", "source", *FOUND)
 
 
 class Dialect(Protocol):
-    """What differs between databases."""
+    """What differs between databases. `join`: reads the left side first, where there is such."""
+
+    join: str
 
     def table(self, name: TableName) -> str: ...
     def column(self, name: str) -> str: ...
@@ -96,7 +98,7 @@ class CompositeSql:
         sides = sorted(self._composite.sides, key=lambda side: side.source != self._composite.rows)
         for side in sides:
             alias = self._alias[side.source]
-            join = "join" if side.source == self._composite.rows else "left join"
+            join = self._dialect.join if side.source == self._composite.rows else "left join"
             table = self._dialect.table(side.table)
             words.append(f"{join} {table} {alias} on {self.same(alias, 'k')}")
         return " ".join(words)

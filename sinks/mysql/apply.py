@@ -33,6 +33,10 @@ class TableWriter:
         self._made: set[str] = set()
         self._all_new = Guess()
 
+    def stage_keys(self, keys: Sequence[pa.Array]) -> None:
+        """Have these in the staging table of keys, and nothing else."""
+        self._stage(self.sql.keys, self.sql.table.key, keys)
+
     def delete(self, net: Net) -> int:
         if net.deletes is None:
             return 0

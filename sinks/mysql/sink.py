@@ -18,11 +18,13 @@ import pymysql
 from pymysql.constants import COMMAND
 
 from cdc.schema import TableName
-from sinks import applying
+from sinks import composites
 from sinks.foreign_keys import References
 from sinks.mysql.apply import TableWriter, delete_freed
 from sinks.mysql.catalog import foreign_keys, kept_name, self_references
 from sinks.mysql.checkpoint import CheckpointTable
+from sinks.mysql.composite import CompositeWriter
+from sinks.mysql.composite_tables import prepare_composite
 from sinks.mysql.fit import fitted
 from sinks.mysql.loading import Loader
 from sinks.mysql.names import quoted_table
@@ -45,6 +47,7 @@ from sinks.protocol import Checkpoint, Durable, Written
 from sinks.refusals import answer_lost
 from tailrace.errors import Fenced, TargetRefused
 from tailrace.failpoints import failpoint
+from transforms.composite import Composite
 from transforms.rows import RowChanges, TargetTable
 
 SINGLY_ROWS_MAX = 16
@@ -71,6 +74,7 @@ class MariadbSink:
         self._checkpoint: CheckpointTable | None = None
         self._loader: Loader | None = None
         self._writers: dict[TargetTable, TableWriter] = {}
+        self._composites: dict[str, CompositeWriter] = {}
         self._types: dict[TargetTable, tuple[ColumnType, ...]] = {}
         self._references = References()
         self._in_transaction = False
@@ -101,6 +105,8 @@ class MariadbSink:
             return
         with closing(connect(self._url, self._pipeline, self._product)) as other:
             for table in wanted:
+                if table.composite is not None:
+                    self._prepare_composite(other, table.composite)
                 found = prepare(other, self._pipeline, table)
                 types = self._types[table] = tuple(
                     fitted(column, type_, found[column.name])
@@ -112,6 +118,9 @@ class MariadbSink:
                     own = self_references(other, table.table)
                 sql = Statements(table, types, found, len(self._writers), self._product, own)
                 self._writers[table] = TableWriter(self._connected, self._loader, sql)
+                if (of := table.composite) is not None and of.table == table.table:
+                    writer = CompositeWriter(self._connected, of, self._writers[table])
+                    self._composites[of.entity] = writer
             with translated("reading the target's foreign keys"):
                 names = {kept_name(other, table.table): table.table for table in self._writers}
                 self._references = References.of(
@@ -123,7 +132,7 @@ class MariadbSink:
     def write(self, changes: Sequence[RowChanges]) -> dict[str, Written]:
         with translated("writing", pipeline=self._pipeline):
             self._begin()
-        counts = applying.write(self, [self._converted(change) for change in changes])
+        counts = composites.write(self, [self._converted(change) for change in changes])
         failpoint("deliver.applied")
         return counts
 
@@ -141,7 +150,7 @@ class MariadbSink:
         except pymysql.Error as error:
             raise answer_lost(self._pipeline) from error
         self._in_transaction = False
-        return Durable(checkpoint)
+        return Durable(checkpoint, composites.counted(self._composites.values()))
 
     def rollback(self) -> None:
         if self._connection is not None and self._in_transaction:
@@ -149,6 +158,7 @@ class MariadbSink:
                 execute(self._connection, "rollback")
         self._in_transaction = False
         self._writers.clear()  # tables may be others by the time this is tried again
+        self._composites.clear()
 
     def close(self) -> None:
         if self._connection is not None:
@@ -156,12 +166,17 @@ class MariadbSink:
                 self._connection.close()
         self._connection = self._checkpoint = self._loader = None
         self._writers.clear()
+        self._composites.clear()
         self._in_transaction = False
 
     @property
     def _connected(self) -> Connection:
         assert self._connection is not None, "open the sink first"
         return self._connection
+
+    def _prepare_composite(self, connection: Connection, composite: Composite) -> None:
+        if composite.entity not in self._composites:
+            prepare_composite(connection, self._pipeline, composite)
 
     def _begin(self) -> None:
         if self._in_transaction:
@@ -202,6 +217,9 @@ class MariadbSink:
 
     def writer(self, table: TargetTable) -> TableWriter:
         return self._writers[table]
+
+    def composite(self, entity: str) -> CompositeWriter:
+        return self._composites[entity]
 
     def in_order(self, changes: Sequence[RowChanges]) -> dict[str, Written]:
         assert self._loader is not None

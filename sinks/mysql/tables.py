@@ -283,9 +283,10 @@ def holds_rows(connection: Connection, table: TargetTable) -> bool:
 def _verify_rows(connection: Connection, pipeline: str, table: TargetTable) -> None:
     ours = query(
         connection,
-        "select 1 from tailrace.tables where pipeline = %s and table_schema = %s"
+        "select 1 from tailrace.tables where (pipeline = %s or %s) and table_schema = %s"
         " and table_name = %s",
         pipeline,
+        table.composite is not None,  # shared with the pipelines of other sources
         table.table.schema,
         table.table.name,
     )

@@ -19,6 +19,8 @@ from transforms.rows import TargetColumn
 class PostgresWords:
     """The dialect."""
 
+    join = "join"
+
     def table(self, name: TableName) -> str:
         return quoted_table(name)
 

@@ -1,0 +1,254 @@
+"""An entity that several sources feed, at MariaDB or MySQL (see `sinks.composites`)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cached_property
+
+import pyarrow as pa
+
+from cdc.patterns import OWN_SCHEMA
+from cdc.schema import TableName
+from sinks.composite_sql import COLUMNS, DIFFERENCES, ENTITIES, FOUND, CompositeSql
+from sinks.mysql.apply import TableWriter
+from sinks.mysql.names import quoted, quoted_list, quoted_table
+from sinks.mysql.products import MYSQL, Product
+from sinks.mysql.session import Connection, execute, query, translated
+from transforms.composite import Composite
+from transforms.rows import TargetColumn
+
+
+class MysqlWords:
+    """The dialect. `json_value`: SQL around JSON that is one text for one value."""
+
+    join = "straight_join"
+
+    def __init__(self, product: Product, json_value: str) -> None:
+        self._product = product
+        self._json_value = json_value
+
+    def table(self, name: TableName) -> str:
+        return quoted_table(name)
+
+    def column(self, name: str) -> str:
+        return quoted(name)
+
+    def literal(self, text: str) -> str:
+        return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+
+    def text(self, value: str, column: TargetColumn) -> str:
+        if column.type == "bytea":
+            return f"concat('\\\\x', lower(hex({value})))"
+        return f"cast({value} as char character set utf8mb4) collate {self._product.collation}"
+
+    def differ(self, one: str, two: str, column: TargetColumn) -> str:
+        if column.type == "jsonb":
+            one, two = (self._json_value.format(value) for value in (one, two))
+        return f"not ({one} <=> {two})"
+
+    def key_id(self, texts: Sequence[str]) -> str:
+        return f"unhex(sha2(json_array({', '.join(texts)}), 256))"
+
+    def joined(self, texts: Sequence[str]) -> str:
+        return f"concat_ws('/', {', '.join(texts)})"
+
+
+class CompositeWriter:
+    """`keys`: the writer of the entity's table, in whose staging table the touched keys stand."""
+
+    def __init__(self, connection: Connection, composite: Composite, keys: TableWriter) -> None:
+        self._connection = connection
+        self.composite = composite
+        self.discrepancies: int | None = None
+        self._keys = keys
+        words = MysqlWords(connection.product, _json_value(connection))
+        self._sql = CompositeSql(composite, words, keys.sql.keys)
+        self._outdated = False
+        self._has_stage = False
+
+    def lock(self) -> None:
+        with translated("locking an entity", table=str(self.composite.table)):
+            ((rules, count),) = query(
+                self._connection,
+                f"select rules, discrepancies from {_ENTITIES} where entity = %s for update",
+                self.composite.entity,
+            )
+        self._outdated = rules != self.composite.rules
+        self.discrepancies = int(count)
+
+    def touch(self, keys: Sequence[pa.Array] | None) -> None:
+        with translated("computing an entity", table=str(self.composite.table)):
+            if keys is not None and not self._outdated:
+                self._keys.stage_keys(keys)
+                return
+            self._keys.stage_keys([pa.array([], pa.string()) for _ in self.composite.key])
+            execute(self._connection, self._all_keys)
+            if self._outdated:
+                execute(
+                    self._connection,
+                    f"update {_ENTITIES} set rules = %s where entity = %s",
+                    self.composite.rules,
+                    self.composite.entity,
+                )
+                self._outdated = False
+
+    def put(self) -> None:
+        if self._sql.fields:
+            self._execute(self._update)
+        self._execute(self._insert)
+
+    def remove(self) -> None:
+        self._execute(self._remove)
+
+    def compare(self) -> None:
+        found, known, entity = 0, self.discrepancies or 0, self.composite.entity
+        if self._gather is not None:
+            self._empty_stage()
+            found = self._execute(self._gather)
+        if not found and not known:
+            return
+        if self._gather is None:
+            self._empty_stage()
+        change = -self._execute(self._settle, entity)
+        self._execute(_RENEW, entity)
+        change += self._execute(_NOTE, entity, entity)
+        if change:
+            self.discrepancies = known + change
+            self._execute(
+                f"update {_ENTITIES} set discrepancies = discrepancies + %s where entity = %s",
+                change,
+                entity,
+            )
+
+    def _empty_stage(self) -> None:
+        if self._has_stage:
+            self._execute(f"delete from {_STAGE}")
+            return
+        columns = ", ".join(
+            f"{name} {type_}" for name, type_ in _types(self._connection.product).items()
+        )
+        for statement in self._connection.product.staging:
+            self._execute(statement.format(stage=_STAGE, columns=columns))
+        self._has_stage = True
+
+    def _execute(self, statement: str, *values: object) -> int:
+        with translated("computing an entity", table=str(self.composite.table)):
+            return execute(self._connection, statement, *values)
+
+    @property
+    def _name(self) -> str:
+        return quoted_table(self.composite.table)
+
+    @cached_property
+    def _all_keys(self) -> str:
+        keys = quoted_list(self.composite.key)
+        return (
+            f"insert into {self._keys.sql.keys} ({keys})"
+            f" select {keys} from {self._name} union select {keys} from {self._sql.rows_of}"
+        )
+
+    @cached_property
+    def _update(self) -> str:
+        """A row that already says so is not written again."""
+        pairs = [
+            (f"e.{quoted(name)}", value)
+            for name, value in zip(self._sql.fields, self._sql.values, strict=True)
+        ]
+        setting = ", ".join(f"{column} = {value}" for column, value in pairs)
+        alike = " and ".join(f"{column} <=> ({value})" for column, value in pairs)
+        return (
+            f"update {self._sql.joined} straight_join {self._name} e on {self._sql.same('e', 'k')}"
+            f" set {setting} where not ({alike})"
+        )
+
+    @cached_property
+    def _insert(self) -> str:
+        """Those that are not there, in key order."""
+        columns = quoted_list([*self.composite.key, *self._sql.fields])
+        values = ", ".join([self._sql.key_list("k."), *self._sql.values])
+        first = quoted(self.composite.key[0])
+        return (
+            f"insert into {self._name} ({columns}) select {values} from {self._sql.joined}"
+            f" left join {self._name} e on {self._sql.same('e', 'k')} where e.{first} is null"
+            f" order by {self._sql.key_list('k.')}"
+        )
+
+    @cached_property
+    def _remove(self) -> str:
+        first = quoted(self.composite.key[0])
+        return (
+            f"delete {self._name} from {self._sql.keys} straight_join {self._name}"
+            f" on {self._sql.same(self._name, 'k')} left join {self._sql.rows_of} r"
+            f" on {self._sql.same('r', 'k')} where r.{first} is null"
+        )
+
+    @cached_property
+    def _gather(self) -> str | None:
+        select = self._sql.differences
+        if select is None:
+            return None
+        return f"insert into {_STAGE} ({quoted_list(COLUMNS)}) {select}"
+
+    @cached_property
+    def _settle(self) -> str:
+        """Discrepancies of the touched keys that are none any more. Parameter: the entity."""
+        touched = f"(select distinct {self._sql.key_id} as key_id from {self._sql.keys}) t"
+        return (
+            f"delete {_DIFFERENCES} from {touched} straight_join {_DIFFERENCES}"
+            f" on {_DIFFERENCES}.key_id = t.key_id left join {_STAGE} n on {_same(_DIFFERENCES)}"
+        ).replace("%", "%%") + f" where {_DIFFERENCES}.entity = %s and n.key_id is null"
+
+
+def _json_value(connection: Connection) -> str:
+    if connection.product is MYSQL:
+        return "cast({} as json)"
+    ((version,),) = query(connection, "select version()")
+    major, minor = re.findall(r"\d+", str(version).removeprefix("5.5.5-"))[:2]
+    # Before json_normalize, members in another order are another value.
+    return "json_normalize({})" if (int(major), int(minor)) >= (10, 7) else "json_compact({})"
+
+
+def _types(product: Product) -> dict[str, str]:
+    """Those of `COLUMNS`."""
+    text = f"character set utf8mb4 collate {product.collation}"
+    types = dict.fromkeys(COLUMNS, f"longtext {text} null")
+    types["key_id"] = "binary(32) not null"
+    return types | dict.fromkeys(("field", "source", "owner"), f"varchar(64) {text} not null")
+
+
+def create_differences(product: Product) -> str:
+    columns = ", ".join(f"{name} {type_}" for name, type_ in _types(product).items())
+    return (
+        f"create table if not exists {_DIFFERENCES} (entity varchar(64) not null, {columns},"
+        " since timestamp(6) not null default current_timestamp(6),"
+        " primary key (entity, key_id, field, source))"
+        f" engine = InnoDB default character set utf8mb4 collate {product.collation}"
+    )
+
+
+def create_entities(product: Product) -> str:
+    return (
+        f"create table if not exists {_ENTITIES} (entity varchar(64) primary key,"
+        " rules varchar(64) not null, discrepancies bigint not null default 0)"
+        f" engine = InnoDB default character set utf8mb4 collate {product.collation}"
+    )
+
+
+def _same(differences: str) -> str:
+    names = ("key_id", "field", "source")
+    return " and ".join(f"{differences}.{name} = n.{name}" for name in names)
+
+
+_ENTITIES, _DIFFERENCES = quoted_table(ENTITIES), quoted_table(DIFFERENCES)
+_STAGE = f"{OWN_SCHEMA}.tailrace_discrepancies"
+_RENEW = (
+    f"update {_STAGE} n straight_join {_DIFFERENCES} d on {_same('d')}"
+    f" set {', '.join(f'd.{name} = n.{name}' for name in FOUND)}"
+    f" where d.entity = %s and not ({' and '.join(f'd.{name} <=> n.{name}' for name in FOUND)})"
+)
+_NOTE = (
+    f"insert into {_DIFFERENCES} (entity, {quoted_list(COLUMNS)})"
+    f" select %s, {quoted_list(COLUMNS, 'n.')} from {_STAGE} n"
+    f" left join {_DIFFERENCES} d on d.entity = %s and {_same('d')} where d.key_id is null"
+)
