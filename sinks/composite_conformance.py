@@ -109,17 +109,14 @@ class Two:
 
     @property
     def differences(self) -> set[Row]:
-        """(key, field, owner, source, owner's value, value, owner's position, position)"""
-        names = ("entity_key", "field", "owner", "source", "owner_value", "value")
-        return self.harness.rows(
-            TargetTable(
-                DIFFERENCES,
-                tuple(
-                    TargetColumn(name, "text") for name in (*names, "owner_position", "position")
-                ),
-                ("entity_key",),
-            )
-        )
+        return differences_of(self.harness)
+
+
+def differences_of(harness: Harness) -> set[Row]:
+    """(key, field, owner, source, owner's value, value, owner's position, position)"""
+    names = ("entity_key", "field", "owner", "source", "owner_value", "value")
+    columns = (TargetColumn(name, "text") for name in (*names, "owner_position", "position"))
+    return harness.rows(TargetTable(DIFFERENCES, tuple(columns), ("entity_key",)))
 
 
 def each_field_comes_from_its_owner(harness: Harness) -> None:
