@@ -101,7 +101,8 @@ class Two:
         self._offsets[source] += 1
         offset = self._offsets[source]
         checkpoint = Checkpoint(f"journal-{source}", offset, f"0/{offset}")
-        return dict(self.sinks[source].commit(checkpoint).discrepancies)
+        self.sinks[source].commit(checkpoint)
+        return dict(self.sinks[source].discrepancies())
 
     @property
     def customers(self) -> set[Row]:

@@ -10,7 +10,7 @@ that touch one entity the later sees what the earlier wrote.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -29,10 +29,6 @@ class CompositeWriter(Protocol):
 
     @property
     def composite(self) -> Composite: ...
-
-    @property
-    def discrepancies(self) -> int | None:
-        """How many there are, as of the last `compare`; None before."""
 
     def lock(self) -> None:
         """Wait for the other pipelines' transactions that touch the entity."""
@@ -93,12 +89,3 @@ def touched(changes: Sequence[RowChanges]) -> tuple[pa.Array, ...] | None:
             rows = pa.array(np.flatnonzero(moved))
             parts.append(tuple(column.take(rows) for column in change.old_key))
     return tuple(concat([as_text(one) for one in column]) for column in zip(*parts, strict=True))
-
-
-def counted(writers: Iterable[CompositeWriter]) -> dict[str, int]:
-    """By entity the discrepancies there are, of the entities that were written."""
-    return {
-        writer.composite.entity: writer.discrepancies
-        for writer in writers
-        if writer.discrepancies is not None
-    }

@@ -8,7 +8,7 @@ checkpoint in the same transaction. What is durable when is part of the types: `
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from transforms.rows import RowChanges, TargetTable
@@ -29,13 +29,9 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Durable:
-    """The target has committed everything up to this checkpoint.
-
-    `discrepancies`: of each entity with several sources that was written, how many there are now.
-    """
+    """The target has committed everything up to this checkpoint."""
 
     checkpoint: Checkpoint
-    discrepancies: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -68,6 +64,9 @@ class Sink(Protocol):
     def prepare(self, tables: Sequence[TargetTable]) -> None:
         """Create the tables that are absent and verify the others, before rows are written.
 
+        Of an entity with several sources all tables (`Composite.tables`) come before those that hold
+        a part of their columns.
+
         Errors: TargetRefused when a table lacks a column or its key, or holds rows not ours
         (see `TargetTable.existing`).
         """
@@ -88,6 +87,12 @@ class Sink(Protocol):
         Errors: Fenced; CheckpointMismatch, when the target's is past this one; TargetUnavailable,
         when the commit did not happen or its answer was lost. Which of these, `open` tells: it
         waits until the target is done with what it was sent, and returns what is durable.
+        """
+
+    def discrepancies(self) -> Mapping[str, int]:
+        """Of each entity with several sources that was prepared, how many discrepancies there are.
+
+        Not while a transaction is open. Errors: TargetUnavailable.
         """
 
     def rollback(self) -> None:

@@ -104,3 +104,8 @@ def database18(pg18: LocalPostgres) -> Iterator[Database]:
 @pytest.fixture
 def second_database18(pg18: LocalPostgres) -> Iterator[Database]:
     yield from _fresh(pg18)
+
+
+@pytest.fixture
+def third_database18(pg18: LocalPostgres) -> Iterator[Database]:
+    yield from _fresh(pg18)

@@ -60,7 +60,7 @@ class CompositeWriter:
     def __init__(self, connection: Connection, composite: Composite, keys: TableWriter) -> None:
         self._connection = connection
         self.composite = composite
-        self.discrepancies: int | None = None
+        self._known = 0
         self._keys = keys
         words = MysqlWords(connection.product, _json_value(connection))
         self._sql = CompositeSql(composite, words, keys.sql.keys)
@@ -75,7 +75,7 @@ class CompositeWriter:
                 self.composite.entity,
             )
         self._outdated = rules != self.composite.rules
-        self.discrepancies = int(count)
+        self._known = int(count)
 
     def touch(self, keys: Sequence[pa.Array] | None) -> None:
         with translated("computing an entity", table=str(self.composite.table)):
@@ -102,11 +102,11 @@ class CompositeWriter:
         self._execute(self._remove)
 
     def compare(self) -> None:
-        found, known, entity = 0, self.discrepancies or 0, self.composite.entity
+        found, entity = 0, self.composite.entity
         if self._gather is not None:
             self._empty_stage()
             found = self._execute(self._gather)
-        if not found and not known:
+        if not found and not self._known:
             return
         if self._gather is None:
             self._empty_stage()
@@ -114,7 +114,7 @@ class CompositeWriter:
         self._execute(_RENEW, entity)
         change += self._execute(_NOTE, entity, entity)
         if change:
-            self.discrepancies = known + change
+            self._known += change
             self._execute(
                 f"update {_ENTITIES} set discrepancies = discrepancies + %s where entity = %s",
                 change,

@@ -25,6 +25,7 @@ from sinks.mysql.catalog import foreign_keys, kept_name, self_references
 from sinks.mysql.checkpoint import CheckpointTable
 from sinks.mysql.composite import CompositeWriter
 from sinks.mysql.composite_tables import prepare_composite
+from sinks.mysql.discrepancies import count
 from sinks.mysql.fit import fitted
 from sinks.mysql.loading import Loader
 from sinks.mysql.names import quoted_table
@@ -150,7 +151,13 @@ class MariadbSink:
         except pymysql.Error as error:
             raise answer_lost(self._pipeline) from error
         self._in_transaction = False
-        return Durable(checkpoint, composites.counted(self._composites.values()))
+        return Durable(checkpoint)
+
+    def discrepancies(self) -> dict[str, int]:
+        if not self._composites:
+            return {}
+        with translated("counting discrepancies", pipeline=self._pipeline):
+            return count(self._connected, list(self._composites))
 
     def rollback(self) -> None:
         if self._connection is not None and self._in_transaction:

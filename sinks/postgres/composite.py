@@ -49,7 +49,7 @@ class CompositeWriter:
     def __init__(self, connection: Connection, composite: Composite, keys: TableWriter) -> None:
         self._connection = connection
         self.composite = composite
-        self.discrepancies: int | None = None
+        self._known = 0
         self._keys = keys
         self._sql = CompositeSql(composite, PostgresWords(), keys.sql.stage)
         self._all = self._outdated = False
@@ -63,7 +63,7 @@ class CompositeWriter:
             ).fetchone()
             assert row is not None, "prepare the tables first"
             self._outdated = row[0] != self.composite.rules
-            self.discrepancies = int(str(row[1]))
+            self._known = int(str(row[1]))
 
     def touch(self, keys: Sequence[pa.Array] | None) -> None:
         with translated("computing an entity", **self._where):
@@ -90,11 +90,11 @@ class CompositeWriter:
         self._execute(self._remove)
 
     def compare(self) -> None:
-        found, known = 0, self.discrepancies or 0
+        found = 0
         if self._gather is not None:
             self._execute(_MAKE_DIFFERENCES)
             found = self._execute(self._gather)
-        if not found and not known:
+        if not found and not self._known:
             return
         entity = (self.composite.entity,)
         if self._gather is None:
@@ -103,7 +103,7 @@ class CompositeWriter:
         self._execute(_RENEW, entity)
         change += self._execute(_NOTE, entity)
         if change:
-            self.discrepancies = known + change
+            self._known += change
             with translated("comparing", **self._where):
                 self._connection.execute(
                     f"update {_ENTITIES} set discrepancies = discrepancies + %s where entity = %s",

@@ -23,6 +23,7 @@ from sinks.postgres.apply import TableWriter
 from sinks.postgres.checkpoint import CheckpointTable
 from sinks.postgres.composite import CompositeWriter
 from sinks.postgres.composite_tables import prepare_composite
+from sinks.postgres.discrepancies import count
 from sinks.postgres.names import quoted_table
 from sinks.postgres.ordered import SAVEPOINT, apply_in_order
 from sinks.postgres.session import Connection, connect, translate, translated
@@ -120,7 +121,13 @@ class PostgresSink:
         if answer.status != pq.ExecStatus.COMMAND_OK or answer.command_status != b"COMMIT":
             self._refused_commit(answer)
         self._in_transaction = False
-        return Durable(checkpoint, composites.counted(self._composites.values()))
+        return Durable(checkpoint)
+
+    def discrepancies(self) -> dict[str, int]:
+        if not self._composites:
+            return {}
+        with translated("counting discrepancies", pipeline=self._pipeline):
+            return count(self._connected, list(self._composites))
 
     def rollback(self) -> None:
         if self._connection is not None and self._in_transaction:

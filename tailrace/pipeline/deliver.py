@@ -154,7 +154,7 @@ class Delivery:
         waited_since = time.monotonic()
         while not self._stop or self._batch is not None:
             if self._awaits_snapshot():
-                self._report()
+                self._report(sink)
                 self._journal.wait(POLL_S)
                 continue
             entries = self._journal.read(self._cursor, bytes_max=READ_BYTES)
@@ -174,10 +174,10 @@ class Delivery:
             else:
                 if self._batch is None:  # up to date
                     self._backoff.reset()
-                self._report()
+                self._report(sink)
                 self._journal.wait(POLL_S)
             if self._progress.due():
-                self._report()
+                self._report(sink)
 
     def _awaits_snapshot(self) -> bool:
         """Where nothing may be cleared, only a snapshot that will not start over is delivered."""
@@ -251,7 +251,6 @@ class Delivery:
         durable = sink.commit(Checkpoint(self._journal.id, batch.offset, batch.position))
         failpoint("deliver.after_commit")
         self._checkpoint = durable.checkpoint
-        self._discrepancies.update(durable.discrepancies)
         self._batch = None
         self._backoff.reset()
         settings = self._settings
@@ -267,7 +266,7 @@ class Delivery:
             metrics.ROWS.labels(pipeline, table, outcome).inc(rows)
             self._progress.add(outcome, rows)
 
-    def _report(self) -> None:
+    def _report(self, sink: Sink) -> None:
         extent = self._journal.extent()
         waiting = max(0, extent.last - self._checkpoint.offset)
         lag_s, age_s = self._progress.lag_s(waiting > 0)
@@ -275,6 +274,8 @@ class Delivery:
         metrics.PIPELINE_LAG_ENTRIES.labels(pipeline).set(waiting)
         metrics.PIPELINE_LAG_SECONDS.labels(pipeline).set(lag_s)
         metrics.CHECKPOINT_AGE_SECONDS.labels(pipeline).set(age_s)
+        if self._batch is None:
+            self._discrepancies = dict(sink.discrepancies())
         for entity, count in self._discrepancies.items():
             metrics.DISCREPANCIES.labels(pipeline, entity).set(count)
         self._reporter.say(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from cdc.findings import Finding
 from config.project import Target
+from sinks.discrepancies import Discrepancy
 from sinks.mysql.settings import MariadbTarget, MysqlTarget
 from transforms.rows import TargetTable
 
@@ -19,3 +20,14 @@ def look(target: Target, tables: Sequence[TargetTable], pipelines: Sequence[str]
     from sinks.postgres.preflight import inspect
 
     return inspect(target, tables, pipelines)
+
+
+def discrepancies(target: Target, entities: Sequence[str], limit: int) -> list[Discrepancy]:
+    """At most `limit` that the target knows of these entities. Errors: TargetUnavailable."""
+    if isinstance(target, MariadbTarget | MysqlTarget):
+        from sinks.mysql.discrepancies import read as read_mariadb
+
+        return read_mariadb(target, entities, limit)
+    from sinks.postgres.discrepancies import read
+
+    return read(target, entities, limit)
