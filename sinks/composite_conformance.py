@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -236,6 +237,23 @@ def other_rules_change_what_is_there(harness: Harness) -> None:
     }
 
 
+def two_pipelines_write_one_row(harness: Harness) -> None:
+    """The second waits for the first, and computes from what that has committed."""
+    two = Two(harness, customer())
+    rows = [of(two.composite, "erp", (UPSERT, "1", {"name": "n", "phone": "e", "amount": "5"}, 1))]
+    two.sinks["erp"].write(rows)
+    second = threading.Thread(
+        target=two.write, args=("crm", (UPSERT, "1", {"phone": "c", "amount": "6"}, 2))
+    )
+    second.start()
+    second.join(0.5)  # it would be done by then if it did not wait
+    two.commit("erp")
+    second.join(60)
+    assert not second.is_alive()
+    assert two.customers == {("1", "n", "c", "5.00", None)}
+    assert two.sinks["crm"].discrepancies() == {"customer": 2}
+
+
 def what_is_rolled_back_is_not_computed(harness: Harness) -> None:
     two = Two(harness, customer())
     two.write("erp", (UPSERT, "1", {"name": "n", "phone": "e", "amount": "5"}, 1))
@@ -272,6 +290,7 @@ CASES: tuple[Callable[[Harness], None], ...] = (
     a_clear_of_one_source,
     the_first_with_a_value,
     the_newest,
+    two_pipelines_write_one_row,
     other_rules_change_what_is_there,
     what_is_rolled_back_is_not_computed,
     rows_of_one_source_are_not_taken_for_computed,

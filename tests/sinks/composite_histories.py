@@ -79,7 +79,7 @@ class Source:
 
     def stamped(self, random: Random, row: list[Value]) -> list[Value]:
         self.number += 1
-        self.clock += random.choice([0, 0, 1, 3])
+        self.clock += random.choice([0, 0, 0, 1])
         return [*row, str(self.clock), f"{self.name}/{self.number}"]
 
     def event(self, random: Random, history: int) -> Event:

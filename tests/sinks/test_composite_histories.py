@@ -148,8 +148,8 @@ def run_at_once(target: Target, seed: int) -> None:
     writers = []
     for name, source in sources.items():
         batches = [
-            source.events(random, random.sample(range(20), 8), clears=random.random() < 0.1)
-            for _ in range(15)
+            source.events(random, random.sample(range(6), 4), clears=random.random() < 0.1)
+            for _ in range(4)
         ]
         writers.append(Writer(Pipeline(target, composite, name), batches, go))
     for writer in writers:
@@ -163,10 +163,10 @@ def run_at_once(target: Target, seed: int) -> None:
 
 
 def test_pipelines_write_at_once(harness18: PostgresHarness) -> None:
-    for seed in range(6):
+    for seed in range(12):
         run_at_once(harness18, seed)
 
 
 def test_pipelines_write_at_once_at_mariadb(maria_harness: MariadbHarness) -> None:
-    for seed in range(2):
+    for seed in range(3):
         run_at_once(maria_harness, seed)
