@@ -64,8 +64,8 @@ class Sink(Protocol):
     def prepare(self, tables: Sequence[TargetTable]) -> None:
         """Create the tables that are absent and verify the others, before rows are written.
 
-        Of an entity with several sources all tables (`Composite.tables`) come before those that hold
-        a part of their columns.
+        Of an entity with several sources all tables (`Composite.tables`) come before those that
+        hold a part of their columns.
 
         Errors: TargetRefused when a table lacks a column or its key, or holds rows not ours
         (see `TargetTable.existing`).
