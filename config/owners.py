@@ -6,6 +6,7 @@ sources, the entity's `system_of_record` says which of them owns which field.
 
 from __future__ import annotations
 
+from collections.abc import Mapping as MappingABC
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -46,7 +47,13 @@ def composites(project: Project, target: str) -> dict[TableName, Composite]:
     for table, feeds in _feeds(project, target).items():
         entity = project.entities[feeds[0].rows.entity]
         if len({feed.source for feed in feeds}) > 1:
-            found[table] = composite(entity, table, _delivered(feeds).items())
+            rules = project.targets[target].protect
+            dropped = [
+                name
+                for name, field in entity.fields.items()
+                if rules.rule(field.field_class).action == "drop"
+            ]
+            found[table] = composite(entity, table, _delivered(feeds), dropped)
     return found
 
 
@@ -54,6 +61,14 @@ def seen_entities(project: Project, pipeline: str) -> dict[str, Entity]:
     """The entities as far as the source of `pipeline` is held to them."""
     source = project.pipelines[pipeline].source
     return {name: seen_by(entity, source) for name, entity in project.entities.items()}
+
+
+def entities_of(project: Project, mapping: str) -> MappingABC[str, Entity]:
+    """The entities as far as the source of `mapping` is held to them; whole where none uses it."""
+    for name, pipeline in project.pipelines.items():
+        if mapping in pipeline.mappings:
+            return seen_entities(project, name)
+    return project.entities
 
 
 def check_owners(project: Project, problems: Problems) -> None:

@@ -13,7 +13,7 @@ from transforms.assign import Assigned, assign, constant_sql
 from transforms.checks import Checks, rule_loc
 from transforms.code_forms import code_form
 from transforms.contract import contract_of
-from transforms.entity import Entity, EntityField
+from transforms.entity import Entity, EntityField, entity_columns
 from transforms.errors import ExpressionError, Loc, MappingError
 from transforms.expressions.sql import checked
 from transforms.expressions.translate import (
@@ -28,7 +28,7 @@ from transforms.keys import Recovered, recover
 from transforms.model import FieldRule, Rows
 from transforms.model import Mapping as MappingModel
 from transforms.program import Codes, Output, Program
-from transforms.rows import TargetColumn, TargetTable
+from transforms.rows import TargetTable
 from transforms.types import FieldType
 from transforms.words import NULL, Existing
 
@@ -36,21 +36,11 @@ from transforms.words import NULL, Existing
 def target_table(
     rows: Rows, entity: Entity, existing: Existing, fields: Collection[str]
 ) -> TargetTable:
-    """The entity's table, as far as `fields` go. Only its key is NOT NULL, since whichever source
-    comes first makes the row."""
-    columns = tuple(
-        TargetColumn(
-            name,
-            field.type.postgres,
-            nullable=name not in entity.key,
-            field_class=field.field_class,
-            mask=field.mask,
-        )
-        for name, field in entity.fields.items()
-        if name in fields
-    )
+    """The entity's table, as far as `fields` go."""
     unique = tuple(names for names in entity.unique_together if set(names) <= set(fields))
-    return TargetTable(rows.target, columns, entity.key, existing, unique)
+    return TargetTable(
+        rows.target, entity_columns(entity, fields), entity.key, existing, unique
+    )
 
 
 def compile_mapping(

@@ -9,12 +9,12 @@ which the sources arrive.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from cdc.patterns import OWN_SCHEMA
 from cdc.schema import TableName
-from transforms.entity import Entity
+from transforms.entity import Entity, entity_columns
 from transforms.ownership import Rule
 from transforms.rows import TargetColumn, TargetTable
 
@@ -49,7 +49,7 @@ class Composite:
     """
     entity   its name
     table    its table at the target
-    columns  of that table; the key's are among them
+    columns  of that table, as the target has them; the key's are among them
     rows     the source of which each row is one of the entity
     sides    by source, in the order of their names
     fields   those that somebody delivers
@@ -77,20 +77,14 @@ class Composite:
         """The entity's table."""
         return TargetTable(self.table, self.columns, self.key, composite=self)
 
-    def side_table(self, source: str, fields: Collection[str] | None = None) -> TargetTable:
-        """A side table, whole or as far as `fields` (with the key's) go."""
+    def side_table(self, source: str, columns: Iterable[TargetColumn] | None = None) -> TargetTable:
+        """A side table, whole or with only these `columns` of the entity."""
         side = self.side(source)
-        names = side.fields if fields is None else fields
-        return TargetTable(
-            side.table,
-            (
-                *(column for column in self.columns if column.name in {*self.key, *names}),
-                TargetColumn(COMMIT_US, "bigint"),
-                TargetColumn(POSITION, "text"),
-            ),
-            self.key,
-            composite=self,
-        )
+        if columns is None:
+            names = {*self.key, *side.fields}
+            columns = (column for column in self.columns if column.name in names)
+        meta = (TargetColumn(COMMIT_US, "bigint"), TargetColumn(POSITION, "text"))
+        return TargetTable(side.table, (*columns, *meta), self.key, composite=self)
 
     @property
     def tables(self) -> list[TargetTable]:
@@ -103,19 +97,26 @@ def side_name(entity: str, source: str) -> TableName:
 
 
 def composite(
-    entity: Entity, table: TableName, delivered: Iterable[tuple[str, Collection[str]]]
+    entity: Entity,
+    table: TableName,
+    delivered: Mapping[str, Collection[str]],
+    dropped: Collection[str] = (),
 ) -> Composite:
     """The plan for `entity` in `table`. `delivered`: by source the fields, without the key's.
 
-    The entity's `system_of_record` is there and has been checked.
+    `dropped` are fields that the target may not have. The entity's `system_of_record` is there and
+    has been checked.
     """
     record = entity.system_of_record
     assert record is not None
+    kept = [name for name in entity.fields if name not in dropped]
     sides = tuple(
         Side(
-            source, side_name(entity.entity, source), tuple(n for n in entity.fields if n in given)
+            source,
+            side_name(entity.entity, source),
+            tuple(name for name in kept if name in delivered[source]),
         )
-        for source, given in sorted(delivered)
+        for source in sorted(delivered)
     )
     fields = []
     for name in entity.fields:
@@ -124,15 +125,8 @@ def composite(
         if by and owners is not None:
             able = tuple(source for source in owners.sources if source in by)
             fields.append(OwnedField(name, owners.rule, able))
-    columns = tuple(
-        TargetColumn(name, item.type.postgres, nullable=name not in entity.key)
-        for name, item in entity.fields.items()
-    )
+    columns = entity_columns(entity, kept)
     return Composite(entity.entity, table, columns, entity.key, record.rows, sides, tuple(fields))
-
-
-def _in_order(entity: Entity, names: Collection[str]) -> tuple[str, ...]:
-    return tuple(name for name in entity.fields if name in names)
 
 
 def seen_by(entity: Entity, source: str) -> Entity:

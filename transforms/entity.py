@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Annotated, Self
 
 from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
@@ -10,6 +10,7 @@ from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 from transforms.classes import FieldClass, MaskStyle
 from transforms.constraints import Constraints
 from transforms.ownership import SystemOfRecord
+from transforms.rows import TargetColumn
 from transforms.types import FIELD_TYPES, FieldType, field_type
 from transforms.words import Identifier, PlainName, Strict
 
@@ -87,3 +88,19 @@ class Entity(Strict):
         alone = tuple((name,) for name, field in self.fields.items() if field.unique)
         found = {frozenset(names): names for names in (*self.unique, *alone)}
         return tuple(names for key, names in found.items() if key != frozenset(self.key))
+
+
+def entity_columns(entity: Entity, fields: Collection[str]) -> tuple[TargetColumn, ...]:
+    """Of the entity's table, as far as `fields` go. Only its key is NOT NULL, since whichever
+    source comes first makes the row."""
+    return tuple(
+        TargetColumn(
+            name,
+            field.type.postgres,
+            nullable=name not in entity.key,
+            field_class=field.field_class,
+            mask=field.mask,
+        )
+        for name, field in entity.fields.items()
+        if name in fields
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
@@ -49,8 +50,8 @@ class Mapped:
         self,
         mappings: Sequence[MappingModel],
         entities: Mapping[str, Entity],
-        source: str,
-        composites: Mapping[TableName, Composite],
+        source: str = "",
+        composites: Mapping[TableName, Composite] = MappingProxyType({}),
     ) -> None:
         self._mappings = tuple(mappings)
         self._entities = entities
@@ -72,7 +73,7 @@ class Mapped:
         return found
 
     def run(
-        self, changes: TableChanges, base: int, transactions: pa.RecordBatch | None
+        self, changes: TableChanges, base: int, transactions: pa.RecordBatch | None = None
     ) -> list[tuple[TargetTable, list[RowChanges]]]:
         """What each mapping makes of the changes.
 
@@ -105,8 +106,7 @@ class Mapped:
         composite = self._composites.get(program.target.table)
         if composite is None:
             return program.target
-        names = {column.name for column in program.target.columns}
-        return composite.side_table(self._source, names)
+        return composite.side_table(self._source, program.target.columns)
 
     def close(self) -> None:
         self._plans.clear()

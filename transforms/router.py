@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self
 
 import pyarrow as pa
@@ -31,9 +31,6 @@ Counts = dict[tuple[str, str], dict[str, int]]
 """(source table, target table) → outcome → rows."""
 
 
-_NONE: Mapping[TableName, Composite] = {}
-
-
 class Router:
     """Turns changes of source tables into changes of target tables. Not thread-safe.
 
@@ -50,7 +47,7 @@ class Router:
         protection: Protection | None = None,
         *,
         source: str = "",
-        composites: Mapping[TableName, Composite] = _NONE,
+        composites: Mapping[TableName, Composite] = MappingProxyType({}),
     ) -> None:
         """`protection`: what the target demands of entities; None: their fields pass."""
         self._rules = tuple(rules)

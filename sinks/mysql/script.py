@@ -17,7 +17,7 @@ def target_script(title: str, target: MariadbTarget | MysqlTarget, writes: Patte
         f" {target.product.client} client:",
         "--",
         f"-- CREATE USER IF NOT EXISTS {user} IDENTIFIED BY '…';",
-        f"-- CREATE DATABASE IF NOT EXISTS {OWN_SCHEMA};  -- checkpoints, and temporary tables",
+        f"-- CREATE DATABASE IF NOT EXISTS {OWN_SCHEMA};  -- all that is ours",
         f"-- GRANT ALL ON {OWN_SCHEMA}.* TO {user};",
         *(_granted(name, user) for name in databases),
         f"-- GRANT REFERENCES ON *.* TO {user};  -- shows which tables refer to these",

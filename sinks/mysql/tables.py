@@ -281,17 +281,16 @@ def holds_rows(connection: Connection, table: TargetTable) -> bool:
 
 
 def _verify_rows(connection: Connection, pipeline: str, table: TargetTable) -> None:
-    ours = query(
+    rows = query(
         connection,
-        "select 1 from tailrace.tables where (pipeline = %s or %s) and table_schema = %s"
-        " and table_name = %s",
-        pipeline,
-        table.composite is not None,  # shared with the pipelines of other sources
+        "select pipeline from tailrace.tables where table_schema = %s and table_name = %s",
         table.table.schema,
         table.table.name,
     )
+    shared = table.composite is not None  # with the pipelines of other sources
+    ours = [str(writer) for (writer,) in rows if shared or writer == pipeline]
     if ours and holds_rows(connection, table):
-        refusal = key_refusal(table, recorded(connection, [pipeline], table))
+        refusal = key_refusal(table, recorded(connection, ours, table))
         if refusal is not None:
             raise refusal
     if holds_foreign_rows(connection, table, bool(ours)):

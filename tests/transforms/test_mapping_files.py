@@ -47,7 +47,7 @@ REFUSED: list[tuple[type[Any], dict[str, Any], tuple[Any, ...], str]] = [
     (Entity, {"unique": [["a", "a"]]}, (), "twice"),
     (Entity, {"unique": [[]]}, (), "empty list"),
     (Entity, {"checks": {"x y": "a = 'b'"}}, ("checks", "x y"), "letters"),
-    (Entity, {"system_of_record": {"rows": "erp"}}, ("system_of_record",), "Extra"),
+    (Entity, {"system_of_record": {"default": "erp"}}, ("system_of_record", "rows"), "required"),
     (Entity, {"key": ["b"]}, (), "not a field"),
     (Entity, {"key": []}, ("key",), "at least 1"),
     (Entity, {"key": ["a", "a"]}, (), "twice"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
@@ -15,6 +15,7 @@ from config.project import Project
 from sinks.discrepancies import Discrepancy
 from tailrace.errors import ConfigError
 from tailrace.service.targets import discrepancies
+from transforms.classes import strictest
 
 SHOWN_ROWS = 100
 
@@ -28,14 +29,23 @@ SHOWN_ROWS = 100
     show_default=True,
     help="How many to list, of each target.",
 )
+@click.option(
+    "--reveal", is_flag=True, help="Show personal and secret values, too, as the target has them."
+)
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text")
 @click.pass_obj
-def command(directory: Path, entity: str | None, limit: int, output: str) -> None:
+def command(directory: Path, entity: str | None, limit: int, reveal: bool, output: str) -> None:
     """List the fields of ENTITY (of all, without one) in which a source says otherwise than the
-    one that counts, with both values: these are read from the targets."""
+    one that counts, with both values as the target has them.
+
+    Those of personal and secret fields are masked.
+    """
     project = load_project(directory)
     found = {
-        target: discrepancies(project.targets[target], entities, limit)
+        target: [
+            one if reveal else _veiled(project, one)
+            for one in discrepancies(project.targets[target], entities, limit)
+        ]
         for target, entities in _shared(project, entity).items()
     }
     if output == "json":
@@ -69,6 +79,22 @@ def _shared(project: Project, entity: str | None) -> dict[str, list[str]]:
         for target, names in shared.items()
         if any(entity in (None, name) for name in names)
     }
+
+
+def _veiled(project: Project, one: Discrepancy) -> Discrepancy:
+    from transforms.protect.shown import shown
+
+    entity = project.entities[one.entity]
+    field = entity.fields.get(one.field)
+    classes = strictest(entity.fields[name].field_class for name in entity.key)
+    of_field = "secret" if field is None else field.field_class
+    style = "all" if field is None else field.mask
+    return replace(
+        one,
+        entity_key=shown(one.entity_key, classes) or "",
+        owner_value=shown(one.owner_value, of_field, style),
+        value=shown(one.value, of_field, style),
+    )
 
 
 def _line(one: Discrepancy) -> str:

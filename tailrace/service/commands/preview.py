@@ -16,7 +16,7 @@ from cdc.postgres.session import Connection, connect, quoted, translated
 from cdc.postgres.settings import PostgresSource
 from cdc.schema import TableName
 from config.load import load_project
-from config.owners import seen_entities
+from config.owners import entities_of
 from config.project import Project
 from tailrace.errors import ConfigError
 from transforms.preview import Preview, preview
@@ -47,8 +47,7 @@ def command(directory: Path, mapping: str, sample: int, reveal: bool) -> None:
     project = load_project(directory)
     if mapping not in project.mappings:
         raise ConfigError(f"no mapping is named {mapping!r}", where={"folder": "mappings"})
-    pipeline = _pipeline_of(project, mapping)
-    source = project.sources[project.pipelines[pipeline].source]
+    source = project.sources[_source_of(project, mapping)]
     declared = project.mappings[mapping]
     if isinstance(source, PostgresSource):
         rows = _from_postgres(source, declared.source, sample)
@@ -58,16 +57,16 @@ def command(directory: Path, mapping: str, sample: int, reveal: bool) -> None:
         click.echo(f"{declared.table} is empty")
         return
     failed = 0
-    for seen in preview(declared, seen_entities(project, pipeline), rows, reveal=reveal):
+    for seen in preview(declared, entities_of(project, mapping), rows, reveal=reveal):
         _show(seen)
         failed += seen.count("failed")
     raise SystemExit(1 if failed else 0)
 
 
-def _pipeline_of(project: Project, mapping: str) -> str:
-    for name, pipeline in project.pipelines.items():
+def _source_of(project: Project, mapping: str) -> str:
+    for pipeline in project.pipelines.values():
         if mapping in pipeline.mappings:
-            return name
+            return pipeline.source
     raise ConfigError(
         f"no pipeline uses mapping {mapping!r}",
         where={"file": "tailrace.yml"},
