@@ -38,9 +38,7 @@ def target_table(
 ) -> TargetTable:
     """The entity's table, as far as `fields` go."""
     unique = tuple(names for names in entity.unique_together if set(names) <= set(fields))
-    return TargetTable(
-        rows.target, entity_columns(entity, fields), entity.key, existing, unique
-    )
+    return TargetTable(rows.target, entity_columns(entity, fields), entity.key, existing, unique)
 
 
 def compile_mapping(

@@ -14,7 +14,7 @@ from cdc.schema import Column, TableName, TableSchema
 from transforms.assign import constant_sql
 from transforms.entity import Entity, EntityField
 from transforms.errors import EntityError, ExpressionError, Loc
-from transforms.expressions.functions import call
+from transforms.expressions.dialects import DIALECTS
 from transforms.expressions.literals import adopt
 from transforms.expressions.operators import both, compare, condition, is_in
 from transforms.expressions.sql import quoted
@@ -162,7 +162,7 @@ def _length(name: str, field: EntityField, value: Typed, loc: Loc) -> Rule:
     _takes(field, _TEXTS, "length")
     bounds = field.length
     assert bounds is not None
-    length = call("length", [value], {})
+    length = DIALECTS["postgres"].call("length", [value], {})
     found = [
         compare(operator, length, adopt(literal(str(bound)), INT8))
         for operator, bound in ((">=", bounds.min), ("<=", bounds.max))
@@ -173,7 +173,7 @@ def _length(name: str, field: EntityField, value: Typed, loc: Loc) -> Rule:
 
 
 def _check(entity: Entity, name: str, written: str, columns: Mapping[str, Typed], loc: Loc) -> Rule:
-    expression = translate(written, Place(entity.entity, loc, "entity"), columns)
+    expression = translate(written, Place(entity.entity, loc, kind="entity"), columns)
     typed = expression.typed
     try:
         sql = condition(typed)

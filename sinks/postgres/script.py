@@ -17,8 +17,8 @@ def target_script(title: str, target: PostgresTarget, writes: Patterns) -> str:
     parts = [
         *head(title, target.url),
         *role_made(role, "LOGIN"),
-        "-- Rows are staged in temporary tables; checkpoints, and what each of several sources says",
-        "-- of an entity, are kept in schema tailrace.",
+        "-- Rows are staged in temporary tables; checkpoints, and what each of several sources",
+        "-- says of an entity, are kept in schema tailrace.",
         f"SELECT format('GRANT {_on_database(writes)} ON DATABASE %I TO %I',"
         f" current_database(), {literal(role)}) \\gexec",
         f"CREATE SCHEMA IF NOT EXISTS tailrace AUTHORIZATION {quoted(role)};",

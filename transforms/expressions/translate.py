@@ -43,8 +43,8 @@ class Place:
 
     mapping: str
     loc: Loc
-    kind: str = "mapping"
     dialect: str = "postgres"
+    kind: str = "mapping"
 
 
 @dataclass(frozen=True, slots=True)
