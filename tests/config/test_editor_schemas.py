@@ -168,7 +168,7 @@ def test_scalars_of_any_type_are_accepted(kind: str, old: str, new: str) -> None
         ("mapping", "otherwise: null", "otherwise: ignore"),
         ("mapping", 'name: "trim(name1)"', "name: {value: x, expr: y}"),
         ("mapping", "on_delete: delete", "on_delete: {hard: gone}"),
-        ("mapping", "dialect: postgres", "dialect: oracle"),
+        ("mapping", "dialect: postgres", "dialect: db2"),
     ],
 )
 def test_what_tailrace_refuses_is_refused(kind: str, old: str, new: str) -> None:

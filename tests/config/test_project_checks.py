@@ -436,7 +436,7 @@ def test_what_is_wrong_is_said_with_file_and_line(
 
 def test_everything_wrong_is_said_at_once_in_the_order_of_the_files(tmp_path: Path) -> None:
     changes = [
-        (MAPPING, "dialect: postgres", "dialect: oracle"),
+        (MAPPING, "dialect: postgres", "dialect: db2"),
         (ENTITY, "steward", "stewart"),
         (MAIN, "project: acme", "project: Acme"),
         (MAIN, "    target: hub\n", "    target: hub\n    colour: red\n"),
