@@ -119,6 +119,7 @@ class _Check:
         self._target = target
         self._rules = rules
         self._entity = entity
+        self._unique = {name for names in entity.unique_together for name in names}
 
     def run(self, rows: Rows) -> None:
         for name, field in self._entity.fields.items():
@@ -146,16 +147,28 @@ class _Check:
             if name in self._entity.key:
                 what = "rows of the target would not be told apart: the field is in the key"
                 self._wrong(name, what, "pass, hash or tokenise it")
+            elif name in self._unique:
+                what = "the target could not tell whether it is unique, as the contract demands"
+                self._wrong(name, what, "pass, hash or tokenise it")
             elif name == rows.on_delete.column:
                 self._wrong(name, "on_delete marks deleted rows in it", "give it another class")
-        elif rule.action == "tokenise" and name in self._entity.key and self._is_rotated(rule):
-            self._wrong(
-                name,
-                f"the field is in the key, and key {rule.key} has been rotated: a row would be"
-                " written a second time, under its new token",
+        elif rule.action == "tokenise" and self._is_rotated(rule):
+            fix = (
                 "name a key of its own for this class, whose `current` stays as it was when the"
-                " table was first written",
+                " table was first written"
             )
+            if name in self._entity.key:
+                what = (
+                    f"the field is in the key, and key {rule.key} has been rotated: a row would be"
+                    " written a second time, under its new token"
+                )
+                self._wrong(name, what, fix)
+            elif name in self._unique:
+                what = (
+                    f"the field is unique, and key {rule.key} has been rotated: one value would"
+                    " pass twice, under an old and a new token"
+                )
+                self._wrong(name, what, fix)
 
     def _is_rotated(self, rule: Rule) -> bool:
         key = self._project.keys.get(rule.key or "")

@@ -15,14 +15,14 @@ from transforms.rows import TargetColumn, TargetTable
 
 
 def key_refusal(table: TargetTable, recorded: Mapping[str, str]) -> TargetRefused | None:
-    """What stands against writing on: the rows that are there would not be found any more."""
-    changed = _changed(table, recorded, is_key=True)
+    """What stands against writing on: what is there would not be found any more."""
+    changed = _changed(table, recorded, tells_apart=True)
     if not changed:
         return None
     now = "; ".join(_change(column, recorded) for column in changed)
     return TargetRefused(
         f"target table {table.table} would get its rows a second time, since the protection of its"
-        f" key has changed: {now}",
+        f" key, or of what is unique, has changed: {now}",
         where={"table": str(table.table)},
         fix="put the key or the rule back as it was, or begin anew with an empty table",
     )
@@ -40,7 +40,7 @@ def findings(table: TargetTable, recorded: Mapping[str, str]) -> list[Finding]:
             f"{table.table}.{column.name}",
             "-- nothing, if that is meant; else begin anew with an empty table",
         )
-        for column in _changed(table, recorded, is_key=False)
+        for column in _changed(table, recorded, tells_apart=False)
     ]
 
 
@@ -49,12 +49,13 @@ def _error(table: TargetTable, refusal: TargetRefused) -> Finding:
 
 
 def _changed(
-    table: TargetTable, recorded: Mapping[str, str], *, is_key: bool
+    table: TargetTable, recorded: Mapping[str, str], *, tells_apart: bool
 ) -> Sequence[TargetColumn]:
+    telling = {*table.key, *(name for names in table.unique for name in names)}
     return [
         column
         for column in table.columns
-        if (column.name in table.key) == is_key
+        if (column.name in telling) == tells_apart
         and column.field_class is not None
         and recorded.get(column.name, "") != column.protected
     ]

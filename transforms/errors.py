@@ -26,6 +26,8 @@ _SHOWN_CHARS_MAX = 100
 class EntityError(ConfigError):
     """`loc` is the path in the entity's document; config adds file and line."""
 
+    code = "TR-104"
+
     def __init__(self, what: str, *, entity: str, loc: Loc = (), fix: str | None = None) -> None:
         self.entity = entity
         self.loc = loc

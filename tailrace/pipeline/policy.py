@@ -26,7 +26,7 @@ from tailrace.errors import (
     TargetUnavailable,
     TransformError,
 )
-from transforms.errors import MappingError, RowError
+from transforms.errors import EntityError, MappingError, RowError
 
 Action = Literal["retry", "park", "pause", "stop"]
 
@@ -75,8 +75,14 @@ POLICIES = (
     Policy(
         MappingError,
         "stop",
-        "A mapping, an expression or a contract cannot work on its source's tables.",
+        "A mapping, or an expression, cannot work on its source's tables.",
         "Mend it where the message points; `tailrace check` compares all of them with the source.",
+    ),
+    Policy(
+        EntityError,
+        "stop",
+        "The contract of an entity contradicts itself, or what a mapping always makes.",
+        "Mend it where the message points; it names what stands against what.",
     ),
     Policy(
         PreflightError,

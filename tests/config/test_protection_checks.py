@@ -143,6 +143,14 @@ def test_refused(tmp_path: Path, rules: str, keys: str, what: str) -> None:
             ("{type: text, required: true}", "{type: text, class: personal}"),
             "key r has been rotated: a row would be written a second time",
         ),
+        *(
+            (rule, ("class: personal}", "class: personal, unique: true}"), what)
+            for rule, what in (
+                ("mask", "the target could not tell whether it is unique"),
+                ("drop", "the target could not tell whether it is unique"),
+                ("{tokenise: r}", "one value would pass twice"),
+            )
+        ),
     ],
 )
 def test_a_rule_fits_the_fields_of_its_class(

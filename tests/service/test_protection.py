@@ -236,7 +236,8 @@ def test_another_key_of_a_key_field_is_refused_and_one_of_other_fields_told(
     (tmp_path / "token").write_text(secrets.token_hex(64))
     checked = line.command("check")
     assert checked.returncode == 1
-    assert "a second time, since the protection of its key has changed: tokenise" in checked.stdout
+    assert "public.kunde would get its rows a second time" in checked.stdout
+    assert "has changed: tokenise" in checked.stdout
     change(line.source)
     with line:
         wait_until(lambda: "second time" in str(line.report("deliver")["error"]), "the refusal")

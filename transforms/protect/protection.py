@@ -83,14 +83,17 @@ class Protection:
             if rule.action == "drop":
                 continue
             if rule.action != "pass":
-                changed[at], protected = self._change(rule, column)
-                column = replace(column, protected=protected)
+                changed[at], how = self._change(rule, column)
+                column = replace(column, protected=how)
             kept.append(at)
             columns.append(column)
         if not changed and len(kept) == len(table.columns):
             return None
         keys = tuple(changed.get(at) for at in table.key_indexes)
-        return _Plan(replace(table, columns=tuple(columns)), tuple(kept), changed, keys)
+        names = {column.name for column in columns}
+        unique = tuple(together for together in table.unique if names.issuperset(together))
+        protected = replace(table, columns=tuple(columns), unique=unique)
+        return _Plan(protected, tuple(kept), changed, keys)
 
     def _rule(self, column: TargetColumn) -> Rule:
         if column.field_class is None:
