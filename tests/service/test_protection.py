@@ -20,6 +20,7 @@ import pytest
 from cdc.mysql.settings import arguments
 from tests.line import Line, wait_until
 from tests.maria import Maria
+from tests.service.test_owners import TwoSources
 from transforms.protect.tokens import Tokeniser
 
 TABLES = """
@@ -278,3 +279,57 @@ def test_the_key_of_a_field_outside_of_the_key_is_rotated(
     made_by = {nr: token.split(".")[1] for nr, token in tokens.items() if token}
     assert made_by.pop("K-7") == tokeniser.key_id
     assert set(made_by.values()) == {Tokeniser(old).key_id}
+
+
+def test_what_two_sources_say_of_one_entity_is_protected_alike(
+    tmp_path: Path, database18, second_database18, third_database18
+) -> None:
+    database18.execute("create schema sales")
+    second_database18.execute("create schema crm")
+    hub = third_database18
+    line = TwoSources(
+        tmp_path / "project", database18.url, second_database18.url, hub.url, schema="crm"
+    )
+    key = secrets.token_bytes(64)
+    (tmp_path / "key").write_text(key.hex())
+    path = line.directory / "tailrace.yml"
+    protect = "protect: {personal: {tokenise: t}, secret: drop}"
+    path.write_text(
+        path.read_text().replace(f'url: "{hub.url}"}}', f'url: "{hub.url}", {protect}}}')
+        + f'keys:\n  t: {{current: "${{file:{tmp_path}/key}}"}}\n'
+    )
+    entity = line.directory / "entities" / "customer.yml"
+    text = entity.read_text().replace("required: true}", "required: true, class: personal}")
+    text = text.replace('"decimal(12,2)"}', '"decimal(12,2)", class: secret}')
+    entity.write_text(text.replace("phone: {type: text}", "phone: {type: text, class: personal}"))
+
+    checked = line.command("check")
+    assert checked.returncode == 0, checked.stdout
+    tokens = Tokeniser(key)
+
+    def rows() -> list[tuple[Any, ...]]:
+        try:
+            found = hub.execute("select * from public.customer")
+        except psycopg.Error:  # it is not there yet
+            return []
+        return sorted(tuple(text and tokens.reveal(text) for text in row) for row in found)
+
+    with line:
+        wait_until(
+            lambda: rows() == [("C-1", "Anna", "11"), ("C-2", "Bert", None)], "the first rows"
+        )
+        wait_until(line.discrepancies, "a discrepancy")
+        assert hub.execute("select field, owner_value, value from tailrace.discrepancy") == [
+            ("name", _token(tokens, "Anna"), _token(tokens, "ANNA"))
+        ]
+        second_database18.execute("insert into crm.contact values (2, 'Bert', '22')")
+        database18.execute("delete from sales.kunden where id = 1")
+        wait_until(lambda: rows() == [("C-2", "Bert", "22")], "the changed rows")
+    held = hub.execute(
+        "select table_schema, table_name, column_name from information_schema.columns"
+        " where table_schema in ('public', 'tailrace')"
+    )
+    assert not [place for place in held if "credit" in place]
+    for schema, table in {(schema, table) for schema, table, _ in held}:
+        (stored,) = hub.execute(f"select string_agg(t::text, ' ') from {schema}.{table} t")
+        assert not any(clear in (stored[0] or "") for clear in ("Anna", "ANNA", "Bert", "C-1"))
