@@ -92,6 +92,9 @@ _KEYWORDS: dict[str, Any] = {
 }
 
 
+HUB = "url: postgresql://tailrace:pw@hub.example/hub\n"
+
+
 def accepts(kind: str, text: str) -> bool:
     """Typed as YAML 1.1 does it, which is worse than what editors do."""
     schema = schema_of(kind)
@@ -135,6 +138,8 @@ def test_the_template_is_accepted() -> None:
             "tables: [sales.*]\n    heartbeat_s: 5\ntargets",
         ),
         ("entity", "status: {type: text}", 'status: {type: "decimal(12, 2)", required: false}'),
+        ("entity", "status: {type: text}", "status: {type: text, class: secret, mask: last4}"),
+        ("tailrace", HUB, f"{HUB}    protect: {{personal: mask, secret: {{hash: k}}}}\n"),
         ("mapping", "otherwise: null", "otherwise: {value: 1}"),
         ("mapping", "otherwise: null", "otherwise: exception"),
         ("mapping", 'name: "trim(name1)"', "name: {value: null}"),
@@ -169,6 +174,10 @@ def test_scalars_of_any_type_are_accepted(kind: str, old: str, new: str) -> None
         ("mapping", 'name: "trim(name1)"', "name: {value: x, expr: y}"),
         ("mapping", "on_delete: delete", "on_delete: {hard: gone}"),
         ("mapping", "dialect: postgres", "dialect: db2"),
+        ("entity", "status: {type: text}", "status: {type: text, class: shared}"),
+        ("tailrace", HUB, f"{HUB}    protect: {{personal: encrypt}}\n"),
+        ("tailrace", HUB, f"{HUB}    protect: {{personal: {{mask: k}}}}\n"),
+        ("tailrace", HUB, f"{HUB}    protect: {{private: mask}}\n"),
     ],
 )
 def test_what_tailrace_refuses_is_refused(kind: str, old: str, new: str) -> None:
