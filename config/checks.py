@@ -8,12 +8,13 @@ from cdc.patterns import OWN_SCHEMA, Pattern
 from cdc.postgres.settings import IDENTIFIER_BYTES_MAX, PostgresSource
 from cdc.schema import TableName
 from config.owners import check_owners, seen_entities
-from config.places import Loc
+from config.places import Loc, Places
 from config.problems import Problems, suggest
 from config.project import Pipeline, Project, Source
 from config.protection import check_keys, check_protection
 from config.secrets import is_unresolved
 from config.writers import check_writers
+from transforms.entity import Entity
 from transforms.model import Replicate
 from transforms.rules import target_name
 
@@ -72,15 +73,20 @@ def _slots(project: Project, problems: Problems) -> None:
             )
 
 
-def _entities(project: Project, problems: Problems) -> None:
-    demanding = [name for name, entity in project.entities.items() if entity.demanding]
-    if not demanding:
-        return
-    from transforms.contradictions import check_entity, never_judged
+def check_contract(entity: Entity, places: Places, problems: Problems) -> None:
+    """Whether an entity's contract contradicts itself."""
+    if entity.demanding:
+        from transforms.contradictions import check_entity  # it takes DuckDB
 
-    for name in demanding:
-        problems.place(check_entity(project.entities[name]), project.entity_places[name])
-    if not problems.found:
+        problems.place(check_entity(entity), places)
+
+
+def _entities(project: Project, problems: Problems) -> None:
+    for name, entity in project.entities.items():
+        check_contract(entity, project.entity_places[name], problems)
+    if any(entity.demanding for entity in project.entities.values()) and not problems.found:
+        from transforms.contradictions import never_judged
+
         for error in never_judged(project.entities, project.mappings.values()):
             problems.place([error], project.entity_places[error.entity])
 

@@ -6,12 +6,13 @@ error names file, line and the fix.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from config.checks import check
+from config.checks import check, check_contract
 from config.codes import CodeTables
 from config.places import Loc, Places
 from config.plain import report, written_at
@@ -128,9 +129,15 @@ def _named(
     directory: Path, folder: str, model: type[M], key: str, problems: Problems
 ) -> dict[str, tuple[M, Places]]:
     """Every document of a folder, by the name it gives itself."""
+    return _from_files(_files(directory / folder), directory, model, key, problems)
+
+
+def _from_files(
+    paths: Iterable[Path], directory: Path, model: type[M], key: str, problems: Problems
+) -> dict[str, tuple[M, Places]]:
     found: dict[str, tuple[M, Places]] = {}
     tables = CodeTables(directory, {})
-    for path in _files(directory / folder):
+    for path in paths:
         try:
             document = read(path, str(path.relative_to(directory)))
         except ConfigError as error:
@@ -163,3 +170,17 @@ def _files(folder: Path) -> list[Path]:
 
 def _is_hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
+
+
+def load_entities(path: Path) -> dict[str, Entity]:
+    """The entities of a project's directory, or the one of a file. Errors: ConfigError."""
+    problems = Problems()
+    if path.is_dir():
+        _refuse_no_project(path)
+        found = _named(path, "entities", Entity, "entity", problems)
+    else:
+        found = _from_files([path], path.parent, Entity, "entity", problems)
+    for model, places in found.values():
+        check_contract(model, places, problems)
+    problems.raise_if_any()
+    return {name: model for name, (model, _) in found.items()}

@@ -12,6 +12,7 @@ from transforms.constraints import Constraints
 from transforms.ownership import SystemOfRecord
 from transforms.rows import TargetColumn
 from transforms.types import FIELD_TYPES, FieldType, field_type
+from transforms.versions import Consumer, VersionText
 from transforms.words import Identifier, PlainName, Strict
 
 
@@ -49,16 +50,18 @@ class Entity(Strict):
     """A business object: its fields, and which of them identify it.
 
     `unique`: lists of fields whose values together no two entities share. `checks`: conditions over
-    several fields, by name.
+    several fields, by name. `version` of the contract; `consumers`: who has said to read it.
     """
 
     entity: PlainName
     steward: str | None = None
     key: Annotated[tuple[Identifier, ...], Field(min_length=1)]
     fields: Annotated[dict[Identifier, EntityField], Field(min_length=1)]
+    version: VersionText | None = None
     unique: tuple[tuple[Identifier, ...], ...] = ()
     checks: dict[PlainName, Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
     system_of_record: SystemOfRecord | None = None
+    consumers: tuple[Consumer, ...] = ()
 
     @model_validator(mode="after")
     def _key_names_fields(self) -> Self:
@@ -67,6 +70,12 @@ class Entity(Strict):
                 raise ValueError(f"the key names {name!r}, which is not a field")
         if len(set(self.key)) != len(self.key):
             raise ValueError("the key names a field twice")
+        for consumer in self.consumers:
+            for name in consumer.fields or ():
+                if name not in self.fields:
+                    raise ValueError(f"consumer {consumer.name} names {name!r}, which is no field")
+        if len({consumer.name for consumer in self.consumers}) != len(self.consumers):
+            raise ValueError("two of the consumers have one name")
         for together in self.unique:
             if not together:
                 raise ValueError("unique holds an empty list")

@@ -24,6 +24,7 @@ COMMANDS = {
     "preview": "Show source rows beside the rows that MAPPING makes of them.",
     "mapping": "Test mappings by the examples beside them.",
     "reveal": "Show what tokens stand for, with this project's keys.",
+    "contract": "Compare contracts of entities; exchange them as Open Data Contracts.",
     "run": "Run every source and pipeline of the project.",
     "capture": "Capture one source into its journal.",
     "deliver": "Deliver one pipeline's journal to its target.",

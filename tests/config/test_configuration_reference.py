@@ -20,6 +20,7 @@ from transforms.examples import Example
 from transforms.model import FieldRule, Mapping, Replicate, Rows
 from transforms.protect.keys import Key
 from transforms.protect.model import Protect
+from transforms.versions import Consumer
 
 TEXT = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
 SECTIONS: dict[str, type[BaseModel]] = {
@@ -36,6 +37,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "A rule of `replicate`": Replicate,
     "entities/*.yml": Entity,
     "A field of an entity": EntityField,
+    "A consumer of an entity": Consumer,
     "mappings/*.yml": Mapping,
     "One of the `rows`": Rows,
     "A field of a mapping": FieldRule,
