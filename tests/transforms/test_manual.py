@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import pytest
 import yaml
 
 from tailrace.service.trials import run
@@ -13,15 +14,18 @@ from tests.config.projects import GOOD, write
 from tests.transforms.batches import table
 from transforms.compile import compile_mapping
 from transforms.entity import Entity
-from transforms.expressions.functions import FUNCTIONS, SYNONYMS
+from transforms.expressions.dialects import DIALECTS
 from transforms.model import Mapping
 from transforms.types import FIELD_TYPES
 
 MANUAL = (Path(__file__).parents[2] / "docs" / "mappings.md").read_text()
 
 
-def section(title: str) -> str:
-    found = re.search(rf"^#+ {title}$(.*?)(?=^#|\Z)", MANUAL, re.S | re.M)
+FUNCTIONS_MANUAL = (Path(__file__).parents[2] / "docs" / "functions.md").read_text()
+
+
+def section(title: str, manual: str = MANUAL) -> str:
+    found = re.search(rf"^#+ {title}$(.*?)(?=^#|\Z)", manual, re.S | re.M)
     assert found is not None, title
     return found[1]
 
@@ -32,14 +36,26 @@ def yaml_blocks() -> list[Any]:
     ]
 
 
-def test_the_functions_are_those_of_the_allow_list() -> None:
-    documented = re.findall(r"^\| `([a-z_]+\(.*?\))` +\|", section("Expressions"), re.M)
-    assert documented == sorted(function.signature for function in FUNCTIONS.values())
+@pytest.mark.parametrize("name", DIALECTS)
+def test_the_functions_are_those_of_the_allow_list(name: str) -> None:
+    listed = section(name, FUNCTIONS_MANUAL)
+    documented = re.findall(r"^\| `(.+?\))` +\|", listed, re.M)
+    signatures = [function.signature for function in DIALECTS[name].functions.values()]
+    assert documented == sorted(signatures, key=str.lower)
 
 
-def test_the_synonyms_are_named() -> None:
-    for synonym in SYNONYMS:
-        assert f"`{synonym}`" in MANUAL
+@pytest.mark.parametrize("name", DIALECTS)
+def test_the_synonyms_are_named(name: str) -> None:
+    listed = section(name, FUNCTIONS_MANUAL).lower()
+    for synonym in DIALECTS[name].synonyms:
+        assert f"`{synonym}`" in listed
+
+
+def test_the_dialects_are_those_of_a_mapping() -> None:
+    annotation = Mapping.model_fields["dialect"].annotation
+    assert set(get_args(annotation)) == set(DIALECTS)
+    for name in DIALECTS:
+        assert f"`{name}`" in section("The keys of a mapping")
 
 
 def test_the_types_are_those_there_are() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from transforms.expressions.arguments import Arguments, Build, Named, as_integer, as_string, whole
 from transforms.expressions.operators import compared_as_they_are
-from transforms.expressions.sql import checked, quoted
+from transforms.expressions.sql import checked, quoted, stripped
 from transforms.expressions.typed import (
     Excess,
     Part,
@@ -45,11 +45,14 @@ def trim(function: str) -> Build:
     def build(arguments: Arguments, named: Named) -> Typed:
         source = arguments[0]
         strings = [as_string(argument) for argument in arguments]
-        characters = text(strings[1]) if len(strings) > 1 else "' '"
+        shown = text(strings[0])
+        sql = stripped(function, shown)
+        if len(strings) > 1:
+            sql = f"{function}({shown}, {text(strings[1])})"
         harmless = function == "rtrim" and source.kind is Kind.BPCHAR and len(strings) == 1
         return derived(
             TEXT,
-            f"{function}({text(strings[0])}, {characters})",
+            sql,
             strings,
             parts=strings[0].parts if harmless else None,
         )
