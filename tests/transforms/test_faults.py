@@ -159,6 +159,8 @@ def _sql(typed: Typed) -> str:
 _CASES: dict[str, Sequence[str]] = {
     **cases.FUNCTIONS,
     "operators": cases.OPERATORS,
+    "moves": cases.MOVES[::4],
+    "matches": cases.MATCHES,
     "comparisons": cases.COMPARISONS[::6],
     "logic": cases.LOGIC,
     "casts": cases.CASTS,

@@ -206,7 +206,8 @@ class OracleDialect(Dialect):
         return cast(value, to)
 
     def call(self, name: str, arguments: Arguments, named: Named) -> Typed:
-        return emptied(super().call(name, arguments, named))
+        found = super().call(name, arguments, named)
+        return found if name == "concat" else emptied(found)
 
 
 def _same_kind(left: Typed, right: Typed) -> None:

@@ -52,8 +52,9 @@ def concatenated(left: Typed, right: Typed) -> Typed:
     if all(v.parts is not None and (v.kind in STRINGS or not v.nullable) for v in (left, right)):
         parts = (a.parts or ()) + (b.parts or ())
     sql = f"(coalesce({text(a)}, '') || coalesce({text(b)}, ''))"
-    both_null = a.nullable and b.nullable
-    return emptied(derived(TEXT, sql, [a, b], nullable=both_null, parts=parts))
+    if not (a.nullable and b.nullable):
+        return derived(TEXT, sql, [a, b], nullable=False, parts=parts)
+    return emptied(derived(TEXT, sql, [a, b], nullable=True, parts=parts))
 
 
 def _concat(arguments: Arguments, named: Named) -> Typed:
