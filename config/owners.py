@@ -14,8 +14,9 @@ from cdc.schema import TableName
 from config.places import Loc
 from config.problems import Problems, suggest
 from config.project import Project
-from transforms.composite import RESERVED, Composite, composite, seen_by, side_name
+from transforms.composite import RESERVED, Composite, composite, side_name
 from transforms.entity import Entity
+from transforms.held import seen_by, unjudged
 from transforms.model import Mapping, Rows
 from transforms.ownership import DEFAULT, ROWS
 from transforms.words import IDENTIFIER_BYTES_MAX
@@ -244,6 +245,13 @@ class _Check:
                     f"{field}: where several sources feed an entity, names in {RESERVED}… are ours"
                 )
                 self._problems.add(what, where, "rename the field")
+        for loc, reads in unjudged(self._entity, list(self._delivered)):
+            self._problems.add(
+                f"{'.'.join(map(str, loc))}: no source owns all that it reads ({', '.join(reads)}),"
+                " so nothing can judge it",
+                self._project.entity_places[self._name].where(loc),
+                "let it read fields of one owner",
+            )
         other = tables.setdefault(self._name, self._table)
         if other != self._table:
             feed = self._feeds[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -237,6 +238,23 @@ def other_rules_change_what_is_there(harness: Harness) -> None:
     }
 
 
+def a_unique_value_changes_hands(harness: Harness) -> None:
+    """Among rows that stay, and from one that goes to one that comes."""
+    two = Two(harness, replace(customer(), unique=(("name",),)))
+    two.write("erp", *((UPSERT, key, {"name": key}, 1) for key in "abc"))
+    two.write(
+        "erp",
+        (UPSERT, "a", {"name": "x"}, 2),
+        (UPSERT, "b", {"name": "a"}, 2),
+        (UPSERT, "a", {"name": "b"}, 2),
+        (DELETE, "c", {}, 2),
+        (UPSERT, "d", {"name": "c"}, 2),
+    )
+    assert {(row[0], row[1]) for row in two.customers} == {("a", "b"), ("b", "a"), ("d", "c")}
+    given = [of(two.composite, "erp", (UPSERT, "e", {"name": "c"}, 3))]
+    raises(TargetRefused, lambda: two.sinks["erp"].write(given))
+
+
 def two_pipelines_write_one_row(harness: Harness) -> None:
     """The second waits for the first, and computes from what that has committed."""
     two = Two(harness, customer())
@@ -290,6 +308,7 @@ CASES: tuple[Callable[[Harness], None], ...] = (
     a_clear_of_one_source,
     the_first_with_a_value,
     the_newest,
+    a_unique_value_changes_hands,
     two_pipelines_write_one_row,
     other_rules_change_what_is_there,
     what_is_rolled_back_is_not_computed,

@@ -84,6 +84,12 @@ class CompositeSql:
         """The touched keys, as `k`."""
         return f"(select distinct {self.key_list()} from {self._touched}) k"
 
+    @property
+    def unique(self) -> list[str]:
+        """Fields of which two entities may not have the same values."""
+        names = {name for together in self._composite.unique for name in together}
+        return [name for name in self.fields if name in names]
+
     def key_list(self, prefix: str = "") -> str:
         return ", ".join(prefix + self._dialect.column(name) for name in self._composite.key)
 

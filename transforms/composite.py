@@ -53,6 +53,7 @@ class Composite:
     rows     the source of which each row is one of the entity
     sides    by source, in the order of their names
     fields   those that somebody delivers
+    unique   columns whose values together no two rows share
     """
 
     entity: str
@@ -62,6 +63,7 @@ class Composite:
     rows: str
     sides: tuple[Side, ...]
     fields: tuple[OwnedField, ...]
+    unique: tuple[tuple[str, ...], ...] = ()
 
     @property
     def rules(self) -> str:
@@ -75,7 +77,7 @@ class Composite:
     @property
     def whole(self) -> TargetTable:
         """The entity's table."""
-        return TargetTable(self.table, self.columns, self.key, composite=self)
+        return TargetTable(self.table, self.columns, self.key, unique=self.unique, composite=self)
 
     def side_table(self, source: str, columns: Iterable[TargetColumn] | None = None) -> TargetTable:
         """A side table, whole or with only these `columns` of the entity."""
@@ -126,24 +128,13 @@ def composite(
             able = tuple(source for source in owners.sources if source in by)
             fields.append(OwnedField(name, owners.rule, able))
     columns = entity_columns(entity, kept)
-    return Composite(entity.entity, table, columns, entity.key, record.rows, sides, tuple(fields))
-
-
-def seen_by(entity: Entity, source: str) -> Entity:
-    """The entity as far as `source` is held to it: of a field that it does not own, only the type.
-
-    Of owners in a list the last must keep the contract where the first value counts, since it is
-    what the others fall back to; each of them where the newest counts.
-    """
-    record = entity.system_of_record
-    if record is None:
-        return entity
-    fields = dict(entity.fields)
-    for name, item in entity.fields.items():
-        owners = record.owners(name)
-        if name in entity.key or owners is None:
-            continue
-        held = owners.sources if owners.rule == "newest" else owners.sources[-1:]
-        if source not in held:
-            fields[name] = item.model_copy(update={"required": False})
-    return entity.model_copy(update={"fields": fields})
+    return Composite(
+        entity.entity,
+        table,
+        columns,
+        entity.key,
+        record.rows,
+        sides,
+        tuple(fields),
+        tuple(names for names in entity.unique_together if set(names) <= set(kept)),
+    )

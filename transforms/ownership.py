@@ -24,6 +24,12 @@ class Owners(BaseModel):
     rule: Rule
     sources: tuple[str, ...]
 
+    @property
+    def held(self) -> tuple[str, ...]:
+        """Those that must keep the field's contract: the last that others fall back to, or each
+        where any of them may count."""
+        return self.sources if self.rule == "newest" else self.sources[-1:]
+
 
 def _owners(value: object) -> Owners:
     if isinstance(value, Owners):

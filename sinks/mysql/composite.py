@@ -12,9 +12,11 @@ from cdc.patterns import OWN_SCHEMA
 from cdc.schema import TableName
 from sinks.composite_sql import COLUMNS, DIFFERENCES, ENTITIES, FOUND, CompositeSql
 from sinks.mysql.apply import TableWriter
+from sinks.mysql.loading import refuse_warnings
 from sinks.mysql.names import quoted, quoted_list, quoted_table
 from sinks.mysql.products import MYSQL, Product
-from sinks.mysql.session import Connection, execute, query, translated
+from sinks.mysql.session import DUPLICATE, Connection, execute, query, translated
+from tailrace.errors import TargetRefused
 from transforms.composite import Composite
 from transforms.rows import TargetColumn
 
@@ -94,9 +96,28 @@ class CompositeWriter:
                 self._outdated = False
 
     def put(self) -> None:
-        if self._sql.fields:
-            self._execute(self._update)
-        self._execute(self._insert)
+        if not self._sql.unique:
+            self._put()
+            return
+        self._execute(f"savepoint {_SAVEPOINT}")
+        try:
+            self._put()
+        except TargetRefused as refused:
+            if refused.where.get("errno") != DUPLICATE:
+                raise
+            # Values that may have changed hands are given up first.
+            self._execute(f"rollback to {_SAVEPOINT}")
+            self._execute(self._give_up)
+            self._put()
+
+    def _put(self) -> None:
+        for statement in (self._update, self._insert) if self._sql.fields else (self._insert,):
+            with translated("computing an entity", table=str(self.composite.table)):
+                with self._connection.cursor() as cursor:
+                    cursor.execute(statement)
+                    warned = cursor.warning_count
+                if warned:
+                    refuse_warnings(self._connection, warned)
 
     def remove(self) -> None:
         self._execute(self._remove)
@@ -175,6 +196,12 @@ class CompositeWriter:
         )
 
     @cached_property
+    def _give_up(self) -> str:
+        setting = ", ".join(f"e.{quoted(name)} = null" for name in self._sql.unique)
+        join = f"straight_join {self._name} e on {self._sql.same('e', 'k')}"
+        return f"update {self._sql.keys} {join} set {setting}"
+
+    @cached_property
     def _remove(self) -> str:
         first = quoted(self.composite.key[0])
         return (
@@ -241,6 +268,7 @@ def _same(differences: str) -> str:
 
 
 _ENTITIES, _DIFFERENCES = quoted_table(ENTITIES), quoted_table(DIFFERENCES)
+_SAVEPOINT = "tailrace_unique"
 _STAGE = f"{OWN_SCHEMA}.tailrace_discrepancies"
 _RENEW = (
     f"update {_STAGE} n straight_join {_DIFFERENCES} d on {_same('d')}"

@@ -22,6 +22,7 @@ from transforms.composite import Composite
 
 _LOCK = "tailrace:prepare"
 _WAIT_S = 60
+_TEXTS = frozenset({"varchar", "tinytext", "text", "mediumtext", "longtext"})
 
 
 def prepare_composite(connection: Connection, pipeline: str, composite: Composite) -> None:
@@ -68,9 +69,15 @@ def _verify_types(connection: Connection, composite: Composite) -> None:
     for side in composite.sides:
         for column in catalog.columns(connection, side.table).values():
             found = whole.get(column.name)
-            if found is not None and found.ddl != column.ddl:
+            if found is not None and not _alike(found, column):
                 name = quoted_table(composite.table)
                 fix = f"alter table {name} modify {quoted(column.name)} {column.ddl}"
                 if not found.nullable:
                     fix = fix.removesuffix("null") + "not null"
                 raise of_another_type(composite, column.name, found.ddl, column.ddl, fix)
+
+
+def _alike(found: catalog.CatalogColumn, wanted: catalog.CatalogColumn) -> bool:
+    """Whether each value of the one is the same in the other or, being too long, is refused."""
+    texts = found.kind in _TEXTS and wanted.kind in _TEXTS and found.collation == wanted.collation
+    return texts or found.ddl == wanted.ddl

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 
 import pyarrow as pa
+from psycopg import errors as pg
 
 from cdc.schema import TableName
 from sinks.composite_sql import COLUMNS, DIFFERENCES, ENTITIES, FOUND, CompositeSql
@@ -83,8 +84,22 @@ class CompositeWriter:
 
     def put(self) -> None:
         with translated("computing an entity", **self._where):
-            self._connection.execute(self._put)
+            if not self._sql.unique:
+                self._connection.execute(self._put)
+            else:
+                self._put_unique()
             self._connection.execute(PLAN_FREELY, prepare=False)
+
+    def _put_unique(self) -> None:
+        """Values that may have changed hands are given up first."""
+        self._connection.execute(f"savepoint {_SAVEPOINT}")
+        try:
+            self._connection.execute(self._put)
+        except pg.UniqueViolation:
+            self._connection.execute(f"rollback to {_SAVEPOINT}")
+            self._connection.execute(self._give_up)
+            self._connection.execute(self._put)
+        self._connection.execute(f"release {_SAVEPOINT}")
 
     def remove(self) -> None:
         self._execute(self._remove)
@@ -153,6 +168,14 @@ class CompositeWriter:
         ).encode()
 
     @cached_property
+    def _give_up(self) -> bytes:
+        setting = ", ".join(f"{quoted(name)} = null" for name in self._sql.unique)
+        return (
+            f"update {self._name} e set {setting} from {self._sql.keys}"
+            f" where {self._sql.same('e', 'k')}"
+        ).encode()
+
+    @cached_property
     def _remove(self) -> bytes:
         return (
             f"delete from {self._name} e using {self._sql.keys} where {self._sql.same('e', 'k')}"
@@ -184,6 +207,7 @@ def _with_parameter(text: str) -> bytes:
 
 
 _ENTITIES, _DIFFERENCES = quoted_table(ENTITIES), quoted_table(DIFFERENCES)
+_SAVEPOINT = "tailrace_unique"
 _STAGE = "pg_temp.tailrace_discrepancies"
 _SAME = "d.key_id = n.key_id and d.field = n.field and d.source = n.source"
 _MAKE_DIFFERENCES = (

@@ -264,3 +264,23 @@ def test_a_list_alone_is_the_first_with_a_value(tmp_path: Path) -> None:
     (plan,) = composites(project, "hub").values()
     assert plan.fields[-1] == OwnedField("mail", "first", ("crm", "erp"))
     assert not seen_entities(project, "from_crm")["customer"].fields["mail"].required
+
+
+def test_a_source_is_held_to_what_it_owns(tmp_path: Path) -> None:
+    files = changed(
+        (ENTITY, "phone: {type: text}", 'phone: {type: text, pattern: "[0-9]+", length: {max: 9}}'),
+        (ENTITY, "key: [no]\n", 'key: [no]\nchecks: {named: "no <> name"}\n'),
+    )
+    project = load_project(write(tmp_path, files))
+    erp = seen_entities(project, "from_erp")["customer"]
+    crm = seen_entities(project, "from_crm")["customer"]
+    assert (erp.fields["phone"].pattern, erp.fields["phone"].length) == (None, None)
+    assert crm.fields["phone"].pattern == "[0-9]+"
+    assert (set(erp.checks), set(crm.checks)) == ({"named"}, set())
+
+
+def test_a_check_over_two_owners_is_refused(tmp_path: Path) -> None:
+    files = changed((ENTITY, "key: [no]\n", 'key: [no]\nchecks: {both: "name <> phone"}\n'))
+    with pytest.raises(ConfigError, match="no source owns all that it reads") as raised:
+        load_project(write(tmp_path, files))
+    assert (raised.value.where["file"], raised.value.where["line"]) == (ENTITY, 3)

@@ -1,0 +1,68 @@
+"""How far a source is held to an entity's contract: where several feed it, by what it owns."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from transforms.constraints import Constraints
+from transforms.entity import Entity, EntityField
+from transforms.errors import ExpressionError, Loc
+
+_NOTHING = {name: field.default for name, field in Constraints.model_fields.items()}
+
+
+def held(entity: Entity, source: str) -> set[str]:
+    """The fields whose contract the mappings of `source` keep. The key is everybody's."""
+    record = entity.system_of_record
+    found = set(entity.key)
+    for name in entity.fields:
+        owners = None if record is None else record.owners(name)
+        if owners is None or source in owners.held:
+            found.add(name)
+    return found
+
+
+def seen_by(entity: Entity, source: str) -> Entity:
+    """The entity as `source` is held to it: of other fields only what they are remains."""
+    if entity.system_of_record is None:
+        return entity
+    mine = held(entity, source)
+    fields = {name: _seen(entity, name, field, mine) for name, field in entity.fields.items()}
+    checks = {name: text for name, text in entity.checks.items() if _reads(entity, text) <= mine}
+    return entity.model_copy(update={"fields": fields, "checks": checks})
+
+
+def unjudged(entity: Entity, sources: Collection[str]) -> Iterator[tuple[Loc, list[str]]]:
+    """Where a check stands that no source can be held to, and the fields that it reads."""
+    mine = [held(entity, source) for source in sources]
+    written: list[tuple[Loc, str]] = [
+        (("fields", name, "check"), field.check)
+        for name, field in entity.fields.items()
+        if field.check is not None
+    ]
+    written += [(("checks", name), text) for name, text in entity.checks.items()]
+    for loc, text in written:
+        reads = _reads(entity, text)
+        if not any(reads <= one for one in mine):
+            yield loc, sorted(reads)
+
+
+def _seen(entity: Entity, name: str, field: EntityField, mine: set[str]) -> EntityField:
+    if name not in mine:
+        return field.model_copy(update=_NOTHING)
+    if field.check is not None and not _reads(entity, field.check) <= mine:
+        return field.model_copy(update={"check": None})
+    return field
+
+
+def _reads(entity: Entity, written: str) -> set[str]:
+    """The fields that a check reads; none where it cannot be read, as is said elsewhere."""
+    from sqlglot import exp  # it takes as long to import as all the rest together
+
+    from transforms.expressions.translate import Place, syntax
+
+    try:
+        tree = syntax(written, Place(entity.entity, (), "entity"))
+    except ExpressionError:
+        return set()
+    return {column.name for column in tree.find_all(exp.Column)} & set(entity.fields)
