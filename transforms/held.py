@@ -62,7 +62,7 @@ def _reads(entity: Entity, written: str) -> set[str]:
     from transforms.expressions.translate import Place, syntax
 
     try:
-        tree = syntax(written, Place(entity.entity, (), "entity"))
+        tree = syntax(written, Place(entity.entity, (), kind="entity"))
     except ExpressionError:
         return set()
     return {column.name for column in tree.find_all(exp.Column)} & set(entity.fields)
