@@ -15,6 +15,9 @@ from config.places import Loc, Places
 from config.problems import Problems, suggest
 from config.project import SOURCES, TARGETS
 
+FINDINGS_MAX = 200
+"""Of one file; nobody reads more, and to look for what each may have meant takes its time."""
+
 _CHOSEN_BY_TYPE: dict[str | int, Collection[str | int]] = {"sources": SOURCES, "targets": TARGETS}
 """Sections of whose entries pydantic puts the `type` into an error's path."""
 
@@ -50,7 +53,7 @@ def report(
     `written`: by path the values that hold references, as they are written: what they resolve to
     is in no message. `untold`: settings that were left out because their reference has no value.
     """
-    findings = error.errors(include_url=False, include_input=False)
+    findings = error.errors(include_url=False, include_input=False)[:FINDINGS_MAX]
     misspelt = _misspelt(findings, model)
     for found in findings:
         if found["type"] == "missing" and tuple(found["loc"]) in misspelt:

@@ -32,12 +32,14 @@ class Problems:
 
     def __init__(self) -> None:
         self.found: list[ConfigError] = []
+        self._said: set[str] = set()
 
     def add(self, what: str, where: dict[str, object], fix: str | None = None) -> None:
         self.append(ConfigError(what, where=where, fix=fix))
 
     def append(self, error: ConfigError) -> None:
-        if all(str(error) != str(other) for other in self.found):
+        if str(error) not in self._said:
+            self._said.add(str(error))
             self.found.append(error)
 
     def place(self, errors: Iterable[ConfigError], places: Places) -> None:

@@ -15,6 +15,9 @@ from config.places import Loc, Places, Scalar
 Span = tuple[int, int]
 """First and last character, inclusive."""
 
+CHARS_MAX = 10_000
+"""Of a value; no expression has more, and what is no expression needs no underlining."""
+
 _BREAK = re.compile(r"\r\n|[\r\n\x85\u2028\u2029]")
 """What ends a line to YAML's parser."""
 
@@ -30,7 +33,7 @@ def spot(places: Places, loc: Loc, value: str, span: Span | None) -> Span | None
     """The characters of the file's text that `span` of `value` is written as; without a span all
     of it. None where they cannot be told."""
     scalar = places.scalars.get(loc) or places.scalars.get((*loc, "expr"))
-    if scalar is None:
+    if scalar is None or len(value) > CHARS_MAX:
         return None
     meant = [at for at, char in enumerate(value) if not char.isspace()]
     written = list(_written(places.text, scalar))

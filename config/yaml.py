@@ -33,6 +33,9 @@ from tailrace.errors import ConfigError
 __all__ = ["BYTES_MAX", "Document", "parse", "read"]
 
 DEPTH_MAX = 32
+VALUES_MAX = 25_000
+"""Of a file: a code table has up to 10,000 codes; what holds more takes seconds to check."""
+KEY_CHARS_MAX = 1000
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _ENDS = (MappingEndEvent, SequenceEndEvent)
@@ -103,6 +106,8 @@ class _Builder:
     def _value(self, event: Event, events: Iterator[Event], loc: Loc) -> Any:
         if len(loc) > DEPTH_MAX:
             raise self._error(event, f"is nested more than {DEPTH_MAX} deep")
+        if len(self._places.found) > VALUES_MAX:
+            raise self._error(event, f"holds more than {VALUES_MAX} values", "split it")
         self._places.found.setdefault(loc, _place(event))
         if isinstance(event, MappingStartEvent):
             return self._mapping(event, events, loc)
@@ -145,6 +150,8 @@ class _Builder:
         if not isinstance(event, ScalarEvent):
             raise self._error(event, "has a key that is not text")
         name: str = event.value
+        if len(name) > KEY_CHARS_MAX:
+            raise self._error(event, f"has a key of more than {KEY_CHARS_MAX} characters")
         if name == "<<" and not event.style:
             raise self._error(event, "uses a merge key (<<)", "write the entries out")
         if not name and not (event.style and loc and loc[-1] == "values"):  # "" is a code there
