@@ -21,6 +21,7 @@ help:
 	@echo "make check   ruff, mypy --strict, import-linter"
 	@echo "make bench   side by side with PostgreSQL's own replication (BENCH_ROWS, BENCH_RSS=1)"
 	@echo "             BENCH=mysql: a MariaDB source, beside mysql-replication and beside PostgreSQL"
+	@echo "             BENCH=mapping: mappings, contracts and protection, beside tables as they are"
 	@echo "make kill    kill both processes KILLS=50 times under load and count"
 	@echo "             KILL_ENDS=mariadb:mysql: between these databases"
 	@echo "make fuzz    damaged binary logs into the decoder for FUZZ_SECONDS=60"

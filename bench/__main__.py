@@ -1,6 +1,7 @@
 """``make bench``: prints a table, then one line of JSON, and keeps it under bench/results/.
 
-BENCH=mysql measures a MariaDB source instead (`bench.mariadb`).
+BENCH=mysql measures a MariaDB source instead (`bench.mariadb`), BENCH=mapping what mappings cost
+(`bench.mapping`).
 BENCH_ROWS (default 1,000,000) rows in one transaction; BENCH_RSS=1 also measures memory at one
 and five times as many rows, which takes minutes. When a clock starts, all servers and all
 processes are running, and nothing is connected to the source: the work lies in its log.
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import psycopg
 
-from bench import latency, mariadb, work
+from bench import latency, mapping, mariadb, work
 from bench.contestants import TUNED, Limit, Native, PostgresTarget, Tailrace, settle
 from bench.source import Source
 from tailrace.service.localpg import LocalPostgres
@@ -143,7 +144,10 @@ def measure_memory(
 
 
 if __name__ == "__main__":
-    if os.environ.get("BENCH", "postgres") == "mysql":
-        report(mariadb.measure(int(os.environ.get("BENCH_ROWS", "1000000"))))
-    else:
+    measured = {"mysql": mariadb.measure, "mapping": mapping.measure}.get(
+        os.environ.get("BENCH", "postgres")
+    )
+    if measured is None:
         main()
+    else:
+        report(measured(int(os.environ.get("BENCH_ROWS", "1000000"))))

@@ -145,14 +145,16 @@ class Target(Protocol):
 
 
 class PostgresTarget:
-    def __init__(self, server: LocalPostgres, database: str) -> None:
+    def __init__(self, server: LocalPostgres, database: str, more: str = "") -> None:
+        """`more`: further settings, as YAML."""
+        self._more = more
         server.execute(f"create database {database}")
         self.url = server.url(database)
         self._connection = psycopg.connect(self.url, autocommit=True)
 
     @property
     def settings(self) -> str:
-        return f'{{type: postgres, url: "{self.url}"}}'
+        return f'{{type: postgres, url: "{self.url}"{self._more}}}'
 
     def done(self) -> int:
         with suppress(psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
@@ -161,6 +163,12 @@ class PostgresTarget:
 
     def close(self) -> None:
         self._connection.close()
+
+
+REPLICATE = """    replicate:
+      - {tables: [bench.*], into: "{schema}.{table}"}
+"""
+"""What a pipeline does, as YAML: here the tables as they are."""
 
 
 class Tailrace:
@@ -178,15 +186,18 @@ class Tailrace:
         directory: Path,
         source: str,
         cut: Callable[[], object],
+        pipeline: str = REPLICATE,
+        project: str = "bench",
     ) -> None:
-        """`source`: its settings as YAML. `cut`: ends capture's connection to it."""
+        """`source`: its settings as YAML, and what the `pipeline` does. `cut`: ends capture's
+        connection to it. `project`: its name, of which slots have theirs."""
         self.target = target
         self._directory = directory
         self._cut = cut
         directory.mkdir()
         (directory / "tailrace.yml").write_text(
             f"""version: 1
-project: bench
+project: {project}
 sources:
   erp: {source}
 targets:
@@ -195,9 +206,7 @@ pipelines:
   line:
     source: erp
     target: hub
-    replicate:
-      - {{tables: [bench.*], into: "{{schema}}.{{table}}"}}
-"""
+{pipeline}"""
         )
         self._process: subprocess.Popen[bytes] | None = None
         self.usage = Usage(0, 0)
