@@ -11,7 +11,7 @@ from tests.transforms import mysqlcases as cases
 from tests.transforms.mysqloracle import Both, both, compared, schema
 from transforms.engine import Engine
 from transforms.errors import ExpressionError
-from transforms.expressions.mysqlfunctions import FUNCTIONS
+from transforms.expressions.dialects.mysqlfunctions import FUNCTIONS
 from transforms.expressions.translate import Place, source_columns, translate
 
 ALL = [

@@ -14,7 +14,7 @@ from tests.transforms.manuals import COLUMNS, FAILS, Given, given
 from tests.transforms.tables import table
 from transforms.engine import Engine
 from transforms.errors import ExpressionError
-from transforms.expressions.oraclefunctions import FUNCTIONS
+from transforms.expressions.dialects.oraclefunctions import FUNCTIONS
 from transforms.expressions.translate import Place, source_columns, translate
 
 Case = tuple[str, Given, str | None]

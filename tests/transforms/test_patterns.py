@@ -19,7 +19,22 @@ from transforms.expressions.typed import Refusal
 
 TEXTS = (
     *("", "a", "b", "ab", "ba", "aab", "abab", "abc", "acb", "bca", "-a-", "a-b", "aa-bb", "A"),
-    *("Ab", "aaaa", "bbbb", "abcabc", "cab\nab", "\n", "a\n", "ä", "aäb", "--", "b-c-a", "acacac"),
+    *(
+        "Ab",
+        "aaaa",
+        "bbbb",
+        "abcabc",
+        "cab\nab",
+        "\n",
+        "a\n",
+        "ä",
+        "Ä",
+        "aÄb",
+        "aäb",
+        "--",
+        "b-c-a",
+        "acacac",
+    ),
 )
 
 
@@ -149,6 +164,13 @@ def test_refused_where_what_matches_counts(written: str) -> None:
     pattern(written)
     with pytest.raises(Refusal):
         pattern(written, extent=True)
+
+
+@pytest.mark.parametrize("written", ["ä", "[à-ý]", "[^Ä]", "[\u0100-\uffff]"])
+def test_letters_beyond_ascii_do_not_ignore_case(written: str) -> None:
+    pattern(written)
+    with pytest.raises(Refusal, match="ASCII letters"):
+        pattern(written, fold=True)
 
 
 @pytest.mark.parametrize("written", ["(a+)+$", "(a|a)*$", "(.*)*x$", "([a-z]+)*-$", "(a*)*b$"])

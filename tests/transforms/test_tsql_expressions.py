@@ -14,8 +14,8 @@ from tests.transforms.manuals import COLUMNS, FAILS, Given, given
 from tests.transforms.tables import table
 from transforms.engine import Engine
 from transforms.errors import ExpressionError
+from transforms.expressions.dialects.tsqlfunctions import FUNCTIONS
 from transforms.expressions.translate import Place, source_columns, translate
-from transforms.expressions.tsqlfunctions import FUNCTIONS
 
 Case = tuple[str, Given, str | None]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from transforms.expressions.arguments import Arguments, Build, Named, as_string, constant
-from transforms.expressions.patterns import POSTGRES, Flavour, once, pattern
+from transforms.expressions.patternreader import POSTGRES, Flavour
+from transforms.expressions.patterns import once, pattern
 from transforms.expressions.sql import quoted
 from transforms.expressions.typed import Refusal, Typed, derived, output, text
 from transforms.types import BOOL, TEXT, Kind

@@ -12,7 +12,8 @@ from difflib import get_close_matches
 
 from sqlglot import exp
 
-from transforms.expressions.dialect import Dialect
+from transforms.expressions.dialects.base import Dialect
+from transforms.expressions.nodes import call
 from transforms.expressions.typed import Refusal
 
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.NullSafeEQ, exp.NullSafeNEQ)
@@ -196,13 +197,6 @@ def plain_calls(tree: exp.Expr, dialect: Dialect) -> exp.Expr:
         return _plain(node) if own is None else own
 
     return _bottom_up(tree, plain)
-
-
-def call(node: exp.Expr, name: str, *arguments: exp.Expr | None) -> exp.Expr:
-    """A call that stands where `node` stood."""
-    made = exp.Anonymous(this=name, expressions=[item for item in arguments if item is not None])
-    made.meta.update(node.meta)
-    return made
 
 
 def _plain(node: exp.Expr) -> exp.Expr:

@@ -10,8 +10,8 @@ from sqlglot import exp
 from cdc.schema import TableSchema
 from transforms.errors import ExpressionError, Loc
 from transforms.expressions import operators
-from transforms.expressions.dialect import Dialect
 from transforms.expressions.dialects import DIALECTS
+from transforms.expressions.dialects.base import Dialect
 from transforms.expressions.literals import adopt
 from transforms.expressions.parse import SyntaxRefusal, span_of
 from transforms.expressions.rewrite import rewritten

@@ -17,15 +17,22 @@ from sqlglot.parsers.mysql import MySQLParser
 from sqlglot.tokenizer_core import Token, TokenType
 
 from cdc.schema import Column
-from transforms.expressions import mysqlfunctions as own
 from transforms.expressions import operators, zones
 from transforms.expressions.arguments import Arguments, Build, Function, Named
 from transforms.expressions.casts import cast, cast_varchar
-from transforms.expressions.dialect import Dialect, decimal_of, sizes_of
-from transforms.expressions.mysqltext import FOLDS, UNSIGNED, folding, string, unsigned, wide
+from transforms.expressions.dialects import mysqlfunctions as own
+from transforms.expressions.dialects.base import Dialect, decimal_of, sizes_of
+from transforms.expressions.dialects.mysqltext import (
+    FOLDS,
+    UNSIGNED,
+    folding,
+    string,
+    unsigned,
+    wide,
+)
+from transforms.expressions.dialects.quotients import quotient
+from transforms.expressions.nodes import call
 from transforms.expressions.parse import SyntaxRefusal, interval, kept, read
-from transforms.expressions.quotients import quotient
-from transforms.expressions.rewrite import call
 from transforms.expressions.sql import checked
 from transforms.expressions.typed import Refusal, Typed, as_text, derived, literal
 from transforms.types import (

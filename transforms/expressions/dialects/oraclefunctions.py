@@ -19,10 +19,10 @@ from transforms.expressions.arguments import (
     constant,
 )
 from transforms.expressions.casts import as_numeric, cast
+from transforms.expressions.dialects.oracletext import emptied, string
 from transforms.expressions.numberformat import formatted
 from transforms.expressions.operators import case, compare, is_null, negation
-from transforms.expressions.oracletext import emptied, string
-from transforms.expressions.patterns import ORACLE
+from transforms.expressions.patternreader import ORACLE
 from transforms.expressions.sql import checked, quoted
 from transforms.expressions.sql import named as by_name
 from transforms.expressions.typed import Refusal, Typed, derived, literal, text

@@ -13,9 +13,9 @@ from sqlglot import exp
 
 from transforms.expressions import ours
 from transforms.expressions.casts import cast
-from transforms.expressions.dialect import decimal_of, sizes_of
+from transforms.expressions.dialects.base import decimal_of, sizes_of
+from transforms.expressions.dialects.tsqltext import string
 from transforms.expressions.sql import checked, quoted
-from transforms.expressions.tsqltext import string
 from transforms.expressions.typed import Refusal, Typed, derived, literal, text
 from transforms.types import (
     DATE,

@@ -19,9 +19,9 @@ from transforms.expressions.arguments import (
     whole,
 )
 from transforms.expressions.casts import cast
+from transforms.expressions.dialects.tsqltext import string
 from transforms.expressions.operators import case, compared_as_they_are
 from transforms.expressions.sql import checked
-from transforms.expressions.tsqltext import string
 from transforms.expressions.typed import Refusal, Typed, as_text, derived, text
 from transforms.types import (
     DATE,

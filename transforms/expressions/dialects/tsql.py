@@ -18,14 +18,14 @@ from sqlglot.tokenizer_core import Token, TokenType
 
 from cdc.schema import Column
 from transforms.expressions import operators
-from transforms.expressions import tsqlfunctions as own
 from transforms.expressions.arguments import Arguments, Build, Function, Named
-from transforms.expressions.dialect import Dialect
+from transforms.expressions.dialects import tsqlfunctions as own
+from transforms.expressions.dialects.base import Dialect
+from transforms.expressions.dialects.quotients import exact_quotient
+from transforms.expressions.dialects.tsqlcasts import converted, tried
+from transforms.expressions.dialects.tsqltext import FOLDS, folding
+from transforms.expressions.nodes import call
 from transforms.expressions.parse import SyntaxRefusal, kept, read
-from transforms.expressions.quotients import exact_quotient
-from transforms.expressions.rewrite import call
-from transforms.expressions.tsqlcasts import converted, tried
-from transforms.expressions.tsqltext import FOLDS, folding
 from transforms.expressions.typed import Refusal, Typed, as_text, derived, literal, text
 from transforms.types import FLOATS, INTEGERS, MOMENTS, NUMBERS, STRINGS, TEXT, Kind, Type
 

@@ -17,14 +17,14 @@ from sqlglot.parsers.oracle import OracleParser
 
 from cdc.schema import Column
 from transforms.expressions import operators, zones
-from transforms.expressions import oraclefunctions as own
 from transforms.expressions.arguments import Arguments, Build, Function, Named
 from transforms.expressions.casts import as_numeric, cast
-from transforms.expressions.dialect import Dialect, decimal_of, sizes_of
-from transforms.expressions.oracletext import emptied
+from transforms.expressions.dialects import oraclefunctions as own
+from transforms.expressions.dialects.base import Dialect, decimal_of, sizes_of
+from transforms.expressions.dialects.oracletext import emptied
+from transforms.expressions.dialects.quotients import exact_quotient
+from transforms.expressions.nodes import call
 from transforms.expressions.parse import interval, kept, read
-from transforms.expressions.quotients import exact_quotient
-from transforms.expressions.rewrite import call
 from transforms.expressions.typed import Refusal, Typed, literal
 from transforms.types import (
     DATE,

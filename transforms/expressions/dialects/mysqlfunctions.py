@@ -28,11 +28,12 @@ from transforms.expressions.arguments import (
     whole,
 )
 from transforms.expressions.casts import cast
+from transforms.expressions.dialects.mysqltext import count as count_of
+from transforms.expressions.dialects.mysqltext import string, wide
 from transforms.expressions.literals import adopt
-from transforms.expressions.mysqltext import count as count_of
-from transforms.expressions.mysqltext import string, wide
 from transforms.expressions.operators import case, compared_as_they_are, is_null
-from transforms.expressions.patterns import PERL, pattern
+from transforms.expressions.patternreader import PERL
+from transforms.expressions.patterns import pattern
 from transforms.expressions.sql import quoted
 from transforms.expressions.typed import Refusal, Typed, as_text, derived, literal, text
 from transforms.types import (
