@@ -157,9 +157,16 @@ class Reader:
         number = 0
         if self.next == "?":
             if self.text[self.at : self.at + 2] != "?:":
-                what = "looking ahead or behind" if self.text[self.at + 1 : self.at + 2] in (
-                    "=", "!", "<",
-                ) else "(?…)"  # fmt: skip
+                what = (
+                    "looking ahead or behind"
+                    if self.text[self.at + 1 : self.at + 2]
+                    in (
+                        "=",
+                        "!",
+                        "<",
+                    )
+                    else "(?…)"
+                )
                 raise refuse(f"{what} is not supported")
             self.at += 2
         else:

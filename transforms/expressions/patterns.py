@@ -156,9 +156,10 @@ def once(written: str, number: int, flavour: Flavour = POSTGRES) -> bool:
         if node.op == "group" and node.number == number:
             return True
         inside = [
-            child for child in node.children
+            child
+            for child in node.children
             if any(found.number == number for found in walk(child) if found.op == "group")
-        ]  # fmt: skip
+        ]
         if not inside or node.op in ("choice", "repeat"):
             return False
         node = inside[0]

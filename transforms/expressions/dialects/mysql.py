@@ -21,6 +21,7 @@ from transforms.expressions import operators, zones
 from transforms.expressions.arguments import Arguments, Build, Function, Named
 from transforms.expressions.casts import cast, cast_varchar
 from transforms.expressions.dialects import mysqlfunctions as own
+from transforms.expressions.dialects import mysqlmoments, mysqlstrings
 from transforms.expressions.dialects.base import Dialect, decimal_of, sizes_of
 from transforms.expressions.dialects.mysqltext import (
     FOLDS,
@@ -105,7 +106,7 @@ class MysqlDialect(Dialect):
     cast_names: ClassVar[str] = "SIGNED, UNSIGNED, CHAR, DECIMAL(p,s), DOUBLE, DATE or DATETIME"
     syntax: ClassVar[Mapping[str, Build]] = {
         "like": Dialect.syntax["like"],
-        "matches": own.matches,
+        "matches": mysqlstrings.matches,
         "interval": zones.constant_interval,
         "div": lambda arguments, named: whole_quotient(*arguments),
     }
@@ -149,7 +150,7 @@ class MysqlDialect(Dialect):
         if zones.is_interval(left) or zones.is_interval(right):
             if zones.is_interval(left) or operator not in "+-":
                 raise Refusal("of intervals there are: x + INTERVAL 1 DAY, x - INTERVAL 1 DAY")
-            return own.moved(operator, left, right)
+            return mysqlmoments.moved(operator, left, right)
         for side in (left, right):
             if side.kind in MOMENTS:
                 raise Refusal(

@@ -20,6 +20,7 @@ from transforms.expressions import operators, zones
 from transforms.expressions.arguments import Arguments, Build, Function, Named
 from transforms.expressions.casts import as_numeric, cast
 from transforms.expressions.dialects import oraclefunctions as own
+from transforms.expressions.dialects import oraclemoments, oraclestrings
 from transforms.expressions.dialects.base import Dialect, decimal_of, sizes_of
 from transforms.expressions.dialects.oracletext import emptied
 from transforms.expressions.dialects.quotients import exact_quotient
@@ -93,7 +94,7 @@ class OracleDialect(Dialect):
     }
     cast_names: ClassVar[str] = "NUMBER(p,s), INTEGER, VARCHAR2 through SUBSTR(), or TIMESTAMP"
     syntax: ClassVar[Mapping[str, Build]] = {
-        "like": own.like,
+        "like": oraclestrings.like,
         "interval": zones.constant_interval,
     }
 
@@ -128,7 +129,7 @@ class OracleDialect(Dialect):
 
     def arithmetic(self, operator: str, left: Typed, right: Typed) -> Typed:
         if zones.is_interval(left) or zones.is_interval(right):
-            return own.moved(operator, left, right)
+            return oraclemoments.moved(operator, left, right)
         if left.kind in MOMENTS or right.kind in MOMENTS:
             return self._days(operator, left, right)
         for side in (left, right):
@@ -164,7 +165,7 @@ class OracleDialect(Dialect):
         return emptied(super().case(tests, results, otherwise))
 
     def concatenate(self, left: Typed, right: Typed) -> Typed:
-        return own.concatenated(left, right)
+        return oraclestrings.concatenated(left, right)
 
     def collate(self, value: Typed, collation: str) -> Typed:
         raise Refusal("COLLATE is not supported", fix="texts compare character by character")
@@ -176,7 +177,9 @@ class OracleDialect(Dialect):
                 f"AT TIME ZONE takes a timestamp with time zone, not {value.type}",
                 fix="FROM_TZ(x, 'UTC') AT TIME ZONE 'Europe/Berlin'",
             )
-        return replace(value, type=own.zoned(zones.zone_of(zone)), column=None, printed=None)
+        return replace(
+            value, type=oraclemoments.zoned(zones.zone_of(zone)), column=None, printed=None
+        )
 
     def cast(self, value: Typed, to: exp.DataType) -> Typed:
         kind = to.this
@@ -200,7 +203,7 @@ class OracleDialect(Dialect):
         if value.kind in STRINGS:
             raise Refusal("a date in a text depends on NLS settings", fix="TO_DATE(x, 'YYYYMMDD')")
         if value.kind is Kind.TIMESTAMPTZ:
-            return own.shown(value)
+            return oraclemoments.shown(value)
         if to is DATE and value.kind is not Kind.DATE:
             raise Refusal("a DATE of Oracle holds a time of day", fix="TRUNC(x)")
         return cast(value, to)

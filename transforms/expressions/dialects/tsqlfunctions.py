@@ -96,8 +96,13 @@ def _stuff(arguments: Arguments, named: Named) -> Typed:
     rest = f"substring({x}, CAST({s} AS BIGINT) + {n})"
     kept = f"left({x}, {s} - 1) || coalesce({text(new)}, '') || {rest}"
     chars = value.chars + new.chars
-    return derived(TEXT, f"CASE WHEN {inside} THEN {kept} END", [value, start, count, new],
-                   nullable=True, chars=chars)  # fmt: skip
+    return derived(
+        TEXT,
+        f"CASE WHEN {inside} THEN {kept} END",
+        [value, start, count, new],
+        nullable=True,
+        chars=chars,
+    )
 
 
 def _replicate(arguments: Arguments, named: Named) -> Typed:
@@ -171,11 +176,26 @@ def _moment(value: Typed) -> Typed:
 
 
 _SHORT = {
-    "yy": "year", "yyyy": "year", "qq": "quarter", "q": "quarter", "mm": "month", "m": "month",
-    "dy": "dayofyear", "y": "dayofyear", "dd": "day", "d": "day", "hh": "hour", "mi": "minute",
-    "n": "minute", "ss": "second", "s": "second", "wk": "week", "ww": "week",
-    "isowk": "iso_week", "isoww": "iso_week",
-}  # fmt: skip
+    "yy": "year",
+    "yyyy": "year",
+    "qq": "quarter",
+    "q": "quarter",
+    "mm": "month",
+    "m": "month",
+    "dy": "dayofyear",
+    "y": "dayofyear",
+    "dd": "day",
+    "d": "day",
+    "hh": "hour",
+    "mi": "minute",
+    "n": "minute",
+    "ss": "second",
+    "s": "second",
+    "wk": "week",
+    "ww": "week",
+    "isowk": "iso_week",
+    "isoww": "iso_week",
+}
 _MONTHS = {"year": 12, "quarter": 3, "month": 1}
 _DAYS = {"week": 7, "day": 1, "dayofyear": 1}
 _SECONDS = {"hour": 3600, "minute": 60, "second": 1}
@@ -219,9 +239,16 @@ def _datediff(arguments: Arguments, named: Named) -> Typed:
 
 _FIRST, _LAST = "TIMESTAMP '0001-01-01'", "TIMESTAMP '9999-12-31 23:59:59.999999'"
 _EXTRACTED = {
-    "year": "year", "quarter": "quarter", "month": "month", "dayofyear": "doy", "day": "day",
-    "hour": "hour", "minute": "minute", "second": "second", "iso_week": "week",
-}  # fmt: skip
+    "year": "year",
+    "quarter": "quarter",
+    "month": "month",
+    "dayofyear": "doy",
+    "day": "day",
+    "hour": "hour",
+    "minute": "minute",
+    "second": "second",
+    "iso_week": "week",
+}
 
 
 def _datepart(arguments: Arguments, named: Named) -> Typed:
@@ -296,9 +323,12 @@ _OURS = {
     ),
     "parse_decimal": Function(
         "parse_decimal(text, decimal => '…' [, group => '…'])",
-        ours.parse_decimal, 1, 1, ("decimal", "group"),
+        ours.parse_decimal,
+        1,
+        1,
+        ("decimal", "group"),
     ),
-}  # fmt: skip
+}
 
 FUNCTIONS: dict[str, Function] = {**_TEXTS, **_CHOICES, **_NUMBERS, **_MOMENTS, **_OURS}
 
