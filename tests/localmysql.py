@@ -6,6 +6,7 @@ from __future__ import annotations
 import atexit
 import getpass
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,8 @@ from tailrace.service.localmaria import LocalMariadb
 from tailrace.service.localserver import free_port
 
 BINARY = Path(__file__).parents[1] / ".venv" / "mysql" / "mysqld"
+INITIALIZED = BINARY.with_name("initialized")
+"""The data directory of a server that has not run yet."""
 ELSEWHERE = "TAILRACE_TEST_MYSQL_URL"
 """The environment's variable that names a server to use instead: mysql://user:password@host:port/,
 for a user with all rights. What must start, kill or configure a server skips itself there."""
@@ -65,10 +68,27 @@ class LocalMysql(LocalMariadb):
             *(str(BINARY), f"--defaults-file={directory / 'my.cnf'}"),
             *(f"--datadir={server.data}", f"--user={getpass.getuser()}"),
         ]
-        server._run([*mysqld, "--initialize-insecure"])
+        server._initialize(mysqld)
         server._launch([*mysqld, f"--port={server.port}", f"--socket={directory / 'sock'}"])
         atexit.register(server.stop)
         return server
+
+    def _initialize(self, mysqld: list[str]) -> None:
+        """By a copy of what was made once for all: to make it takes seconds of disk."""
+        if INITIALIZED.exists():
+            self._copy(INITIALIZED, self.data)
+            return
+        self._run([*mysqld, "--initialize-insecure"])
+        (self.data / "auto.cnf").unlink()  # the name of this one server
+        copy = INITIALIZED.with_suffix(f".{os.getpid()}")
+        self._copy(self.data, copy)
+        try:
+            copy.rename(INITIALIZED)
+        except OSError:  # somebody else was first
+            shutil.rmtree(copy)
+
+    def _copy(self, old: Path, new: Path) -> None:
+        self._run(["cp", "-r", "--sparse=always", str(old), str(new)])
 
 
 class MysqlElsewhere(LocalMysql):

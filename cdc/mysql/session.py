@@ -10,6 +10,7 @@ import pymysql
 from pymysql.constants import CR, ER
 
 from cdc.mysql.settings import arguments
+from cdc.mysql.tls import OfferedTls
 from tailrace.errors import PreflightError, SourceUnavailable
 from tailrace.keepalive import keep_alive
 
@@ -40,7 +41,7 @@ _SILENT_S = 60
 def connect(url: str) -> Connection:
     """Errors: SourceUnavailable, without the password."""
     with translated("connecting to the source"):
-        connection: Any = pymysql.connect(
+        connection: Any = OfferedTls(
             **arguments(url),
             charset="utf8mb4",
             autocommit=True,

@@ -16,10 +16,10 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from pymysql.connections import Connection
 from pymysql.constants import CLIENT, COMMAND
 from pymysql.protocol import MysqlPacket, OKPacketWrapper
 
+from cdc.mysql.tls import OfferedTls
 from sinks.mysql.products import Product
 from tailrace.keepalive import UNCONFIRMED_S, give_up_after, keep_alive
 
@@ -38,7 +38,7 @@ PIECE_S = 600
 (`net_read_timeout`)."""
 
 
-class BulkConnection(Connection):
+class BulkConnection(OfferedTls):
     """`has_bulk` says whether the server speaks it; `product` is known once it is open."""
 
     has_bulk = False

@@ -91,6 +91,7 @@ class LocalMariadb(LocalServer):
             database=database,
             autocommit=True,
             charset="utf8mb4",
+            ssl_disabled=True,  # it would load all of the system's certificates each time
             **more,
         )
 
