@@ -16,11 +16,11 @@ from typing import Any
 import psycopg
 import pymysql
 import pytest
+from tests.service.test_owners import TwoSources
 
 from cdc.mysql.settings import arguments
 from tests.line import Line, wait_until
 from tests.maria import Maria
-from tests.service.test_owners import TwoSources
 from transforms.protect.tokens import Tokeniser
 
 TABLES = """
