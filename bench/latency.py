@@ -47,20 +47,27 @@ def _write(url: str, first_id: int, count: int, lane: int, committed: dict[int, 
 
 
 def _watch(url: str, first_id: int, count: int, deadline_s: float) -> dict[int, float]:
+    return watch(url, set(range(first_id, first_id + count)), deadline_s)
+
+
+def watch(url: str, ids: set[int], deadline_s: float) -> dict[int, float]:
+    """When each of `ids`, nearly in order, was first seen at the target."""
     seen: dict[int, float] = {}
     deadline = time.monotonic() + deadline_s
-    floor = first_id  # below it, everything has been seen
+    awaited = sorted(ids)
+    last = awaited[-1]
+    at = 0  # before it, everything has been seen
     with psycopg.connect(url, autocommit=True) as connection:
-        while len(seen) < count:
+        while at < len(awaited):
             rows = connection.execute(
-                "select id from bench.wide where id >= %s and id < %s", (floor, first_id + count)
+                "select id from bench.wide where id >= %s and id <= %s", (awaited[at], last)
             ).fetchall()
             now = time.monotonic()
             for (key,) in rows:
                 seen.setdefault(key, now)
-            while floor in seen:
-                floor += 1
+            while at < len(awaited) and awaited[at] in seen:
+                at += 1
             if now > deadline:
-                raise TimeoutError(f"{count - len(seen)} transactions did not arrive")
+                raise TimeoutError(f"{len(awaited) - len(seen)} transactions did not arrive")
             time.sleep(0.001)
     return seen

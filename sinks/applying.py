@@ -2,7 +2,7 @@
 
 A handful of changes is applied one by one in the source's order, more of them as sets inside a
 savepoint. Where sets cannot tell the outcome or the target refuses them, the same changes are
-applied in order.
+applied in order. The savepoint is also what undoes a write of which a row is refused.
 """
 
 from __future__ import annotations
@@ -15,9 +15,13 @@ from sinks.batches import Segment, joined, segments
 from sinks.foreign_keys import References
 from sinks.netting import NeedsOrder, Net, meet, net
 from sinks.protocol import Written
-from tailrace.errors import TargetRefused
+from tailrace.errors import RowRefused, TargetRefused
 from tailrace.failpoints import failpoint
 from transforms.rows import RowChanges, TargetTable
+
+SAVEPOINT = "tailrace"
+_WHOLE = "tailrace_write"
+"""Around a write of several segments."""
 
 
 class Writer(Protocol):
@@ -45,17 +49,17 @@ class Target(Protocol):
     def in_order(self, changes: Sequence[RowChanges]) -> dict[str, Written]:
         """Each change by itself, in a savepoint that is still there after a refusal.
 
-        Errors: TargetRefused with attribute `seq`.
+        Errors: RowRefused with its `seq`; TargetRefused.
         """
 
     def clear(self, tables: Sequence[TableName]) -> None: ...
 
-    def savepoint(self) -> None: ...
+    def savepoint(self, name: str = SAVEPOINT) -> None: ...
 
-    def undo(self) -> None:
-        """Back to the savepoint, which stays."""
+    def undo(self, name: str = SAVEPOINT) -> None:
+        """Back to the latest savepoint of this name, which stays."""
 
-    def release(self) -> None: ...
+    def release(self, name: str = SAVEPOINT) -> None: ...
 
     def may_go_as_sets(self, refused: TargetRefused) -> bool:
         """Whether a row that was refused by itself may be none as a part of a set.
@@ -66,15 +70,38 @@ class Target(Protocol):
 
 def write(target: Target, changes: Sequence[RowChanges]) -> dict[str, Written]:
     """Apply `changes`; counts by target table. Errors: as `sinks.protocol.Sink.write`."""
+    parts = list(segments(changes))
+    if len(parts) == 1 and not parts[0].cleared:
+        return _written(target, parts)
+    target.savepoint(_WHOLE)
+    try:
+        counts = _written(target, parts)
+    except RowRefused:
+        target.undo(_WHOLE)
+        target.release(_WHOLE)
+        raise
+    target.release(_WHOLE)
+    return counts
+
+
+def _written(target: Target, parts: Sequence[Segment]) -> dict[str, Written]:
     counts: dict[str, Written] = {}
-    for segment in segments(changes):
+    for segment in parts:
         if segment.cleared:
-            target.clear(list(dict.fromkeys(segment.cleared)))
+            _clear(target, list(dict.fromkeys(segment.cleared)))
             for table in segment.cleared:
                 counts.setdefault(str(table), Written()).cleared += 1
         if segment.changes:
             _apply(target, segment, counts)
     return counts
+
+
+def _clear(target: Target, tables: Sequence[TableName]) -> None:
+    """What stands against it is no row of the source's. Errors: TargetRefused."""
+    try:
+        target.clear(tables)
+    except RowRefused as refused:
+        raise TargetRefused(refused.what, where=refused.where, fix=refused.fix) from None
 
 
 def _apply(target: Target, segment: Segment, counts: dict[str, Written]) -> None:
@@ -90,12 +117,15 @@ def _few(target: Target, segment: Segment, counts: dict[str, Written]) -> None:
     try:
         _in_order(target, segment, counts)
     except TargetRefused as refused:
-        if not target.may_go_as_sets(refused):
-            raise
         target.undo()
+        if not target.may_go_as_sets(refused):
+            target.release()
+            raise
         try:
             _sets(target, _nets(target.references, segment), counts)
         except (NeedsOrder, TargetRefused):
+            target.undo()
+            target.release()
             raise refused from None
         target.release()
     failpoint("deliver.staged")
@@ -107,7 +137,13 @@ def _many(target: Target, segment: Segment, counts: dict[str, Written]) -> None:
         _sets(target, _nets(target.references, segment), counts)
     except (NeedsOrder, TargetRefused):
         target.undo()
-        _in_order(target, segment, counts)
+        try:
+            _in_order(target, segment, counts)
+        except TargetRefused:
+            target.undo()
+            target.release()
+            target.release()
+            raise
     target.release()
 
 

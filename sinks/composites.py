@@ -10,7 +10,7 @@ that touch one entity the later sees what the earlier wrote.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -20,6 +20,7 @@ from sinks import applying
 from sinks.batches import concat
 from sinks.protocol import Written
 from sinks.rowtext import as_text
+from tailrace.errors import RowRefused
 from transforms.composite import Composite
 from transforms.rows import CLEAR, UPSERT, RowChanges
 
@@ -50,6 +51,10 @@ class Target(applying.Target, Protocol):
     def composite(self, entity: str) -> CompositeWriter: ...
 
 
+_ENTITIES = "tailrace_entities"
+"""The savepoint to which a write goes back of which a row is refused. The locks are older."""
+
+
 def write(target: Target, changes: Sequence[RowChanges]) -> dict[str, Written]:
     """As `applying.write`, for tables of which some may be side tables."""
     sides: dict[str, list[RowChanges]] = {}
@@ -64,6 +69,23 @@ def write(target: Target, changes: Sequence[RowChanges]) -> dict[str, Written]:
     writers = [target.composite(entity) for entity in sorted(sides)]
     for writer in writers:
         writer.lock()
+    target.savepoint(_ENTITIES)
+    try:
+        counts = _written(target, writers, sides, others)
+    except RowRefused:
+        target.undo(_ENTITIES)
+        target.release(_ENTITIES)
+        raise
+    target.release(_ENTITIES)
+    return counts
+
+
+def _written(
+    target: Target,
+    writers: list[CompositeWriter],
+    sides: Mapping[str, Sequence[RowChanges]],
+    others: Sequence[RowChanges],
+) -> dict[str, Written]:
     counts = applying.write(target, [change for some in sides.values() for change in some])
     writers.sort(key=lambda writer: target.references.rank(writer.composite.table))
     for writer in writers:

@@ -18,8 +18,15 @@ import pyarrow as pa
 from cdc.schema import TableName
 from sinks import composite_conformance
 from sinks.expecting import raises
-from sinks.protocol import Checkpoint, Sink
-from tailrace.errors import CheckpointMismatch, Fenced, TargetRefused, TargetUnavailable
+from sinks.protocol import Checkpoint, Receipts, Sink
+from tailrace.errors import (
+    CheckpointMismatch,
+    Fenced,
+    RowRefused,
+    SinkError,
+    TargetRefused,
+    TargetUnavailable,
+)
 from transforms.rows import (
     CLEAR,
     DELETE,
@@ -42,7 +49,9 @@ class Harness(Protocol):
         """What the target holds, every value as text."""
 
     def insert(self, table: TargetTable, rows: Sequence[Row]) -> None:
-        """Rows of somebody else."""
+        """Rows of somebody else, in a table made for them."""
+
+    def drop(self, table: TargetTable) -> None: ...
 
 
 TABLE = TargetTable(
@@ -430,6 +439,86 @@ def a_value_that_does_not_convert_is_refused(harness: Harness) -> None:
     assert harness.rows(TABLE) == {("1", "a", "1.00")}
 
 
+def a_refused_row_leaves_the_transaction_as_it_was(harness: Harness) -> None:
+    """Few rows and many, with a clear among them, partly sent rows, and again and again."""
+    sink = opened(harness)
+    apply(sink, 1, changes(TABLE, upsert("1", "a", "1")))
+    sink.write([changes(TABLE, upsert("2", "b", "2"))])
+    many = [upsert(str(n), "new", "3") for n in range(10, 60)]
+    for given in (
+        [upsert("1", "x", "9"), upsert("2", "x", "none")],
+        [upsert("1", "x", "9"), upsert("7", NOT_SENT, "1")],
+        [*many, upsert("2", "x", "none")],
+        [*many, upsert("7", NOT_SENT, "1")],
+        [upsert("1", "x", "9"), clear(), upsert("3", "c", "3"), upsert("4", "d", "none")],
+    ):
+        for _ in range(2):
+            refused = raises(RowRefused, lambda given=given: sink.write([changes(TABLE, *given)]))  # type: ignore[misc]
+            assert refused.seq == len(given) - 1  # type: ignore[attr-defined]
+    sink.write([changes(TABLE, *many), changes(TABLE, upsert("5", "e", "5"), first=100)])
+    sink.commit(Checkpoint(JOURNAL, 2, "0/2"))
+    assert harness.rows(TABLE) == {
+        ("1", "a", "1.00"),
+        ("2", "b", "2.00"),
+        ("5", "e", "5.00"),
+        *((str(n), "new", "3.00") for n in range(10, 60)),
+    }
+
+
+def what_is_no_row_is_refused_as_such(harness: Harness) -> None:
+    """A table that is gone is a matter of the target: no row of it is to blame."""
+    sink = opened(harness)
+    apply(sink, 1, changes(TABLE, upsert("1", "a", "1")))
+    harness.drop(TABLE)
+    for rows in (1, 40):
+        given = [upsert(str(n), "b", "1") for n in range(rows)]
+        error = raises(SinkError, lambda given=given: sink.write([changes(TABLE, *given)]))  # type: ignore[misc]
+        assert not isinstance(error, RowRefused)
+        sink.rollback()
+        sink.close()
+        sink.open(JOURNAL)
+        harness.insert(TABLE, [])
+        sink.prepare([TABLE])
+        harness.drop(TABLE)
+
+
+def a_table_that_has_vanished_is_not_made_anew(harness: Harness) -> None:
+    sink = opened(harness)
+    apply(sink, 1, changes(TABLE, upsert("1", "a", "1")))
+    sink.close()
+    harness.drop(TABLE)
+    sink.open(JOURNAL)
+    error = raises(TargetRefused, lambda: sink.prepare([TABLE]))
+    assert "is gone" in str(error)
+
+
+def receipts_commit_with_the_checkpoint(harness: Harness) -> None:
+    sink = opened(harness)
+    assert sink.receipts() == frozenset()
+    sink.write([changes(TABLE, upsert("1", "a", "1"))])
+    sink.commit(Checkpoint(JOURNAL, 1, "0/1"), Receipts(parked=("1-0", "1-7")))
+    sink.commit(Checkpoint(JOURNAL, 1, "0/1"), Receipts(("1-7", "2-0"), ("1-0", "9-9")))
+    sink.close()
+    again = harness.sink()
+    again.open(JOURNAL)
+    assert again.receipts() == {"1-7", "2-0"}
+    again.commit(Checkpoint(JOURNAL, 2, "0/2"), Receipts(released=("1-7", "2-0")))
+    assert again.receipts() == frozenset()
+
+
+def receipts_of_a_transaction_that_ended_are_not_there(harness: Harness) -> None:
+    sink = opened(harness)
+    apply(sink, 5, changes(TABLE, upsert("1", "a", "1")))
+    raises(
+        CheckpointMismatch,
+        lambda: sink.commit(Checkpoint(JOURNAL, 4, "0/4"), Receipts(parked=("4-0",))),
+    )
+    sink.close()
+    again = harness.sink()
+    again.open(JOURNAL)
+    assert again.receipts() == frozenset()
+
+
 def rows_of_others_are_not_touched(harness: Harness) -> None:
     sink = opened(harness)
     sink.close()
@@ -535,6 +624,11 @@ CASES: tuple[Callable[[Harness], None], ...] = (
     composite_keys,
     difficult_texts,
     a_value_that_does_not_convert_is_refused,
+    a_refused_row_leaves_the_transaction_as_it_was,
+    what_is_no_row_is_refused_as_such,
+    a_table_that_has_vanished_is_not_made_anew,
+    receipts_commit_with_the_checkpoint,
+    receipts_of_a_transaction_that_ended_are_not_there,
     rows_of_others_are_not_touched,
     a_missing_column_is_named,
     unique_values_are_kept_so,

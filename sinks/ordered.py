@@ -18,7 +18,7 @@ import pyarrow as pa
 from sinks.batches import sliced
 from sinks.protocol import Written
 from sinks.rowtext import as_text
-from tailrace.errors import TailraceError, TargetRefused
+from tailrace.errors import RowRefused, TailraceError
 from transforms.rows import DELETE, UPSERT, RowChanges, TargetTable
 
 READ_ROWS = 1024
@@ -83,8 +83,8 @@ def at(row: Row, error: TailraceError) -> TailraceError:
     return error
 
 
-def diverged(table: TargetTable, rows: int) -> TargetRefused:
-    return TargetRefused(
+def diverged(table: TargetTable, rows: int) -> RowRefused:
+    return RowRefused(
         f"{rows} row(s) that the source only partly sent are not in the target",
         where={"table": str(table.table), "key_columns": ", ".join(table.key)},
         fix="the target has lost rows: copy the table anew. To have the source send whole rows,"

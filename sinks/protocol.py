@@ -28,6 +28,20 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Receipts:
+    """Exceptions of the pipeline, by id: those that a transaction parks, and those it releases.
+
+    The target keeps ids, no values. What it has a receipt for is parked, whatever else says so.
+    """
+
+    parked: tuple[str, ...] = ()
+    released: tuple[str, ...] = ()
+
+
+NO_RECEIPTS = Receipts()
+
+
+@dataclass(frozen=True, slots=True)
 class Durable:
     """The target has committed everything up to this checkpoint."""
 
@@ -78,11 +92,18 @@ class Sink(Protocol):
         Returns counts by target table. Nothing is durable.
 
         Errors: Fenced; TargetRefused, with table, key columns and what the target said;
-        TargetUnavailable. After an error only `rollback` or `close` may follow.
+        TargetUnavailable. After an error only `rollback` or `close` may follow, but for RowRefused:
+        then nothing of `changes` is applied, and the transaction goes on as before the call.
         """
 
-    def commit(self, checkpoint: Checkpoint) -> Durable:
-        """Store the checkpoint and commit.
+    def receipts(self) -> frozenset[str]:
+        """Ids of the exceptions that are parked, of this pipeline and its journal.
+
+        Errors: TargetUnavailable.
+        """
+
+    def commit(self, checkpoint: Checkpoint, receipts: Receipts = NO_RECEIPTS) -> Durable:
+        """Store the checkpoint, add and remove receipts, and commit.
 
         Errors: Fenced; CheckpointMismatch, when the target's is past this one; TargetUnavailable,
         when the commit did not happen or its answer was lost. Which of these, `open` tells: it

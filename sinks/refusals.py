@@ -58,3 +58,12 @@ def of_another_type(
         where={"table": str(composite.table), "column": column},
         fix=fix,
     )
+
+
+VANISHED = (
+    "was written by this pipeline and is gone",
+    "restore it, or rename it back. To begin again with an empty one, delete its row in"
+    " tailrace.tables: rows that are not sent again stay missing",
+)
+"""Of a target table: what is wrong with it, and what to do. An empty one in its place would hide
+what is lost."""

@@ -11,9 +11,14 @@
     │   ├── JournalFull            the disk is full; capture holds, nothing is acknowledged
     │   └── JournalCorrupt         a stored entry does not read back
     ├── TransformError         a row that a mapping cannot turn into its entity
+    ├── ExceptionsError
+    │   ├── ExceptionsUnavailable  their file cannot be written now; retried with backoff
+    │   ├── ExceptionsLost         the target knows of exceptions whose contents are not here
+    │   └── TooManyExceptions      most of what comes fails, or the desk is full; retried
     └── SinkError
         ├── TargetUnavailable      retried with backoff
-        ├── TargetRefused          the target refused a row or a statement
+        ├── TargetRefused          the target refused a statement; the pipeline pauses
+        │   └── RowRefused         … for what is in a row: that row waits at the exceptions desk
         ├── Fenced                 another process has taken this pipeline over
         └── CheckpointMismatch     the target's checkpoint does not belong to this journal
 
@@ -94,6 +99,22 @@ class TransformError(TailraceError):
     code = "TR-402"
 
 
+class ExceptionsError(TailraceError):
+    code = "TR-601"
+
+
+class ExceptionsUnavailable(ExceptionsError):
+    code = "TR-602"
+
+
+class ExceptionsLost(ExceptionsError):
+    code = "TR-603"
+
+
+class TooManyExceptions(ExceptionsError):
+    code = "TR-604"
+
+
 class SinkError(TailraceError):
     pass
 
@@ -104,6 +125,13 @@ class TargetUnavailable(SinkError):
 
 class TargetRefused(SinkError):
     code = "TR-502"
+
+
+class RowRefused(TargetRefused):
+    """`seq` is the place of the row among those that were written at once, where it is known."""
+
+    code = "TR-503"
+    seq: int | None = None
 
 
 class Fenced(SinkError):

@@ -17,8 +17,10 @@ NAMES = (
     "deliver.read",  # entry read from the journal
     "deliver.staged",  # rows sent to the target, most often into a staging table
     "deliver.applied",  # rows in the target's tables, transaction open
+    "deliver.exceptions_stored",  # parked changes durable here, the target knows nothing of them
     "deliver.before_commit",  # checkpoint written, transaction open
     "deliver.commit_sent",  # COMMIT on the wire, answer unread
+    "deliver.exceptions_committed",  # committed, what the desk let go still on disk
     "deliver.after_commit",  # committed, local hint not yet written
 )
 

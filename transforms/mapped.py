@@ -72,6 +72,10 @@ class Mapped:
             found.append(self._target(evaluation.program))
         return found
 
+    def receivers(self, schema: TableSchema) -> list[TableName]:
+        """The table that each mapping writes, in order. Errors: as `targets`."""
+        return [self._target(one.program).table for one in self._plan(schema).evaluations]
+
     def run(
         self, changes: TableChanges, base: int, transactions: pa.RecordBatch | None = None
     ) -> list[tuple[TargetTable, list[RowChanges]]]:

@@ -90,6 +90,15 @@ class Router:
             found += map(self._protected_table, self._mapped.targets(schema))
         return list(dict.fromkeys(found))
 
+    def receivers(self, schema: TableSchema) -> list[TableName]:
+        """The target table of each rule and mapping that counts changes of this table as received.
+
+        A table that two mappings write stands there twice. Errors: TransformError.
+        """
+        copy = self._copy(schema)
+        found = [] if copy is None else [copy.table]
+        return found if self._mapped is None else found + self._mapped.receivers(schema)
+
     def route(
         self, changes: TableChanges, seq_base: int, transactions: pa.RecordBatch | None = None
     ) -> list[RowChanges]:

@@ -4,16 +4,19 @@ tailrace.checkpoint   one row a pipeline; its epoch rises with each process that
                       origin names the system whose changes the transaction carries
 tailrace.tables       the tables a pipeline has prepared, so that rows in them are known as ours
 tailrace.protection   how their columns are protected: see `sinks.protection`
+tailrace.exception    receipts: the ids of a pipeline's parked changes, which nothing else tells
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import pymysql
 
 from cdc.patterns import OWN_SCHEMA
 from sinks.mysql import protection
 from sinks.mysql.session import LOCK_WAIT_TIMEOUT, Connection, execute, query
-from sinks.protocol import Checkpoint
+from sinks.protocol import Checkpoint, Receipts
 from sinks.refusals import already_past, fenced, of_another_journal
 from tailrace.errors import TargetUnavailable
 
@@ -41,6 +44,15 @@ create table if not exists tailrace.tables (
 ) engine = InnoDB default character set utf8mb4 collate utf8mb4_bin
 """,
     protection.CREATE,
+    """
+create table if not exists tailrace.exception (
+    pipeline varchar(64) not null,
+    journal varchar(200) not null,
+    id varchar(41) not null,
+    parked_at timestamp(6) not null default current_timestamp(6),
+    primary key (pipeline, journal, id)
+) engine = InnoDB default character set utf8mb4 collate utf8mb4_bin
+""",
 )
 
 _TAKE_OVER_WAIT_S = 2
@@ -64,6 +76,7 @@ class CheckpointTable:
         self._pipeline = pipeline
         self._holder = holder
         self._epoch = epoch
+        self._journal = ""
 
     @property
     def epoch(self) -> int:
@@ -74,7 +87,7 @@ class CheckpointTable:
         found = query(
             self._connection,
             "select table_name from information_schema.tables where table_schema = %s"
-            " and table_name in ('checkpoint', 'tables', 'protection')",
+            " and table_name in ('checkpoint', 'tables', 'protection', 'exception')",
             OWN_SCHEMA,
         )
         if len(found) == len(_CREATE_TABLES):
@@ -180,6 +193,7 @@ class CheckpointTable:
         # next piece of a bulk, is a part of one that is rolled back.
         execute(connection, "set innodb_lock_wait_timeout = 50, autocommit = 0")
         self._epoch = int(epoch) + 1
+        self._journal = journal
         return Checkpoint(journal, int(offset), str(position))
 
     def begin(self, *, origin: str | None) -> None:
@@ -215,3 +229,29 @@ class CheckpointTable:
         )
         if moved != 1:  # the row is locked and the epoch ours: only the offset is left
             raise already_past(self._pipeline, checkpoint.offset)
+
+    def receipts(self) -> frozenset[str]:
+        rows = query(
+            self._connection,
+            "select id from tailrace.exception where pipeline = %s and journal = %s",
+            self._pipeline,
+            self._journal,
+        )
+        execute(self._connection, "rollback")  # without autocommit, reading began a transaction
+        return frozenset(str(row[0]) for row in rows)
+
+    def keep(self, receipts: Receipts) -> None:
+        """Add and remove receipts, in the open transaction."""
+        with self._connection.cursor() as cursor:
+            cursor.executemany(
+                "delete from tailrace.exception where pipeline = %s and journal = %s and id = %s",
+                self._places(receipts.released),
+            )
+            cursor.executemany(
+                "insert into tailrace.exception (pipeline, journal, id) values (%s, %s, %s)"
+                " on duplicate key update parked_at = parked_at",
+                self._places(receipts.parked),
+            )
+
+    def _places(self, ids: Sequence[str]) -> list[tuple[str, str, str]]:
+        return [(self._pipeline, self._journal, one) for one in ids]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pymysql
 
+from sinks.applying import SAVEPOINT
 from sinks.mysql.families import JSON, sent
 from sinks.mysql.loading import COMMAND_BYTES, refuse_warnings, too_large
 from sinks.mysql.names import quoted, quoted_table
@@ -16,7 +17,6 @@ from sinks.protocol import Written
 from tailrace.errors import TargetRefused
 from transforms.rows import DELETE, UPSERT, RowChanges, TargetTable
 
-SAVEPOINT = "tailrace"
 JSON_LEVELS_MAX = 31
 """https://mariadb.com/kb/en/json_valid/: a document of 32 levels is none."""
 
@@ -29,7 +29,7 @@ def apply_in_order(
 ) -> dict[str, Written]:
     """All of `changes` after a savepoint, which stays.
 
-    Errors: TargetRefused with attribute `seq`, the place of the refused change.
+    Errors: RowRefused with the place of the refused change; TargetRefused.
     """
     with translated("writing"):
         execute(connection, f"savepoint {SAVEPOINT}")

@@ -14,7 +14,7 @@ from cdc.mysql.settings import arguments
 from sinks.mysql.passing import PASSING
 from sinks.mysql.products import Product, verified
 from sinks.mysql.wire import BulkConnection
-from tailrace.errors import TailraceError, TargetRefused, TargetUnavailable
+from tailrace.errors import RowRefused, TailraceError, TargetRefused, TargetUnavailable
 
 Connection: TypeAlias = BulkConnection
 
@@ -156,7 +156,8 @@ def query(connection: Connection, sql: str, *values: object) -> list[tuple[Any, 
 
 @contextmanager
 def translated(doing: str, **where: object) -> Iterator[None]:
-    """Errors: TargetUnavailable for what passes; TargetRefused for all else."""
+    """Errors: TargetUnavailable for what passes; RowRefused for what is about a row; else
+    TargetRefused."""
     try:
         yield
     except pymysql.Error as error:
@@ -184,7 +185,7 @@ def told(number: int, text: str, doing: str, where: dict[str, object]) -> Tailra
         place["column"] = column[1] or column[2] or column[3]
     if constraint := (_KEY if number == DUPLICATE else _CONSTRAINT).search(text):
         place["constraint"] = constraint[1]
-    return TargetRefused(f"{doing}: {_SAYS[number]}", where=place)
+    return RowRefused(f"{doing}: {_SAYS[number]}", where=place)
 
 
 def _unavailable(number: int, text: str, doing: str, place: dict[str, object]) -> TargetUnavailable:

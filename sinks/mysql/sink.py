@@ -19,6 +19,7 @@ from pymysql.constants import COMMAND
 
 from cdc.schema import TableName
 from sinks import composites
+from sinks.applying import SAVEPOINT
 from sinks.foreign_keys import References
 from sinks.mysql.apply import TableWriter, delete_freed
 from sinks.mysql.catalog import foreign_keys, kept_name, self_references
@@ -29,7 +30,7 @@ from sinks.mysql.discrepancies import count
 from sinks.mysql.fit import fitted
 from sinks.mysql.loading import Loader
 from sinks.mysql.names import quoted_table
-from sinks.mysql.ordered import SAVEPOINT, apply_in_order
+from sinks.mysql.ordered import apply_in_order
 from sinks.mysql.products import MARIADB, Product
 from sinks.mysql.rights import Rights
 from sinks.mysql.session import (
@@ -44,7 +45,7 @@ from sinks.mysql.session import (
 from sinks.mysql.statements import Statements
 from sinks.mysql.tables import prepare
 from sinks.mysql.types import ColumnType, column_types
-from sinks.protocol import Checkpoint, Durable, Written
+from sinks.protocol import NO_RECEIPTS, Checkpoint, Durable, Receipts, Written
 from sinks.refusals import answer_lost
 from tailrace.errors import Fenced, TargetRefused
 from tailrace.failpoints import failpoint
@@ -137,10 +138,16 @@ class MariadbSink:
         failpoint("deliver.applied")
         return counts
 
-    def commit(self, checkpoint: Checkpoint) -> Durable:
+    def receipts(self) -> frozenset[str]:
+        assert self._checkpoint is not None
+        with translated("reading what is parked", pipeline=self._pipeline):
+            return self._checkpoint.receipts()
+
+    def commit(self, checkpoint: Checkpoint, receipts: Receipts = NO_RECEIPTS) -> Durable:
         assert self._checkpoint is not None
         with translated("storing the checkpoint", pipeline=self._pipeline):
             self._begin()
+            self._checkpoint.keep(receipts)
             self._checkpoint.store(checkpoint)
         failpoint("deliver.before_commit")
         connection: Any = self._connected
@@ -246,13 +253,13 @@ class MariadbSink:
                     refused.fix = "drop the foreign key at the target, or let its columns be NULL"
                 raise
 
-    def savepoint(self) -> None:
-        self._execute(f"savepoint {SAVEPOINT}")
+    def savepoint(self, name: str = SAVEPOINT) -> None:
+        self._execute(f"savepoint {name}")
 
-    def undo(self) -> None:
-        self._execute(f"rollback to {SAVEPOINT}")
+    def undo(self, name: str = SAVEPOINT) -> None:
+        self._execute(f"rollback to {name}")
 
-    def release(self) -> None:
+    def release(self, name: str = SAVEPOINT) -> None:
         """Nothing: the next of that name takes its place."""
 
     def may_go_as_sets(self, refused: TargetRefused) -> bool:

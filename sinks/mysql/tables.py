@@ -18,6 +18,7 @@ from sinks.mysql.protection import record, recorded
 from sinks.mysql.session import Connection, execute, query, translated
 from sinks.mysql.types import column_types
 from sinks.protection import key_refusal
+from sinks.refusals import VANISHED
 from tailrace.errors import TailraceError, TargetRefused, TargetUnavailable
 from transforms.rows import TargetColumn, TargetTable
 
@@ -37,6 +38,8 @@ def prepare(
         _refuse_spellings(connection, table)
         kind = catalog.table_kind(connection, table.table)
         if kind is None:
+            if _was_written(connection, pipeline, table):
+                raise _refused(table, *VANISHED)
             _create(connection, table)
             found = catalog.columns(connection, table.table)
         else:
@@ -52,6 +55,19 @@ def prepare(
         )
         record(connection, pipeline, table)
         return found
+
+
+def _was_written(connection: Connection, pipeline: str, table: TargetTable) -> bool:
+    return bool(
+        query(
+            connection,
+            "select 1 from tailrace.tables"
+            " where pipeline = %s and table_schema = %s and table_name = %s",
+            pipeline,
+            table.table.schema,
+            table.table.name,
+        )
+    )
 
 
 def merged(table: TargetTable, other: TableName) -> TailraceError:

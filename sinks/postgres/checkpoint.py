@@ -3,6 +3,7 @@
 tailrace.checkpoint   one row a pipeline; its epoch rises with each process that takes over
 tailrace.tables       the tables a pipeline has prepared, so that rows in them are known as ours
 tailrace.protection   how their columns are protected: see `sinks.protection`
+tailrace.exception    receipts: the ids of a pipeline's parked changes, which nothing else tells
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from psycopg import errors as pg
 
 from sinks.postgres import protection
 from sinks.postgres.session import Connection, application_name
-from sinks.protocol import Checkpoint
+from sinks.protocol import Checkpoint, Receipts
 from sinks.refusals import already_past, fenced, of_another_journal
 from tailrace.errors import TailraceError, TargetUnavailable
 
@@ -41,7 +42,14 @@ create table if not exists tailrace.tables (
     prepared_at timestamptz not null default now(),
     primary key (pipeline, table_schema, table_name)
 );
-{protection.CREATE.strip()}
+{protection.CREATE.strip()};
+create table if not exists tailrace.exception (
+    pipeline text not null,
+    journal text not null,
+    id text not null,
+    parked_at timestamptz not null default now(),
+    primary key (pipeline, journal, id)
+)
 """
 
 _TAKE_OVER_WAIT = "2s"
@@ -61,6 +69,7 @@ class CheckpointTable:
         self._pipeline = pipeline
         self._holder = holder
         self._epoch = epoch
+        self._journal = ""
 
     def ensure(self) -> None:
         """Create the tables where they are absent; a role that may only use them does.
@@ -71,7 +80,8 @@ class CheckpointTable:
         found = self._connection.execute(
             "select to_regclass('tailrace.checkpoint') is not null"
             " and to_regclass('tailrace.tables') is not null"
-            " and to_regclass('tailrace.protection') is not null,"
+            " and to_regclass('tailrace.protection') is not null"
+            " and to_regclass('tailrace.exception') is not null,"
             " exists (select from pg_namespace where nspname = 'tailrace')"
         ).fetchone()
         assert found is not None
@@ -104,6 +114,7 @@ class CheckpointTable:
         assert isinstance(epoch, int)
         assert isinstance(offset, int)
         self._epoch = epoch
+        self._journal = journal
         return Checkpoint(journal, offset, str(position))
 
     def _claimed(self, journal: str) -> tuple[object, ...] | None:
@@ -174,6 +185,29 @@ class CheckpointTable:
         )
         if moved.rowcount != 1:  # the row is locked and the epoch ours: only the offset is left
             raise already_past(self._pipeline, checkpoint.offset)
+
+    def receipts(self) -> frozenset[str]:
+        rows = self._connection.execute(
+            "select id from tailrace.exception where pipeline = %s and journal = %s",
+            (self._pipeline, self._journal),
+        )
+        return frozenset(str(row[0]) for row in rows)
+
+    def keep(self, receipts: Receipts) -> None:
+        """Add and remove receipts, in the open transaction."""
+        place = (self._pipeline, self._journal)
+        if receipts.released:
+            self._connection.execute(
+                "delete from tailrace.exception"
+                " where pipeline = %s and journal = %s and id = any(%s)",
+                (*place, list(receipts.released)),
+            )
+        if receipts.parked:
+            self._connection.execute(
+                "insert into tailrace.exception (pipeline, journal, id)"
+                " select %s, %s, id from unnest(%s::text[]) id on conflict do nothing",
+                (*place, list(receipts.parked)),
+            )
 
     @property
     def epoch(self) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import psycopg
 
+from sinks.applying import SAVEPOINT
 from sinks.ordered import Row, Values, at, count, diverged, in_order
 from sinks.postgres.session import Connection, translate
 from sinks.postgres.statements import Statements
@@ -16,27 +17,27 @@ from transforms.rows import DELETE, UPSERT, RowChanges, TargetTable
 PIPELINED_MAX = 256
 """Statements sent before their answers are read."""
 
-SAVEPOINT = "tailrace"
-
 
 def apply_in_order(
     connection: Connection,
     changes: Sequence[RowChanges],
     statements: Mapping[TargetTable, Statements],
 ) -> dict[str, Written]:
-    """All of `changes` inside a savepoint, which after a refusal by the server is still there.
+    """All of `changes` inside a savepoint, which after a refusal is still there.
 
-    Errors: TargetRefused with attribute `seq`, the place of the refused change.
+    Errors: RowRefused with the place of the refused change; TargetRefused.
     """
     run = _Run(connection, statements)
     counts: dict[str, Written] = {}
     try:
         with connection.pipeline() as pipeline:
-            connection.execute(f"savepoint {SAVEPOINT}")
+            connection.execute(f"savepoint {SAVEPOINT}", prepare=False)
             for row in in_order(changes):
                 run.send(row, pipeline)
                 count(row, counts)
-            connection.execute(f"release {SAVEPOINT}")
+            if run.asks:
+                run.settle(pipeline)
+            connection.execute(f"release {SAVEPOINT}", prepare=False)
             run.settle(pipeline)
     except psycopg.Error as error:
         raise run.located(error) from None
@@ -75,8 +76,13 @@ class _Run:
         self._waiting.append((cursor, row))
         cursor.execute(statement, values)
 
+    @property
+    def asks(self) -> bool:
+        """Whether an answer on its way may still tell that a row is not there."""
+        return any(row.must_exist for _, row in self._waiting)
+
     def settle(self, pipeline: psycopg.Pipeline) -> None:
-        """Read all answers. Errors: TargetRefused for a row not there; the server's."""
+        """Read all answers. Errors: RowRefused for a row not there; the server's."""
         pipeline.sync()
         for cursor, row in self._waiting:
             if row.must_exist and cursor.rowcount == 0:

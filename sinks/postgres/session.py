@@ -10,7 +10,7 @@ import psycopg
 from psycopg import errors as pg
 from psycopg.conninfo import conninfo_to_dict
 
-from tailrace.errors import TailraceError, TargetRefused, TargetUnavailable
+from tailrace.errors import RowRefused, TailraceError, TargetRefused, TargetUnavailable
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
@@ -46,6 +46,10 @@ _SYSTEMIC = (
     pg.InternalError,
 )
 """Not about a row: the same row may well go through once someone has mended the target."""
+
+_ABOUT_ROWS = ("22", "23", "44", "54000", "P0001")
+"""Begins of SQLSTATEs that are: data exceptions, constraints, a view's check option, a row too
+large for its table or index, and what a trigger raises. All others are the statement's."""
 
 
 def connect(url: str, pipeline: str) -> Connection:
@@ -85,7 +89,7 @@ def application_name(pipeline: str) -> str:
 def translated(doing: str, **where: object) -> Iterator[None]:
     """The server's errors as ours. Its DETAIL and CONTEXT hold values, so they are left out.
 
-    Errors: TargetUnavailable for what is not about a row; TargetRefused for what is.
+    Errors: TargetUnavailable for what passes; RowRefused for what is about a row; TargetRefused.
     """
     try:
         yield
@@ -98,6 +102,8 @@ def translate(error: psycopg.Error, doing: str, where: dict[str, object]) -> Tai
     place = {**where, "sqlstate": sqlstate, "column": _column(error)}
     if error.diag.constraint_name:
         place["constraint"] = error.diag.constraint_name
+    if sqlstate is not None and sqlstate.startswith(_ABOUT_ROWS):
+        return RowRefused(f"{doing}: {_message(error)}", where=place)
     if isinstance(error, _SYSTEMIC) or sqlstate is None:
         return TargetUnavailable(f"{doing}: {_message(error)}", where=place)
     return TargetRefused(f"{doing}: {_message(error)}", where=place)

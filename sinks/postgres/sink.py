@@ -18,6 +18,7 @@ from psycopg import pq
 
 from cdc.schema import TableName
 from sinks import composites
+from sinks.applying import SAVEPOINT
 from sinks.foreign_keys import References
 from sinks.postgres.apply import TableWriter
 from sinks.postgres.checkpoint import CheckpointTable
@@ -25,10 +26,10 @@ from sinks.postgres.composite import CompositeWriter
 from sinks.postgres.composite_tables import prepare_composite
 from sinks.postgres.discrepancies import count
 from sinks.postgres.names import quoted_table
-from sinks.postgres.ordered import SAVEPOINT, apply_in_order
+from sinks.postgres.ordered import apply_in_order
 from sinks.postgres.session import Connection, connect, translate, translated
 from sinks.postgres.tables import prepare, references
-from sinks.protocol import Checkpoint, Durable, Written
+from sinks.protocol import NO_RECEIPTS, Checkpoint, Durable, Receipts, Written
 from sinks.refusals import answer_lost
 from tailrace.errors import Fenced, TargetRefused
 from tailrace.failpoints import failpoint
@@ -38,6 +39,10 @@ from transforms.rows import RowChanges, TargetTable
 SINGLY_ROWS_MAX = 16
 """Rows a table up to which it takes less time to apply each than to stage them: 0.8 ms against
 1.2 ms for one row, as much for about twenty (12 columns, both ends on one machine)."""
+
+
+_AMONG_ROWS = ("23503", "23505", "23P01")
+"""Constraints of which a row may be in the way of another: references, unique and exclusion."""
 
 
 class PostgresSink:
@@ -61,6 +66,7 @@ class PostgresSink:
         self._in_transaction = False
         self._marks = False
         self._epoch = 0
+        self._undone = 0
         self.system = ""
 
     def open(self, journal: str) -> Checkpoint:
@@ -103,10 +109,16 @@ class PostgresSink:
         failpoint("deliver.applied")
         return counts
 
-    def commit(self, checkpoint: Checkpoint) -> Durable:
+    def receipts(self) -> frozenset[str]:
+        assert self._checkpoint is not None
+        with translated("reading what is parked", pipeline=self._pipeline):
+            return self._checkpoint.receipts()
+
+    def commit(self, checkpoint: Checkpoint, receipts: Receipts = NO_RECEIPTS) -> Durable:
         assert self._checkpoint is not None
         with translated("storing the checkpoint", pipeline=self._pipeline):
             self._begin()
+            self._checkpoint.keep(receipts)
             self._checkpoint.store(checkpoint)
         failpoint("deliver.before_commit")
         pgconn = self._connected.pgconn
@@ -187,19 +199,22 @@ class PostgresSink:
         statements = {change.table: self._writers[change.table].sql for change in changes}
         return apply_in_order(self._connected, changes, statements)
 
-    def savepoint(self) -> None:
-        self._execute(f"savepoint {SAVEPOINT}")
+    def savepoint(self, name: str = SAVEPOINT) -> None:
+        self._execute(f"savepoint {name}")
 
-    def undo(self) -> None:
-        self._execute(f"rollback to {SAVEPOINT}")
+    def undo(self, name: str = SAVEPOINT) -> None:
+        # psycopg takes a statement for prepared that it sent behind one that failed, and forgets
+        # all of them at a rollback whose text it has not seen before.
+        self._undone += 1
+        self._execute(f"rollback to {name} -- {self._undone}")
         for writer in self._writers.values():
             writer.undone()
 
-    def release(self) -> None:
-        self._execute(f"release {SAVEPOINT}")
+    def release(self, name: str = SAVEPOINT) -> None:
+        self._execute(f"release {name}")
 
     def may_go_as_sets(self, refused: TargetRefused) -> bool:
-        return str(refused.where.get("sqlstate", "")).startswith("23")
+        return refused.where.get("sqlstate") in _AMONG_ROWS
 
     def clear(self, tables: Sequence[TableName]) -> None:
         names = ", ".join(quoted_table(table) for table in tables)
@@ -216,7 +231,7 @@ class PostgresSink:
 
     def _execute(self, statement: str) -> None:
         with translated("writing", pipeline=self._pipeline):
-            self._connected.execute(statement.encode())
+            self._connected.execute(statement.encode(), prepare=False)
 
     def _refused_commit(self, answer: pq.abc.PGresult) -> NoReturn:
         """A deferred constraint, or a server that is shutting down."""

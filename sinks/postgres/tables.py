@@ -12,6 +12,7 @@ from sinks.postgres.names import quoted, quoted_list, quoted_table
 from sinks.postgres.protection import record, recorded
 from sinks.postgres.session import Connection, translated
 from sinks.protection import key_refusal
+from sinks.refusals import VANISHED
 from tailrace.errors import TailraceError, TargetRefused
 from transforms.rows import TargetTable
 
@@ -60,6 +61,8 @@ def prepare(connection: Connection, pipeline: str, table: TargetTable) -> None:
             (table.table.schema, table.table.name),
         ).fetchone()
         if found is None:
+            if _was_written(connection, pipeline, table):
+                raise _refused(table, *VANISHED)
             _create(connection, table)
         elif found[0] not in ("r", "p"):
             raise _refused(table, "is not a table", "choose another name with `into`")
@@ -72,6 +75,15 @@ def prepare(connection: Connection, pipeline: str, table: TargetTable) -> None:
             (pipeline, table.table.schema, table.table.name),
         )
         record(connection, pipeline, table)
+
+
+def _was_written(connection: Connection, pipeline: str, table: TargetTable) -> bool:
+    found = connection.execute(
+        "select 1 from tailrace.tables"
+        " where pipeline = %s and table_schema = %s and table_name = %s",
+        (pipeline, table.table.schema, table.table.name),
+    )
+    return found.fetchone() is not None
 
 
 def _create(connection: Connection, table: TargetTable) -> None:

@@ -157,6 +157,17 @@ def is_made(path: Path) -> bool:
         return connection is not None
 
 
+def journal_id(path: Path) -> str | None:
+    """The name of the journal there; None where there is none yet."""
+    with storage_errors(path):
+        connection = _existing(path)
+        if connection is None:
+            return None
+        (found,) = connection.execute("SELECT id FROM state").fetchone()
+        connection.close()
+        return str(found)
+
+
 def _existing(path: Path) -> sqlite3.Connection | None:
     """None where the file is absent or its writer has not yet made its tables."""
     try:

@@ -1,8 +1,8 @@
 """The delivery loop: the journal into one target, a target transaction at a time.
 
     journal ─▶ route (mappings) ─▶ write ─▶ … ─▶ commit with the checkpoint ─▶ hint
-       ▲                                                │
-       └────── roll back, back off, reopen ◀────────────┘  target not available
+       ▲              └── desk ──────┘                  │
+       └────── roll back, back off, reopen ◀────────────┘  target not available, or pausing
 
 Several small source transactions share one target transaction. A huge one, whose parts may still
 be arriving in the journal, is written part by part inside a single target transaction and
@@ -13,29 +13,34 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from cdc.changes import ChangeSet, TableChanges
 from cdc.schema import TableSchema
+from sinks.applying import add
 from sinks.protocol import Checkpoint, Sink, Written
-from tailrace.errors import TailraceError
+from tailrace.errors import RowRefused, TailraceError, TargetRefused, TransformError
 from tailrace.failpoints import failpoint
 from tailrace.journal.hints import write_hint
 from tailrace.journal.protocol import Entry, JournalReader
-from tailrace.pipeline import metrics
+from tailrace.pipeline import metrics, replay
+from tailrace.pipeline.arrivals import FromJournal, is_truncate, strips
+from tailrace.pipeline.desk import Desk
 from tailrace.pipeline.facts import SNAPSHOT
-from tailrace.pipeline.retry import RETRIED, Backoff
+from tailrace.pipeline.intake import Intake
+from tailrace.pipeline.retry import PAUSING, RETRIED, Backoff
+from tailrace.pipeline.routing import Router
 from tailrace.pipeline.selection import without_opening_clear, without_origin
 from tailrace.pipeline.stopping import Stop
+from tailrace.pipeline.tally import Outcomes, Tally, imbalances
 from tailrace.state.processes import Reporter
-from transforms.rows import RowChanges, TargetTable
 
 log = logging.getLogger("tailrace.deliver")
 
@@ -48,27 +53,20 @@ UNFINISHED_S = 30.0
 that a dead capture process never leaves locks at the target."""
 REPORT_S = 1.0
 POLL_S = 0.5
-
-
-class Router(Protocol):
-    """Changes of source tables to changes of target tables."""
-
-    def target_tables(self, schema: TableSchema) -> Sequence[TargetTable]: ...
-    def route(
-        self, changes: TableChanges, seq_base: int, transactions: pa.RecordBatch
-    ) -> Sequence[RowChanges]: ...
-    def take_counts(self) -> dict[tuple[str, str], dict[str, int]]:
-        """(source table, target table) → rows received and filtered since the last call."""
+ASKED_S = 0.2
+"""How often it looks what people asked of the exceptions desk."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeliverySettings:
     """`hints`: where capture looks up how far each pipeline is. `keeps_existing`: some target
-    table may hold rows that are not ours, so that nothing may clear it."""
+    table may hold rows that are not ours, so that nothing may clear it. `mapping_version`: of the
+    mappings that `router` has."""
 
     pipeline: str
     hints: Path
     keeps_existing: bool = False
+    mapping_version: str = ""
 
 
 @dataclass(slots=True)
@@ -85,8 +83,9 @@ class _Batch:
 class Delivery:
     """Moves one journal into one target until told to stop, or with `once` until drained.
 
-    Errors: those that a retry cannot mend (TransformError, TargetRefused, Fenced …), with the
-    source position added; the journal keeps everything, the target stands at its checkpoint.
+    Errors: those that a retry cannot mend (TransformError, Fenced …; with `once` also what would
+    pause it), with the source position added; the journal keeps everything, the target stands at
+    its checkpoint.
     """
 
     def __init__(
@@ -94,6 +93,7 @@ class Delivery:
         settings: DeliverySettings,
         journal: JournalReader,
         router: Router,
+        desk: Desk,
         connect: Callable[[], Sink],
         reporter: Reporter,
         stop: Stop,
@@ -103,6 +103,9 @@ class Delivery:
         self._settings = settings
         self._journal = journal
         self._router = router
+        self._desk = desk
+        self._tally = Tally()
+        self._intake = Intake(desk, router, self._tally, settings.mapping_version)
         self._connect = connect
         self._reporter = reporter
         self._stop = stop
@@ -115,10 +118,12 @@ class Delivery:
         self._next_part = 0
         self._batch: _Batch | None = None
         self._progress = _Progress()
+        self._asked_s = 0.0
 
     def run(self) -> None:
         while not self._stop:
-            self._reporter.say("starting")
+            if self._reporter.report.state != "paused":
+                self._reporter.say("starting")
             try:
                 with closing(self._connect()) as sink:
                     self._open(sink)
@@ -133,10 +138,27 @@ class Delivery:
                 )
                 self._reporter.say("retrying", error=error)
                 self._stop.wait(wait_s)
+            except PAUSING as error:
+                if self._once or isinstance(error, RowRefused):  # no row that could wait
+                    raise
+                self._pause(error)
         self._reporter.say("stopped")
+
+    def _pause(self, error: TailraceError) -> None:
+        """Wait, but not longer than until somebody asks something of the desk."""
+        wait_s = self._backoff.next_s()
+        log.error(
+            "delivery pauses", extra={"code": error.code, "error": str(error), "retry_s": wait_s}
+        )
+        self._reporter.say("paused", error=error, **self._held())
+        until = time.monotonic() + wait_s
+        while not self._desk.store.requests() and (left := until - time.monotonic()) > 0:
+            if self._stop.wait(min(left, POLL_S)):
+                return
 
     def _open(self, sink: Sink) -> None:
         self._checkpoint = sink.open(self._journal.id)
+        self._desk.open(sink.receipts())
         self._rewind()
         write_hint(self._settings.hints, self._settings.pipeline, self._checkpoint.offset)
         log.info(
@@ -149,6 +171,10 @@ class Delivery:
         self._cursor = self._checkpoint.offset
         self._next_part = 0
         self._batch = None
+        self._desk.forget()
+        self._intake.forget()
+        self._tally.clear()
+        self._router.take_counts()
 
     def _follow(self, sink: Sink) -> None:
         waited_since = time.monotonic()
@@ -157,6 +183,9 @@ class Delivery:
                 self._report(sink)
                 self._journal.wait(POLL_S)
                 continue
+            if self._batch is None and time.monotonic() - self._asked_s > ASKED_S:
+                self._replay(sink)
+                self._asked_s = time.monotonic()
             entries = self._journal.read(self._cursor, bytes_max=READ_BYTES)
             if entries:
                 waited_since = time.monotonic()
@@ -204,19 +233,11 @@ class Delivery:
     def _write(self, sink: Sink, entries: Sequence[Entry]) -> None:
         batch = self._batch = self._batch or _Batch(time.monotonic())
         for chunk in _chunks(entries):
-            rows: list[RowChanges] = []
             base = 0
             for entry in chunk:
-                rows += self._route(sink, entry, base)
+                self._route(sink, entry, base, chunk)
                 base += entry.changes.rows
-            if rows:
-                try:
-                    counts = sink.write(rows)
-                except TailraceError as error:
-                    _locate_in(error, chunk)
-                    raise
-                for table, written in counts.items():
-                    _add(batch.written.setdefault(table, Written()), written)
+            self._flush(sink, chunk)
         for entry in entries:
             changes = entry.changes
             self._cursor = batch.offset = entry.offset
@@ -226,29 +247,69 @@ class Delivery:
             if changes.transactions.num_rows:
                 batch.commit_us = changes.transactions.column("commit_us")[-1].as_py()
 
-    def _route(self, sink: Sink, entry: Entry, base: int) -> list[RowChanges]:
-        rows: list[RowChanges] = []
-        for changed in without_origin(entry.changes, sink.system):
-            table: TableChanges | None = changed
-            if self._settings.keeps_existing:
-                table = without_opening_clear(entry.changes, changed)
-            if table is None:
-                continue
+    def _route(self, sink: Sink, entry: Entry, base: int, chunk: Sequence[Entry]) -> None:
+        origin = FromJournal(entry.offset, entry.changes)
+        for strip in strips(self._changes(sink, entry)):
+            clears = is_truncate(strip)
+            if clears and self._intake.has_rows:
+                self._flush(sink, chunk)
+            for table in strip:
+                try:
+                    self._prepare(sink, table.schema)
+                    if clears:
+                        self._intake.truncate(table, base, origin)
+                    else:
+                        self._intake.route(table, base, origin)
+                except TailraceError as error:
+                    _locate(error, entry, table)
+                    raise
+
+    def _changes(self, sink: Sink, entry: Entry) -> list[TableChanges]:
+        tables: Sequence[TableChanges | None] = without_origin(entry.changes, sink.system)
+        if self._settings.keeps_existing:
+            tables = [
+                without_opening_clear(entry.changes, table) for table in tables if table is not None
+            ]
+        return [table for table in tables if table is not None]
+
+    def _prepare(self, sink: Sink, schema: TableSchema) -> None:
+        if schema.version not in self._prepared:
+            sink.prepare(self._router.target_tables(schema))
+            self._prepared.add(schema.version)
+
+    def _flush(self, sink: Sink, chunk: Sequence[Entry] = ()) -> None:
+        assert self._batch is not None
+        try:
+            counts = self._intake.write(sink)
+        except TailraceError as error:
+            _locate_in(error, chunk)
+            raise
+        for table, written in counts.items():
+            add(self._batch.written.setdefault(table, Written()), written)
+
+    def _replay(self, sink: Sink) -> None:
+        """Do what people asked of the exceptions desk, in a target transaction of its own."""
+        taken = replay.begin(self._desk, self._tally)
+        if taken is None:
+            return
+        at = self._checkpoint
+        self._batch = _Batch(time.monotonic(), at.offset, at.position)
+        for changes, origin in taken.arrivals(self._desk):
             try:
-                version = table.schema.version
-                if version not in self._prepared:
-                    sink.prepare(self._router.target_tables(table.schema))
-                    self._prepared.add(version)
-                rows += self._router.route(table, base, entry.changes.transactions)
-            except TailraceError as error:
-                _locate(error, entry, table)
-                raise
-        return rows
+                self._prepare(sink, changes.schema)
+                self._intake.route(changes, 0, origin)
+            except (TransformError, TargetRefused) as error:
+                self._intake.give_back(changes, origin, error)
+        self._flush(sink)
+        replay.finish(self._desk, taken)
+        self._commit(sink)
 
     def _commit(self, sink: Sink) -> None:
         batch = self._batch
         assert batch is not None
-        durable = sink.commit(Checkpoint(self._journal.id, batch.offset, batch.position))
+        receipts = self._desk.stored()
+        durable = sink.commit(Checkpoint(self._journal.id, batch.offset, batch.position), receipts)
+        self._desk.settled()
         failpoint("deliver.after_commit")
         self._checkpoint = durable.checkpoint
         self._batch = None
@@ -260,11 +321,21 @@ class Delivery:
         self._count(batch)
 
     def _count(self, batch: _Batch) -> None:
-        """Received = written + coalesced + filtered, per table; only what is durable counts."""
+        """What became of the rows, per table; only what is durable counts."""
         pipeline = self._settings.pipeline
-        for (table, outcome), rows in _outcomes(self._router.take_counts(), batch.written):
-            metrics.ROWS.labels(pipeline, table, outcome).inc(rows)
-            self._progress.add(outcome, rows)
+        outcomes = self._tally.taken(self._router.take_counts(), batch.written)
+        for table, counts in outcomes.items():
+            for outcome, rows in counts.items():
+                metrics.ROWS.labels(pipeline, table, outcome).inc(rows)
+        self._progress.add(outcomes)
+        for text in self._progress.imbalances:
+            log.error("rows do not add up", extra={"pipeline": pipeline, "what": text})
+
+    def _held(self) -> dict[str, Any]:
+        held = {state: self._desk.count(state) for state in ("parked", "waiting")}
+        metrics.PARKED.labels(self._settings.pipeline).set(held["parked"])
+        metrics.WAITING.labels(self._settings.pipeline).set(held["waiting"])
+        return held
 
     def _report(self, sink: Sink) -> None:
         extent = self._journal.extent()
@@ -287,7 +358,10 @@ class Delivery:
             lag_s=round(lag_s, 3),
             checkpoint_age_s=round(age_s, 3),
             rows=dict(self._progress.rows),
-            discrepancies=dict(self._discrepancies),
+            tables={table: dict(rows) for table, rows in self._progress.tables.items()},
+            imbalances=self._progress.imbalances,
+            mapping_version=self._settings.mapping_version,
+            **self._held(),
         )
 
 
@@ -298,14 +372,25 @@ class _Progress:
         self._commit_us = 0
         self._moved_s = time.monotonic()
         self._reported_s = 0.0
-        self.rows: dict[str, int] = {}
+        self.tables: Outcomes = {}
+        self.imbalances: list[str] = []
+
+    @property
+    def rows(self) -> Mapping[str, int]:
+        """Outcome → rows of all tables."""
+        total: Counter[str] = Counter()
+        for rows in self.tables.values():
+            total.update(rows)
+        return total
 
     def committed(self, commit_us: int) -> None:
         self._commit_us = commit_us or self._commit_us
         self._moved_s = time.monotonic()
 
-    def add(self, outcome: str, rows: int) -> None:
-        self.rows[outcome] = self.rows.get(outcome, 0) + rows
+    def add(self, outcomes: Outcomes) -> None:
+        for table, rows in outcomes.items():
+            self.tables.setdefault(table, Counter()).update(rows)
+        self.imbalances = list(imbalances(self.tables))
 
     def lag_s(self, waiting: bool) -> tuple[float, float]:
         """(age of the newest applied source commit, time since the checkpoint moved)."""
@@ -335,24 +420,6 @@ def _chunks(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
         rows += entry.changes.rows
     if chunk:
         yield chunk
-
-
-def _add(total: Written, more: Written) -> None:
-    total.upserted += more.upserted
-    total.deleted += more.deleted
-    total.cleared += more.cleared
-    total.coalesced += more.coalesced
-
-
-def _outcomes(
-    routed: dict[tuple[str, str], dict[str, int]], written: dict[str, Written]
-) -> Iterator[tuple[tuple[str, str], int]]:
-    for (_, target), counts in routed.items():
-        yield (target, "received"), counts["received"]
-        yield (target, "filtered"), counts["filtered"]
-    for target, rows in written.items():
-        yield (target, "written"), rows.upserted + rows.deleted + rows.cleared
-        yield (target, "coalesced"), rows.coalesced
 
 
 def _locate(error: TailraceError, entry: Entry, table: TableChanges) -> None:

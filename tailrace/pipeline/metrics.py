@@ -27,8 +27,21 @@ JOURNAL_BYTES = Gauge(
 )
 ROWS = Counter(
     "tailrace_rows",
-    "Changes by what became of them: received, written, coalesced, filtered",
+    "Changes by what became of them: received, replayed, written, coalesced, filtered,"
+    " parked, discarded",
     ["pipeline", "table", "outcome"],
+)
+PARKED = Gauge(
+    "tailrace_exceptions_parked",
+    "Changes that wait at the exceptions desk for a person",
+    ["pipeline"],
+    multiprocess_mode="mostrecent",
+)
+WAITING = Gauge(
+    "tailrace_exceptions_waiting",
+    "Changes that wait behind a parked one of the same key",
+    ["pipeline"],
+    multiprocess_mode="mostrecent",
 )
 BATCH_SECONDS = Histogram(
     "tailrace_batch_seconds",

@@ -15,15 +15,20 @@ from tailrace.errors import (
     ConfigError,
     ContinuityError,
     DecodeError,
+    ExceptionsError,
+    ExceptionsLost,
+    ExceptionsUnavailable,
     Fenced,
     JournalCorrupt,
     JournalError,
     JournalFull,
     PreflightError,
+    RowRefused,
     SourceUnavailable,
     TailraceError,
     TargetRefused,
     TargetUnavailable,
+    TooManyExceptions,
     TransformError,
 )
 from transforms.errors import EntityError, MappingError, RowError
@@ -131,9 +136,10 @@ POLICIES = (
     ),
     Policy(
         RowError,
-        "stop",
-        "Rows that a mapping or a contract cannot take.",
-        "Mend the mapping, or the rows at the source; `tailrace preview` counts them.",
+        "park",
+        "Rows that a mapping or a contract cannot take. Where it is no matter of single rows, such"
+        " as a TRUNCATE that cannot be applied, the pipeline stops.",
+        "`tailrace exceptions list` shows them; mend the rows there, or the mapping, and replay.",
     ),
     Policy(
         TransformError,
@@ -149,9 +155,40 @@ POLICIES = (
     ),
     Policy(
         TargetRefused,
-        "stop",
+        "pause",
         "The target refused a statement: a right, a table or a column is missing.",
         "`tailrace check` names what is missing with the SQL that mends it.",
+    ),
+    Policy(
+        RowRefused,
+        "park",
+        "The target refused a row for what is in it: a constraint, a value that does not fit. Where"
+        " a constraint is checked at COMMIT only, the pipeline stops.",
+        "`tailrace exceptions list` shows it; edit the row or change the target, then replay it.",
+    ),
+    Policy(
+        ExceptionsError,
+        "stop",
+        "The file of a pipeline's exceptions cannot be used: it is damaged, or of another version.",
+        "Check the disk; restore the file from a backup, with the journal's.",
+    ),
+    Policy(
+        ExceptionsUnavailable,
+        "retry",
+        "The file of a pipeline's exceptions cannot be written now; nothing is parked without it.",
+        "Free space below `.tailrace/`, or see to its rights; delivery goes on by itself.",
+    ),
+    Policy(
+        ExceptionsLost,
+        "stop",
+        "The target has receipts of exceptions whose contents are not here.",
+        "Restore the file that is named; or give these changes up and copy their rows anew.",
+    ),
+    Policy(
+        TooManyExceptions,
+        "pause",
+        "Most of what comes fails, or the exceptions desk is full.",
+        "`tailrace exceptions list` shows what is there by cause; mend what they have in common.",
     ),
     Policy(
         Fenced,

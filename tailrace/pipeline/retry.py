@@ -9,6 +9,9 @@ from tailrace.pipeline.policy import kinds
 RETRIED = kinds("retry")
 """Conditions that pass by themselves or with an operator's help elsewhere."""
 
+PAUSING = kinds("pause")
+"""Conditions of a target that a person ends; until then the pipeline tries again."""
+
 FIRST_WAIT_S = 0.05
 LONGEST_WAIT_S = 30.0
 

@@ -28,7 +28,7 @@ def without_origin(changes: ChangeSet, system: str) -> Sequence[TableChanges]:
         if keep.all():
             kept.append(table)
         elif keep.any():
-            kept.append(_filtered(table, pa.array(keep)))
+            kept.append(filtered(table, keep))
     return kept
 
 
@@ -42,10 +42,29 @@ def without_opening_clear(changes: ChangeSet, table: TableChanges) -> TableChang
         return table
     if table.rows == 1:
         return None
-    return _filtered(table, pa.array(np.arange(table.rows) > 0))
+    return filtered(table, np.arange(table.rows) > 0)
 
 
-def _filtered(table: TableChanges, keep: pa.BooleanArray) -> TableChanges:
+def sliced(table: TableChanges, first: int, rows: int) -> TableChanges:
+    """Rows first … first + rows, without a copy."""
+    if rows == table.rows:
+        return table
+    return replace(
+        table,
+        op=table.op.slice(first, rows),
+        seq=table.seq.slice(first, rows),
+        new=tuple(column.slice(first, rows) for column in table.new),
+        unsent={index: flags.slice(first, rows) for index, flags in table.unsent.items()},
+        old_kind=None if table.old_kind is None else table.old_kind.slice(first, rows),
+        old=None
+        if table.old is None
+        else tuple(None if column is None else column.slice(first, rows) for column in table.old),
+    )
+
+
+def filtered(table: TableChanges, rows: np.ndarray) -> TableChanges:
+    """The changes that `rows`, a flag for each, says."""
+    keep = pa.array(rows)
     return replace(
         table,
         op=table.op.filter(keep),

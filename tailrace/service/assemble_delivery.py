@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 
@@ -16,9 +17,11 @@ from tailrace.journal.paths import JournalPaths
 from tailrace.journal.protocol import JournalReader
 from tailrace.journal.sqlite import SqliteReader
 from tailrace.pipeline.deliver import DeliverySettings
+from tailrace.pipeline.desk import Desk
 from tailrace.pipeline.facts import SNAPSHOT
 from tailrace.pipeline.stopping import Stop
 from tailrace.service.layout import Layout
+from tailrace.state.exceptions.store import Store
 from transforms.router import Router
 
 OPEN_AGAIN_S = 0.05
@@ -44,7 +47,22 @@ def delivery_settings(
         pipeline=name,
         hints=JournalPaths.of(layout.project, project.pipelines[name].source).hints,
         keeps_existing=not routes.can_clear,
+        mapping_version=mapping_version(project, name),
     )
+
+
+def mapping_version(project: Project, name: str) -> str:
+    """Twelve hex digits that change with a pipeline's mappings and their entities; empty where
+    there are none."""
+    mappings = project.pipeline_mappings(name)
+    entities = sorted({rows.entity for one in mappings for _, rows in one.parts})
+    parts = [one.version for one in mappings]
+    parts += [project.entities[entity].model_dump_json(warnings="none") for entity in entities]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12] if parts else ""
+
+
+def desk(layout: Layout, name: str, journal: JournalReader) -> Desk:
+    return Desk(Store(layout.exceptions(name), journal.id))
 
 
 def router(project: Project, name: str) -> Router:

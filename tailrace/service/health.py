@@ -51,7 +51,7 @@ class Health:
 
     def _judge(self, expected: Expected, report: Report) -> list[str]:
         what = (report.error or {}).get("what", "")
-        if report.state in ("failed", "retrying", "stopped"):
+        if report.state in ("failed", "retrying", "paused", "stopped"):
             return [f"{report.state}: {what}" if what else report.state]
         silent_s = time.time() - report.updated_s
         if silent_s > STALE_S and report.state != "snapshot":
@@ -59,6 +59,7 @@ class Health:
         found = []
         if self._is_stuck(report):
             found.append("work waits and nothing moves")
+        found += [f"rows do not add up: {text}" for text in _texts(report.facts.get("imbalances"))]
         held = report.facts.get("held_bytes")
         limit = expected.retain_max_bytes
         if isinstance(held, int) and limit and held * 2 >= limit:
@@ -79,3 +80,7 @@ class Health:
             self._moved[key] = (mark, time.monotonic())
             return False
         return time.monotonic() - since > self._stuck_s
+
+
+def _texts(found: object) -> list[str]:
+    return [str(one) for one in found] if isinstance(found, list) else []

@@ -1,6 +1,7 @@
 """Where a project keeps what it makes: everything below ``<project>/.tailrace``.
 
 .tailrace/journal/<source>/   the journal, and readers' hints
+.tailrace/exceptions/         what waits at the exceptions desk of each pipeline, with its values
 .tailrace/run/                what each process last said of itself
 .tailrace/metrics/            the processes' metrics, while they run
 """
@@ -18,6 +19,9 @@ class Layout:
     @property
     def root(self) -> Path:
         return self.project / ".tailrace"
+
+    def exceptions(self, pipeline: str) -> Path:
+        return self.root / "exceptions" / f"{pipeline}.db"
 
     @property
     def run(self) -> Path:

@@ -56,3 +56,5 @@ def set_up_logs(process: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
+    # It warns of each pipeline that a refused row ends, which is told where it matters.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)

@@ -16,12 +16,15 @@ from typing import Literal
 from tailrace.errors import UNEXPECTED, TailraceError
 
 Role = Literal["capture", "deliver"]
-State = Literal["starting", "snapshot", "streaming", "waiting", "retrying", "stopped", "failed"]
+State = Literal[
+    "starting", "snapshot", "streaming", "waiting", "retrying", "paused", "stopped", "failed"
+]
 """starting    connecting and verifying
 snapshot    copying existing rows
 streaming   at work
 waiting     delivery: nothing to read yet
 retrying    the source, target or disk is not available; tries again by itself
+paused      delivery: the target refuses everything, or the desk is full; tries again by itself
 stopped     ended on request
 failed      needs a person; says what and where
 """

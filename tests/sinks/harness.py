@@ -39,6 +39,9 @@ class PostgresHarness:
             for row in rows:
                 connection.execute(f"insert into {name} values ({places})".encode(), row)
 
+    def drop(self, table: TargetTable) -> None:
+        self.execute(f"drop table {quoted_table(table.table)}")
+
     def close(self) -> None:
         """Leave the database as empty as it was."""
         for sink in self._sinks:

@@ -77,6 +77,9 @@ class MariadbHarness:
                 cursor.execute(f"insert into {name} values ({places})", row)
         connection.close()
 
+    def drop(self, table: TargetTable) -> None:
+        self.execute(f"drop table {quoted_table(table.table)}")
+
     def close(self) -> None:
         """Leave the server as empty as it was."""
         for sink in self._sinks:

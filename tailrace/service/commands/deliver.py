@@ -13,6 +13,7 @@ from tailrace.pipeline.deliver import Delivery
 from tailrace.pipeline.stopping import Stop
 from tailrace.service.assemble_delivery import (
     delivery_settings,
+    desk,
     journal_reader,
     router,
     sink_factory,
@@ -38,11 +39,16 @@ def command(directory: Path, pipeline: str, once: bool) -> None:
         journal = journal_reader(layout, source, pipeline, stop)
         if journal is None:
             return
-        with closing(journal), closing(router(project, pipeline)) as routes:
+        with (
+            closing(journal),
+            closing(router(project, pipeline)) as routes,
+            closing(desk(layout, pipeline, journal)) as exceptions,
+        ):
             Delivery(
                 delivery_settings(project, layout, pipeline, routes),
                 journal,
                 routes,
+                exceptions,
                 sink_factory(project, pipeline, journal),
                 reporter,
                 stop,

@@ -1,0 +1,297 @@
+"""Takes changes to the target, and those that cannot go there to the desk.
+
+    changes ─▶ held keys wait ─▶ route ─▶ write ─▶ …
+                    │               │        │
+                    └───────────────┴────────┴──▶ desk
+
+On the way of sound changes this costs a look whether anything is held of their table.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+
+import numpy as np
+
+from cdc.changes import TableChanges
+from sinks.applying import add
+from sinks.batches import taken_rows
+from sinks.protocol import Sink, Written
+from tailrace.errors import RowRefused, TailraceError
+from tailrace.pipeline import faults
+from tailrace.pipeline.arrivals import Origin
+from tailrace.pipeline.breaker import Breaker
+from tailrace.pipeline.desk import Desk
+from tailrace.pipeline.isolate import between, isolated, together
+from tailrace.pipeline.keys import Later, RowKeys, waiting
+from tailrace.pipeline.routing import Router
+from tailrace.pipeline.selection import filtered, sliced
+from tailrace.pipeline.tally import Tally
+from tailrace.state.exceptions.codec import pack
+from tailrace.state.exceptions.model import Cause, ExceptionId, Held, Key, Ref
+from transforms.errors import RowError
+from transforms.rows import CLEAR, RowChanges
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrived:
+    """Changes that were routed and are to be written: their `seq` is counted from `base` on."""
+
+    changes: TableChanges
+    base: int
+    origin: Origin
+
+    def one(self, seq: int) -> TableChanges | None:
+        """The change whose rows are numbered `seq`, if it is among these."""
+        numbers = self.changes.seq.to_numpy()
+        at = int(np.searchsorted(numbers, seq - self.base))
+        found = at < len(numbers) and numbers[at] == seq - self.base
+        return sliced(self.changes, at, 1) if found else None
+
+
+class Intake:
+    """Of one pipeline. `version`: of its mappings, for what is parked."""
+
+    def __init__(self, desk: Desk, router: Router, tally: Tally, version: str) -> None:
+        self._desk = desk
+        self._router = router
+        self._tally = tally
+        self._version = version
+        self._mapping = Breaker("in their mappings")
+        self._target = Breaker("at the target")
+        self._rows: list[RowChanges] = []
+        self._arrived: list[_Arrived] = []
+        self._later: Later | None = None
+        self._aside: set[int] = set()
+        self.has_rows = False
+
+    def forget(self) -> None:
+        """The open transaction was given up."""
+        self._rows = []
+        self._arrived = []
+        self._later = None
+        self._aside = set()
+        self.has_rows = False
+
+    def route(self, changes: TableChanges, base: int, origin: Origin) -> None:
+        """Make ready to be written. Errors: TransformError; TooManyExceptions."""
+        changes = self._without_waiting(changes, origin)
+        while changes.rows:
+            try:
+                made = self._router.route(changes, base, origin.transactions)
+            except RowError as error:
+                changes = self._without_faulty(changes, error, origin)
+                continue
+            self._mapping.saw(changes.rows)
+            if not origin.is_new:
+                targets = self._receivers(changes)
+                self._tally.add(targets, "received", -changes.rows)
+                self._came(targets, changes.rows, origin)
+            self._rows += made
+            self._arrived.append(_Arrived(changes, base, origin))
+            self.has_rows = True
+            return
+
+    def truncate(self, changes: TableChanges, base: int, origin: Origin) -> None:
+        """A TRUNCATE: what is held of the table before it is overtaken where it is applied.
+
+        What came before is to be written already, but for TRUNCATEs. Errors: TransformError, also
+        where the TRUNCATE cannot be applied, which is no matter of a row.
+        """
+        assert not self.has_rows, "write what came before"
+        made = self._router.route(changes, base, origin.transactions)
+        self._rows += made
+        self._arrived.append(_Arrived(changes, base, origin))
+        if any((rows.op.to_numpy() == CLEAR).any() for rows in made):
+            for ref in self._desk.overtaken(str(changes.schema.table)):
+                self._tally.add(ref.targets, "discarded", 1)
+
+    def write(self, sink: Sink) -> Mapping[str, Written]:
+        """Write what was routed. Errors: as `Sink.write`, but for RowRefused; TooManyExceptions."""
+        counts: Mapping[str, Written] = {}
+        if self._rows:
+            try:
+                counts = sink.write(self._rows)
+                self.passed(sum(one.changes.rows for one in self._arrived))
+            except RowRefused as refused:
+                self._rows = together(self._rows)
+                counts = _sum(isolated(sink, self._rows, refused, self))
+        self.forget()
+        return counts
+
+    def give_back(self, changes: TableChanges, origin: Origin, error: TailraceError) -> None:
+        """Hold changes of the desk once more: their table's shape of then does not fit any more."""
+        keys, ids = RowKeys(changes), _ids(changes, origin)
+        holders: dict[Key, list[ExceptionId]] = {}
+        for row in range(changes.rows):
+            for key in keys.of(row):
+                holders.setdefault(key, []).append(ids(row))
+        behind = waiting(keys, holders, ids)
+        cause = faults.of_shape(error, str(changes.schema.table))
+        causes: dict[int, Cause | None] = dict.fromkeys(range(changes.rows), cause)
+        self._hold(changes, causes | dict.fromkeys(behind), origin)
+
+    # What `isolate` asks of us
+
+    def passed(self, changes: int) -> None:
+        self._target.saw(changes)
+
+    def refuse(self, seq: int, refused: RowRefused) -> None:
+        if self._later is None:
+            self._later = Later()
+            for arrived in self._arrived:
+                self._later.add(arrived.changes, arrived.base)
+        if not self._later.has_key(seq):
+            raise refused  # nothing tells this row from others: it could not wait
+        self._put_aside(seq, faults.of_target(refused))
+        for behind in self._later.behind(seq):
+            if behind not in self._aside:
+                self._put_aside(behind, None)
+        self._target.saw(0, 1)
+
+    def without_waiting(self, rows: Sequence[RowChanges]) -> Sequence[RowChanges]:
+        return _without(rows, self._aside) if self._aside else rows
+
+    def _put_aside(self, seq: int, cause: Cause | None) -> None:
+        self._aside.add(seq)
+        arrived, change = self._arrival(seq)
+        self._unroute(change, arrived, between(self._rows, seq, seq))
+        self._hold(change, {0: cause}, arrived.origin)
+
+    def _arrival(self, seq: int) -> tuple[_Arrived, TableChanges]:
+        """The change that was routed to the rows `seq`."""
+        base = attrgetter("base")
+        at = bisect_right(self._arrived, seq, key=base) - 1
+        for arrived in self._arrived[at::-1]:
+            if (change := arrived.one(seq)) is not None:
+                return arrived, change
+        raise LookupError(seq)
+
+    def _without_waiting(self, changes: TableChanges, origin: Origin) -> TableChanges:
+        rows = self._waiting(changes, origin)
+        return self._hold(changes, dict.fromkeys(rows), origin) if rows else changes
+
+    def _waiting(self, changes: TableChanges, origin: Origin) -> list[int]:
+        held = self._desk.holders(str(changes.schema.table))
+        return waiting(RowKeys(changes), held, _ids(changes, origin)) if held else []
+
+    def _without_faulty(
+        self, changes: TableChanges, error: RowError, origin: Origin
+    ) -> TableChanges:
+        """Park what the mappings cannot take, and what waits behind it; return the rest."""
+        keys, ids = RowKeys(changes), _ids(changes, origin)
+        seqs = changes.seq.to_numpy()
+        parked: dict[int, Cause | None] = {}
+        holders: dict[Key, list[ExceptionId]] = {}
+        for seq, cause in sorted(faults.of_mappings(error).items()):
+            row = int(np.searchsorted(seqs, seq))
+            if not keys.of(row):  # a TRUNCATE, or a row that nothing tells from others
+                raise error
+            parked[row] = cause
+            for key in keys.of(row):
+                holders.setdefault(key, []).append(ids(row))
+        self._mapping.saw(changes.rows - len(parked), len(parked))
+        behind = waiting(keys, holders, ids)
+        return self._hold(changes, {**dict.fromkeys(behind), **parked}, origin)
+
+    def _hold(
+        self, changes: TableChanges, rows: Mapping[int, Cause | None], origin: Origin
+    ) -> TableChanges:
+        """Put rows on the desk, those without a cause behind others; return the rest."""
+        order = sorted(rows)
+        keys = RowKeys(changes)
+        targets = self._receivers(changes)
+        held = [
+            self._held(changes, row, rows[row], keys.of(row), targets, packed, origin)
+            for row, packed in zip(order, pack(changes, order), strict=True)
+        ]
+        self._desk.hold(held, changes.schema)
+        self._came(targets, len(held), origin)
+        self._tally.add(targets, "parked", len(held))
+        return filtered(changes, ~_flags(changes, order))
+
+    def _held(
+        self,
+        changes: TableChanges,
+        row: int,
+        cause: Cause | None,
+        keys: tuple[Key, ...],
+        targets: tuple[str, ...],
+        packed: bytes,
+        origin: Origin,
+    ) -> Held:
+        seq = int(changes.seq[row].as_py())
+        before, place = origin.before(seq), origin.place(seq)
+        tries = 0 if before is None else before.attempts
+        return Held(
+            ref=Ref(
+                origin.id(seq),
+                str(changes.schema.table),
+                keys,
+                targets,
+                "waiting" if cause is None else "parked",
+            ),
+            operation=chr(changes.op[row].as_py()),
+            schema=changes.schema.version,
+            row=packed if before is None else before.row,
+            edited=None if before is None else before.edited,
+            position=place.position,
+            ordinal=place.ordinal,
+            committed_us=place.committed_us,
+            cause=cause,
+            mapping_version=self._version,
+            attempts=tries + (cause is not None),
+        )
+
+    # Counting. The router counts a change as received when it routes it.
+
+    def _receivers(self, changes: TableChanges) -> tuple[str, ...]:
+        return tuple(map(str, self._router.receivers(changes.schema)))
+
+    def _came(self, targets: Sequence[str], changes: int, origin: Origin) -> None:
+        """What the desk gives again was received before."""
+        self._tally.add(targets, "received" if origin.is_new else "replayed", changes)
+
+    def _unroute(
+        self, changes: TableChanges, arrived: _Arrived, rows: Sequence[RowChanges]
+    ) -> None:
+        """Take back what was counted when these were routed, to `rows` among others."""
+        targets = self._receivers(changes)
+        self._came(targets, -changes.rows, arrived.origin)
+        self._tally.add(targets, "filtered", -changes.rows)
+        numbers = changes.seq.to_numpy() + arrived.base
+        for change in rows:
+            mine = int(np.isin(change.seq.to_numpy(), numbers).sum())
+            self._tally.add((str(change.table.table),), "filtered", mine)
+
+
+def _ids(changes: TableChanges, origin: Origin) -> Callable[[int], ExceptionId]:
+    return lambda row: origin.id(int(changes.seq[row].as_py()))
+
+
+def _flags(changes: TableChanges, rows: Collection[int]) -> np.ndarray:
+    flags = np.zeros(changes.rows, np.bool_)
+    flags[list(rows)] = True
+    return flags
+
+
+def _without(rows: Sequence[RowChanges], seqs: Collection[int]) -> list[RowChanges]:
+    found = []
+    for change in rows:
+        keep = ~np.isin(change.seq.to_numpy(), list(seqs))
+        if keep.all():
+            found.append(change)
+        elif keep.any():
+            found.append(taken_rows(change, np.flatnonzero(keep)))
+    return found
+
+
+def _sum(pieces: Iterable[Mapping[str, Written]]) -> dict[str, Written]:
+    counts: dict[str, Written] = {}
+    for piece in pieces:
+        for table, written in piece.items():
+            add(counts.setdefault(table, Written()), written)
+    return counts

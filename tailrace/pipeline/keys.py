@@ -1,0 +1,162 @@
+"""Which rows of a table's changes touch which source keys.
+
+A change touches the key of its row before and after. Keys are compared as the text in the log,
+which gives a row's key the same way until a change moves it.
+"""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cdc.changes import DELETE, TRUNCATE, TableChanges
+from tailrace.state.exceptions.model import ExceptionId, Key
+from transforms import columns
+
+FEW_ROWS = 512
+"""Up to so many rows a look-up of each takes less time than making the set of keys an array."""
+
+
+class RowKeys:
+    """The keys of `changes`' rows, read where they are asked for."""
+
+    def __init__(self, changes: TableChanges) -> None:
+        self._changes = changes
+
+    @cached_property
+    def _new(self) -> tuple[pa.Array, ...]:
+        values, _ = columns.completed(self._changes)
+        return tuple(values[at] for at in self._changes.schema.key_indexes)
+
+    @cached_property
+    def _old(self) -> tuple[pa.Array, ...] | None:
+        if self._changes.old is None:
+            return None
+        found = [self._changes.old[at] for at in self._changes.schema.key_indexes]
+        known = [array for array in found if array is not None]
+        return tuple(known) if len(known) == len(found) else None
+
+    @cached_property
+    def _has_new(self) -> np.ndarray:
+        return ~np.isin(columns.operations(self._changes), (DELETE, TRUNCATE))
+
+    @cached_property
+    def _has_old(self) -> np.ndarray:
+        return columns.has_old(self._changes)
+
+    def of(self, row: int) -> tuple[Key, ...]:
+        """Empty where the log does not say, or nothing identifies rows of the table."""
+        if not self._changes.schema.key:
+            return ()
+        found = []
+        if self._has_new[row]:
+            found.append(tuple(_text(column[row].as_py()) for column in self._new))
+        if self._old is not None and self._has_old[row]:
+            found.append(tuple(_text(column[row].as_py()) for column in self._old))
+        if any(None in key for key in found):
+            return ()
+        return tuple(dict.fromkeys(found))
+
+    def touching(self, keys: Collection[Key]) -> list[int]:
+        """Rows that touch one of `keys`, ascending."""
+        if not keys or not self._changes.schema.key:
+            return []
+        rows = self._among(self._new, self._has_new, keys)
+        if self._old is not None:
+            rows |= self._among(self._old, self._has_old, keys)
+        return sorted(rows)
+
+    def _among(self, key: Sequence[pa.Array], known: np.ndarray, keys: Collection[Key]) -> set[int]:
+        candidates = np.flatnonzero(known)
+        if len(candidates) > FEW_ROWS and pa.types.is_string(key[0].type):
+            first = pa.array({one[0] for one in keys}, pa.string())
+            candidates = np.flatnonzero(known & columns.flags(pc.is_in(key[0], first)))
+        picked = pa.array(candidates)
+        texts = zip(*(map(_text, column.take(picked).to_pylist()) for column in key), strict=True)
+        return {int(row) for row, text in zip(candidates, texts, strict=True) if text in keys}
+
+
+Holders = Mapping[Key, Sequence[ExceptionId]]
+"""The changes that hold each key, in the source's order."""
+
+
+def waiting(keys: RowKeys, held: Holders, ids: Callable[[int], ExceptionId]) -> list[int]:
+    """Rows that wait behind an earlier change; `ids` says which change a row is.
+
+    One that moves a row from a held key to another holds both from there on.
+    """
+    since: dict[Key, ExceptionId] = {}
+    found: set[int] = set()
+    asked: Collection[Key] = held
+    while asked:
+        grown: set[Key] = set()
+        for row in keys.touching(asked):
+            if row in found:
+                continue
+            id, touched = ids(row), keys.of(row)
+            if not any(first < id for key in touched for first in _first(key, since, held)):
+                continue
+            found.add(row)
+            for key in touched:
+                if all(id < first for first in _first(key, since, held)):
+                    since[key] = id
+                    grown.add(key)
+        asked = grown
+    return sorted(found)
+
+
+class Later:
+    """Which of the changes that are written at once come behind which, by their keys.
+
+    Built once where a target refuses some of them; changes are known by their `seq`.
+    """
+
+    def __init__(self) -> None:
+        self._by_key: dict[tuple[str, Key], list[int]] = {}
+        self._keys: dict[int, list[tuple[str, Key]]] = {}
+
+    def add(self, changes: TableChanges, base: int) -> None:
+        """In the source's order."""
+        table, keys = str(changes.schema.table), RowKeys(changes)
+        for row, seq in enumerate(changes.seq.to_pylist()):
+            touched = [(table, key) for key in keys.of(row)]
+            self._keys[base + seq] = touched
+            for key in touched:
+                self._by_key.setdefault(key, []).append(base + seq)
+
+    def has_key(self, seq: int) -> bool:
+        return bool(self._keys[seq])
+
+    def behind(self, seq: int) -> list[int]:
+        """All that wait where the change `seq` does not go, in order."""
+        found = {seq}
+        queue = [seq]
+        seen: set[tuple[str, Key]] = set()
+        while queue:  # in order, so that the first to come by a key is the first that holds it
+            at = heapq.heappop(queue)
+            for key in self._keys[at]:
+                if key not in seen:
+                    seen.add(key)
+                    seqs = self._by_key[key]
+                    new = [one for one in seqs[bisect_right(seqs, at) :] if one not in found]
+                    found.update(new)
+                    for one in new:
+                        heapq.heappush(queue, one)
+        return sorted(found - {seq})
+
+
+def _first(key: Key, since: Mapping[Key, ExceptionId], held: Holders) -> list[ExceptionId]:
+    """The changes that may be the first to hold `key`."""
+    return [*([since[key]] if key in since else ()), *held.get(key, ())[:1]]
+
+
+def _text(value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return value.hex() if isinstance(value, bytes) else str(value)

@@ -1,0 +1,234 @@
+"""The exceptions desk against an oracle: random poison, edits, replays, discards and kills."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pyarrow as pa
+import pytest
+
+import tailrace.failpoints
+from cdc.changes import CREATE, DELETE, TRUNCATE, UPDATE
+from sinks.postgres.sink import PostgresSink
+from tailrace.errors import TooManyExceptions
+from tailrace.state.exceptions.codec import pack, unpack
+from tailrace.state.exceptions.model import ExceptionId, Request
+from tests.pipeline.desks import KINDS, LIMIT, SCHEMA, Change, Killed, Pipeline
+
+FAILPOINTS = [name for name in tailrace.failpoints.NAMES if name.startswith("deliver.")]
+
+HUB = f"""
+create schema hub;
+create table hub.item (id text primary key, kind text, amount bigint check (amount < {LIMIT}),
+                       rev bigint);
+create table hub.applied (rev bigint, transaction bigint);
+create function hub.log() returns trigger language plpgsql as
+    $$ begin insert into hub.applied values (new.rev, txid_current()); return null; end $$;
+create trigger applied after insert or update on hub.item for each row execute function hub.log()
+"""
+Rows = dict[str, tuple[str, int, int]]
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path, database18, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
+    database18.execute(HUB)
+
+    def die(pid: int, signal: int) -> None:
+        raise Killed
+
+    monkeypatch.setattr(os, "kill", die)
+    made = Pipeline(tmp_path, lambda: PostgresSink(database18.url, "line"))
+    made.url = database18.url  # type: ignore[attr-defined]
+    return made
+
+
+def rows(pipeline: Pipeline) -> Rows:
+    with psycopg.connect(pipeline.url) as connection:  # type: ignore[attr-defined]
+        found = connection.execute("select id, kind, amount, rev from hub.item").fetchall()
+    return {row[0]: row[1:] for row in found}
+
+
+def query(pipeline: Pipeline, sql: str) -> list[Any]:
+    with psycopg.connect(pipeline.url) as connection:  # type: ignore[attr-defined]
+        return connection.execute(sql.encode()).fetchall()
+
+
+class World:
+    """A source, what was done to each of its changes at the desk, and so what the target must be.
+
+    The changes that are held or discarded left out, all are applied in the source's order.
+    """
+
+    def __init__(self, pipeline: Pipeline, seed: int) -> None:
+        self.pipeline = pipeline
+        self.chance = random.Random(seed)
+        self.source: set[str] = set()
+        self.changes: dict[str, Change] = {}
+        self.discarded: set[str] = set()
+        self.rev = 0
+
+    def change(self, poison: float) -> Change:
+        self.rev += 1
+        chance = self.chance
+        kind, amount = chance.choice("AB"), chance.randrange(LIMIT)
+        if chance.random() < poison:
+            kind, amount = chance.choice([("X", amount), (kind, LIMIT + 1)])
+        key = str(chance.randrange(12))
+        if chance.random() < 0.01:
+            self.source.clear()
+            return Change(TRUNCATE, "")
+        if key not in self.source:
+            self.source.add(key)
+            return Change(CREATE, key, kind, amount, self.rev)
+        if chance.random() < 0.2:
+            self.source.remove(key)
+            return Change(DELETE, key)
+        other = str(chance.randrange(12))
+        if chance.random() < 0.3 and other not in self.source:
+            self.source.remove(key)
+            self.source.add(other)
+            return Change(UPDATE, other, kind, amount, self.rev, old=key)
+        return Change(UPDATE, key, kind, amount, self.rev)
+
+    def commit(self, changes: list[Change]) -> None:
+        offset = self.pipeline.journal.append(changes)
+        for seq, change in enumerate(changes):
+            self.changes[f"{offset}-{seq}"] = change
+
+    def expected(self, held: set[str]) -> Rows:
+        found: Rows = {}
+        for id, change in self.changes.items():
+            if change.op == TRUNCATE:
+                found.clear()
+            if change.op == TRUNCATE or id in held or id in self.discarded:
+                continue
+            if change.op == DELETE or change.old is not None:
+                found.pop(change.old or change.id, None)
+            if change.op != DELETE:
+                kind = KINDS.get(change.kind or "", "overtaken by a TRUNCATE")
+                found[change.id] = (kind, change.amount, change.rev)  # type: ignore[assignment]
+        return found
+
+    def holds(self) -> None:
+        with_receipt = {row[0] for row in query(self.pipeline, "select id from tailrace.exception")}
+        store = self.pipeline.store()
+        try:
+            entries = {one["id"]: one for one in store.entries()}
+        finally:
+            store.close()
+        assert set(entries) == with_receipt
+        assert rows(self.pipeline) == self.expected(with_receipt)
+        doubled = query(
+            self.pipeline,
+            "select rev from hub.applied group by rev having count(distinct transaction) > 1",
+        )
+        assert doubled == []
+        facts = self.pipeline.reporter.report.facts  # type: ignore[union-attr]
+        assert not facts.get("imbalances"), facts
+
+    def mend(self, share: float) -> None:
+        """Edit, replay and discard some of what is parked; some of it without any sense."""
+        store = self.pipeline.store()
+        for one in store.entries():
+            if one["state"] != "parked" or self.chance.random() > share:
+                continue
+            id = ExceptionId.parse(one["id"])
+            act = self.chance.random()
+            if act < 0.15 and share < 1:
+                if store.ask([Request(id, "discard", "test", "no use")]):
+                    self.discarded.add(one["id"])
+                continue
+            if act < 0.85 or share == 1:
+                self.edit(store, id, one["id"])
+            store.ask([Request(id, "replay", "test", "")])
+        store.close()
+
+    def edit(self, store: Any, id: ExceptionId, name: str) -> None:
+        (held,) = store.load([id])
+        changes = unpack([held.current], SCHEMA)
+        new = (changes.new[0], pa.array(["A"]), pa.array(["7"]), changes.new[3])
+        (packed,) = pack(replace(changes, new=new, unsent={}), [0])
+        if store.edit(id, packed, "test", "kind, amount"):
+            was = self.changes[name]
+            self.changes[name] = Change(was.op, was.id, "A", 7, was.rev, was.old)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_lives(seed: int, pipeline: Pipeline) -> None:
+    world = World(pipeline, seed)
+    kills: Counter[str] = Counter()
+    for _ in range(20):
+        for _ in range(world.chance.randrange(1, 5)):
+            size = world.chance.choice((1, 1, 2, 6, 40))
+            world.commit([world.change(0.08) for _ in range(size)])
+        world.mend(0.5)
+        while world.chance.random() < 0.5:
+            name, nth = world.chance.choice(FAILPOINTS), world.chance.choice((1, 1, 2))
+            if pipeline.deliver_or_die(name, nth):
+                kills[name] += 1
+        pipeline.deliver()
+        world.holds()
+    for _ in range(60):
+        if not query(pipeline, "select 1 from tailrace.exception"):
+            break
+        world.mend(1)
+        pipeline.deliver()
+        world.holds()
+    assert query(pipeline, "select * from tailrace.exception") == []
+    assert rows(pipeline) == world.expected(set())
+    assert kills
+
+
+@pytest.mark.parametrize("name", [n for n in FAILPOINTS if n != "deliver.staged"])
+@pytest.mark.parametrize("replayed", [False, True], ids=["parked", "replayed"])
+def test_a_kill_between_any_two_steps(name: str, replayed: bool, pipeline: Pipeline) -> None:
+    """Of parking a change with one that waits behind it, and of replaying them."""
+    world = World(pipeline, 0)
+    world.commit([Change(CREATE, "1", "X", 1, 1), Change(UPDATE, "1", "B", 5, 2)])
+    world.commit([Change(CREATE, "2", "A", LIMIT, 3), Change(CREATE, "3", "B", 1, 4)])
+    if replayed:
+        pipeline.deliver()
+        world.holds()
+        world.mend(1)
+        pipeline.deliver_or_die(name, 1)
+    else:
+        assert pipeline.deliver_or_die(name, 1)
+    pipeline.deliver()
+    world.holds()
+    held = query(pipeline, "select count(*) from tailrace.exception")
+    assert held == [(0 if replayed else 3,)]
+    pipeline.deliver()  # once more changes nothing
+    world.holds()
+
+
+def test_many_rows_with_one_in_a_hundred_refused(pipeline: Pipeline) -> None:
+    world = World(pipeline, 0)
+    world.source = {"none"}
+    world.commit(
+        [
+            Change(CREATE, f"k{n}", "X" if n % 200 == 7 else "A", LIMIT if n % 200 == 93 else 1, n)
+            for n in range(6000)
+        ]
+    )
+    world.commit([Change(UPDATE, f"k{n}", "B", 2, 10_000 + n) for n in range(0, 6000, 31)])
+    pipeline.deliver()
+    world.holds()
+    assert query(pipeline, "select count(*) from hub.item") == [(5940,)]
+
+
+def test_the_desk_does_not_fill(pipeline: Pipeline) -> None:
+    """Also where what fails comes in batches too small to tell by themselves."""
+    world = World(pipeline, 0)
+    for n in range(40):
+        world.commit([Change(CREATE, f"{n}-{i}", "X", 1, n * 100 + i) for i in range(10)])
+    with pytest.raises(TooManyExceptions):
+        pipeline.deliver()
+    with pytest.raises(TooManyExceptions):
+        pipeline.deliver()
+    assert query(pipeline, "select count(*) from tailrace.exception") == [(0,)]
