@@ -167,10 +167,9 @@ pipelines:
 
     def get(self, path: str) -> tuple[int, str]:
         """What `run` serves there: (status, body)."""
-        port = re.search(r"serving.*?\"address\": \"127\.0\.0\.1:(\d+)\"", self.log)
-        assert port is not None
+        ports = re.findall(r"serving.*?\"address\": \"127\.0\.0\.1:(\d+)\"", self.log)
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port[1]}{path}") as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{ports[-1]}{path}") as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()

@@ -192,8 +192,9 @@ class _Compiler(Checks):
                 expression.refuse(
                     f"a key reads only the replica identity ({identity}), since of a deleted row"
                     f" the log carries nothing else; it reads {', '.join(foreign)}",
-                    fix=f"ALTER TABLE {self.schema.table} REPLICA IDENTITY USING INDEX …, with a"
-                    f" unique index on NOT NULL columns that include {', '.join(foreign)}",
+                    fix=f"make {', '.join(foreign)} part of what identifies a row: the primary key,"
+                    " or in PostgreSQL a unique index on NOT NULL columns that is the table's"
+                    f" (ALTER TABLE {self.schema.table} REPLICA IDENTITY USING INDEX …)",
                 )
             )
         elif assigned.nullable:
