@@ -1,11 +1,13 @@
 """Protected fields on their way from a PostgreSQL to a PostgreSQL and a MariaDB.
 
-What the target holds is compared with what plain SQL over the source makes of it, and
-nothing that the project's directory keeps may hold a key, nor, but for the journal, a clear value.
+What the target holds is compared with what plain SQL over the source makes of it. Nothing that the
+project's directory keeps may hold a key, nor, but for the journal and what waits at the exceptions
+desk, a clear value.
 """
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Iterator
 from contextlib import closing
@@ -16,11 +18,11 @@ from typing import Any
 import psycopg
 import pymysql
 import pytest
-from tests.service.test_owners import TwoSources
 
 from cdc.mysql.settings import arguments
 from tests.line import Line, wait_until
 from tests.maria import Maria
+from tests.service.test_two_sources import TwoSources
 from transforms.protect.tokens import Tokeniser
 
 TABLES = """
@@ -157,7 +159,7 @@ def change(url: str) -> None:
 
 
 def check_nothing_leaks(line: Protected) -> None:
-    """Neither a key anywhere, nor a clear value outside the journal."""
+    """Neither a key anywhere, nor a clear value outside of the journal and the exceptions."""
     clear = (b"Person-", "Ärger".encode(), b"geheim", b"@example", b"Umgezogen", b"Neu-hier")
     keys = [line.token_key, line.hash_key]
     keys += [key.hex().encode() for key in keys]
@@ -166,8 +168,27 @@ def check_nothing_leaks(line: Protected) -> None:
     for path in files:
         data = path.read_bytes()
         assert not any(key in data for key in keys), path
-        if "journal" not in path.parts:
+        if not {"journal", "exceptions"} & set(path.parts):
             assert not any(text in data for text in clear), path
+
+
+def check_a_parked_row(line: Protected) -> None:
+    """What waits at the exceptions desk is masked, source columns by what they feed."""
+    with psycopg.connect(line.source, autocommit=True) as connection:
+        connection.execute(
+            "insert into public.kunden (id, name, steuer, notiz, umsatz)"
+            " values (9001, 'Person-X', 'DE-geheim-9', 'geheim X', 1e12)"
+        )
+    line.drained()
+    listed = line.command("exceptions", "list", "-o", "json").stdout
+    (entry,) = json.loads(listed)["exceptions"]
+    masked = line.command("exceptions", "show", entry["id"], "-o", "json").stdout
+    after = json.loads(masked)["after"]
+    assert [after[name] for name in ("id", "steuer", "notiz")] == ["9***", "D***", "***"]
+    assert "geheim" not in listed + masked
+    revealed = line.command("exceptions", "show", entry["id"], "--reveal", "-o", "json").stdout
+    assert json.loads(revealed)["after"]["notiz"] == "geheim X"
+    assert line.command("exceptions", "discard", entry["id"], "--reason", "a test").returncode == 0
 
 
 def run(line: Protected) -> None:
@@ -182,6 +203,7 @@ def run(line: Protected) -> None:
         line.drained()
         assert line.found() == line.expected()
         assert len(line.found()) == 1501 - 301 + 1
+        check_a_parked_row(line)
     check_nothing_leaks(line)
 
 
