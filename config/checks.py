@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from cdc.patterns import OWN_SCHEMA, Pattern
 from cdc.postgres.settings import IDENTIFIER_BYTES_MAX, PostgresSource
 from cdc.schema import TableName
-from config.owners import check_owners, seen_entities
+from config.owners import check_owners, entities_of, seen_entities
 from config.places import Loc, Places
 from config.problems import Problems, suggest
 from config.project import Pipeline, Project, Source
@@ -119,7 +119,7 @@ def _constants(project: Project, problems: Problems) -> None:
     from transforms.contradictions import check_constants
 
     for name, mapping in project.mappings.items():
-        found = check_constants(mapping, project.entities)
+        found = check_constants(mapping, entities_of(project, name))
         problems.place(found, project.mapping_places[name])
 
 

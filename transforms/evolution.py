@@ -12,7 +12,7 @@ field that goes or has another type, a value, a length or a NULL that could not 
 | a demand is changed, and which takes more is not decided (pattern, check) | breaking |
 | a field is added                                 | minor    |
 | a demand is added, or takes less than before     | minor    |
-| steward, consumers                               | patch    |
+| steward, consumers, system of record             | patch    |
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def _changes(old: Entity, new: Entity) -> Iterator[Change]:
             yield Change("minor", f"field {name} is added")
     yield from _together(old, new)
     yield from _checks(old, new)
-    for what in ("steward", "consumers"):
+    for what in ("steward", "consumers", "system_of_record"):
         if getattr(old, what) != getattr(new, what):
             yield Change("patch", f"{what} changed")
 

@@ -12,12 +12,13 @@ _NOTHING = {name: field.default for name, field in Constraints.model_fields.item
 
 
 def held(entity: Entity, source: str) -> set[str]:
-    """The fields whose contract the mappings of `source` keep. The key is everybody's."""
+    """The fields whose values `source` may give: it keeps what is demanded of them. The key is
+    everybody's."""
     record = entity.system_of_record
     found = set(entity.key)
     for name in entity.fields:
         owners = None if record is None else record.owners(name)
-        if owners is None or source in owners.held:
+        if owners is None or source in owners.sources:
             found.add(name)
     return found
 
@@ -27,7 +28,9 @@ def seen_by(entity: Entity, source: str) -> Entity:
     if entity.system_of_record is None:
         return entity
     mine = held(entity, source)
-    fields = {name: _seen(entity, name, field, mine) for name, field in entity.fields.items()}
+    fields = {
+        name: _seen(entity, source, name, field, mine) for name, field in entity.fields.items()
+    }
     checks = {name: text for name, text in entity.checks.items() if _reads(entity, text) <= mine}
     return entity.model_copy(update={"fields": fields, "checks": checks})
 
@@ -47,12 +50,24 @@ def unjudged(entity: Entity, sources: Collection[str]) -> Iterator[tuple[Loc, li
             yield loc, sorted(reads)
 
 
-def _seen(entity: Entity, name: str, field: EntityField, mine: set[str]) -> EntityField:
+def _seen(
+    entity: Entity, source: str, name: str, field: EntityField, mine: set[str]
+) -> EntityField:
     if name not in mine:
         return field.model_copy(update=_NOTHING)
+    less: dict[str, object] = {}
+    if field.required and not _must_give(entity, source, name):
+        less["required"] = False
     if field.check is not None and not _reads(entity, field.check) <= mine:
-        return field.model_copy(update={"check": None})
-    return field
+        less["check"] = None
+    return field.model_copy(update=less) if less else field
+
+
+def _must_give(entity: Entity, source: str, name: str) -> bool:
+    """Whether a value is required of this source: it may be left to others behind it."""
+    record = entity.system_of_record
+    owners = None if record is None else record.owners(name)
+    return owners is None or name in entity.key or source in owners.held
 
 
 def _reads(entity: Entity, written: str) -> set[str]:

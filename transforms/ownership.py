@@ -26,8 +26,8 @@ class Owners(BaseModel):
 
     @property
     def held(self) -> tuple[str, ...]:
-        """Those that must keep the field's contract: the last that others fall back to, or each
-        where any of them may count."""
+        """Those of which a value may be required: the last that others fall back to, or each where
+        any of them may count."""
         return self.sources if self.rule == "newest" else self.sources[-1:]
 
 

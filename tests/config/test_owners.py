@@ -279,6 +279,21 @@ def test_a_source_is_held_to_what_it_owns(tmp_path: Path) -> None:
     assert (set(erp.checks), set(crm.checks)) == ({"named"}, set())
 
 
+def test_every_owner_of_a_list_keeps_what_is_demanded_of_a_value(tmp_path: Path) -> None:
+    files = changed((ENTITY, "{newest: [erp, crm]}", "[crm, erp]"))
+    field = "mail: {type: text, required: true"
+    assert field in files[ENTITY]
+    files[ENTITY] = files[ENTITY].replace(field, field + ', pattern: ".+@.+"')
+    project = load_project(write(tmp_path, files))
+    seen = {key: seen_entities(project, key)["customer"].fields["mail"] for key in
+            ("from_crm", "from_erp")}  # fmt: skip
+    assert {key: field.pattern for key, field in seen.items()} == dict.fromkeys(seen, ".+@.+")
+    assert {key: field.required for key, field in seen.items()} == {
+        "from_crm": False,
+        "from_erp": True,
+    }
+
+
 def test_a_check_over_two_owners_is_refused(tmp_path: Path) -> None:
     files = changed((ENTITY, "key: [no]\n", 'key: [no]\nchecks: {both: "name <> phone"}\n'))
     with pytest.raises(ConfigError, match="no source owns all that it reads") as raised:

@@ -19,9 +19,6 @@ from transforms.entity import Entity
 from transforms.errors import RowError, RowFault
 from transforms.model import Mapping
 from transforms.preview import preview
-from transforms.protect.keys import Key
-from transforms.protect.model import Protect
-from transforms.protect.protection import Protection
 from transforms.router import Router
 
 ROW = table(
@@ -429,20 +426,3 @@ def test_rules_are_over_the_fields_they_read() -> None:
         ("name", ("name",)),
         ("c", ("id", "amount")),
     ]
-
-
-def test_what_a_target_masks_is_not_kept_unique_there() -> None:
-    plain = entity(
-        {
-            "name": {"unique": "true", "class": "personal"},
-            "kz": {"unique": "true", "class": "secret"},
-            "zip": {"unique": "true"},
-        },
-        unique=[["name", "day"], ["kz", "day"]],
-    )
-    rules = Protect.model_validate({"personal": "mask", "secret": {"hash": "k"}})
-    keys = {"k": Key(current=bytes(range(32)).hex())}
-    with Router([], [mapping()], {"e": plain}) as router:
-        whole = router.target_tables(ROW)[0]
-    assert whole.unique == (("name", "day"), ("kz", "day"), ("name",), ("zip",), ("kz",))
-    assert Protection(rules, keys).table(whole).unique == (("kz", "day"), ("zip",), ("kz",))

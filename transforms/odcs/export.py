@@ -21,6 +21,8 @@ def exported(entity: Entity, project: str) -> tuple[dict[str, Value], list[str]]
     if entity.version is None:
         raise ValueError("a contract of the standard has a version, and the entity has none")
     losses: list[str] = []
+    if entity.system_of_record is not None:
+        losses.append("system_of_record")
     document: dict[str, Value] = {
         "apiVersion": API_VERSION,
         "kind": "DataContract",
