@@ -251,8 +251,11 @@ def a_unique_value_changes_hands(harness: Harness) -> None:
         (UPSERT, "d", {"name": "c"}, 2),
     )
     assert {(row[0], row[1]) for row in two.customers} == {("a", "b"), ("b", "a"), ("d", "c")}
-    given = [of(two.composite, "erp", (UPSERT, "e", {"name": "c"}, 3))]
-    raises(TargetRefused, lambda: two.sinks["erp"].write(given))
+    rows = [(UPSERT, str(n), {"name": str(n)}, 3) for n in range(40)]
+    rows[17] = (UPSERT, "17", {"name": "c"}, 3)
+    given = [of(two.composite, "erp", *rows, first=100)]
+    refused = raises(TargetRefused, lambda: two.sinks["erp"].write(given))
+    assert getattr(refused, "seq", None) == 117
 
 
 def two_pipelines_write_one_row(harness: Harness) -> None:
