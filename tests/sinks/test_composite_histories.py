@@ -93,7 +93,7 @@ def run_round(target: Target, seed: int, histories: int) -> None:
     target.close()
 
 
-@pytest.mark.parametrize(("rounds", "histories"), [(8, 1), (8, 3), (20, 150)])
+@pytest.mark.parametrize(("rounds", "histories"), [(4, 1), (4, 3), (10, 250)])
 def test_the_entity_is_a_function_of_its_sources(
     rounds: int, histories: int, harness18: PostgresHarness
 ) -> None:
