@@ -22,7 +22,7 @@ from sinks.protocol import Written
 from sinks.rowtext import as_text
 from tailrace.errors import RowRefused
 from transforms.composite import Composite
-from transforms.rows import CLEAR, UPSERT, RowChanges
+from transforms.rows import CLEAR, DELETE, UPSERT, RowChanges
 
 
 class CompositeWriter(Protocol):
@@ -30,6 +30,10 @@ class CompositeWriter(Protocol):
 
     @property
     def composite(self) -> Composite: ...
+
+    @property
+    def everything(self) -> bool:
+        """Whether all keys are touched, be it because the rules have changed."""
 
     def lock(self) -> None:
         """Wait for the other pipelines' transactions that touch the entity."""
@@ -93,7 +97,8 @@ def _written(
         writer.put()
     counts |= applying.write(target, others)
     for writer in reversed(writers):
-        writer.remove()
+        if writer.everything or any(map(_may_remove, sides[writer.composite.entity])):
+            writer.remove()
         writer.compare()
     return counts
 
@@ -111,3 +116,12 @@ def touched(changes: Sequence[RowChanges]) -> tuple[pa.Array, ...] | None:
             rows = pa.array(np.flatnonzero(moved))
             parts.append(tuple(column.take(rows) for column in change.old_key))
     return tuple(concat([as_text(one) for one in column]) for column in zip(*parts, strict=True))
+
+
+def _may_remove(change: RowChanges) -> bool:
+    """Whether a row may be gone now from the side table that makes the entity's rows."""
+    composite = change.table.composite
+    if composite is None or composite.side(composite.rows).table != change.table.table:
+        return False
+    removes = np.isin(change.op.to_numpy(), (DELETE, CLEAR)).any()
+    return bool(removes) or change.old_key is not None

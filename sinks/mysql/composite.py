@@ -66,7 +66,7 @@ class CompositeWriter:
         self._keys = keys
         words = MysqlWords(connection.product, _json_value(connection))
         self._sql = CompositeSql(composite, words, keys.sql.keys)
-        self._outdated = False
+        self.everything = self._outdated = False
         self._has_stage = False
 
     def lock(self) -> None:
@@ -81,6 +81,7 @@ class CompositeWriter:
 
     def touch(self, keys: Sequence[pa.Array] | None) -> None:
         with translated("computing an entity", table=str(self.composite.table)):
+            self.everything = keys is None or self._outdated
             if keys is not None and not self._outdated:
                 self._keys.stage_keys(keys)
                 return

@@ -16,6 +16,9 @@ from sinks.postgres.session import Connection, translated
 from transforms.composite import Composite
 from transforms.rows import TargetColumn
 
+LOOKED_UP_MAX = 1000
+"""Keys up to which no other plan can be much better than to look each of them up."""
+
 
 class PostgresWords:
     """The dialect."""
@@ -53,7 +56,7 @@ class CompositeWriter:
         self._known = 0
         self._keys = keys
         self._sql = CompositeSql(composite, PostgresWords(), keys.sql.stage)
-        self._all = self._outdated = False
+        self.everything = self._many = self._outdated = False
         self._where: dict[str, object] = {"table": str(composite.table)}
 
     def lock(self) -> None:
@@ -68,13 +71,17 @@ class CompositeWriter:
 
     def touch(self, keys: Sequence[pa.Array] | None) -> None:
         with translated("computing an entity", **self._where):
-            self._all = keys is None or self._outdated
+            self.everything = keys is None or self._outdated
             if keys is not None and not self._outdated:
                 self._keys.stage_keys(keys)
-                self._connection.execute(LOOK_UP, prepare=False)
+                self._many = len(keys[0]) > LOOKED_UP_MAX
+                if self._many:
+                    self._connection.execute(self._look, prepare=False)
                 return
+            self._many = True
             self._keys.stage_keys(())
-            self._connection.execute(self._all_keys)
+            self._connection.execute(self._all_keys, prepare=False)
+            self._connection.execute(self._look, prepare=False)
             if self._outdated:
                 self._connection.execute(
                     f"update {_ENTITIES} set rules = %s where entity = %s",
@@ -85,21 +92,17 @@ class CompositeWriter:
     def put(self) -> None:
         with translated("computing an entity", **self._where):
             if not self._sql.unique:
-                self._connection.execute(self._put)
-            else:
-                self._put_unique()
-            self._connection.execute(PLAN_FREELY, prepare=False)
-
-    def _put_unique(self) -> None:
-        """Values that may have changed hands are given up first."""
-        self._connection.execute(f"savepoint {_SAVEPOINT}")
-        try:
-            self._connection.execute(self._put)
-        except pg.UniqueViolation:
-            self._connection.execute(f"rollback to {_SAVEPOINT}")
-            self._connection.execute(self._give_up)
-            self._connection.execute(self._put)
-        self._connection.execute(f"release {_SAVEPOINT}")
+                self._by_key(self._put)
+                return
+            self._connection.execute(f"savepoint {_SAVEPOINT}")
+            try:
+                self._by_key(self._put)
+            except pg.UniqueViolation:
+                # Values that may have changed hands are given up first.
+                self._connection.execute(f"rollback to {_SAVEPOINT}")
+                self._by_key(self._give_up)
+                self._by_key(self._put)
+            self._connection.execute(f"release {_SAVEPOINT}")
 
     def remove(self) -> None:
         self._execute(self._remove)
@@ -126,18 +129,27 @@ class CompositeWriter:
                 )
 
     def _execute(self, statement: bytes, values: tuple[object, ...] | None = None) -> int:
-        """Rows. Few keys are looked up: the planner knows nothing of a table just filled."""
         with translated("computing an entity", **self._where):
-            if not self._all:
-                self._connection.execute(LOOK_UP, prepare=False)
-            rows = self._connection.execute(statement, values).rowcount
-            if not self._all:
-                self._connection.execute(PLAN_FREELY, prepare=False)
+            return self._by_key(statement, values)
+
+    def _by_key(self, statement: bytes, values: tuple[object, ...] | None = None) -> int:
+        """Rows. Few keys are looked up, since the planner knows nothing of a table just filled; for
+        many it is told of them and plans anew."""
+        if self._many:
+            return self._connection.execute(statement, values, prepare=False).rowcount
+        self._connection.execute(LOOK_UP, prepare=False)
+        rows = self._connection.execute(statement, values).rowcount
+        self._connection.execute(PLAN_FREELY, prepare=False)
         return rows
 
     @property
     def _name(self) -> str:
         return quoted_table(self.composite.table)
+
+    @cached_property
+    def _look(self) -> bytes:
+        keys = quoted_list(self.composite.key)
+        return f"analyze {self._keys.sql.stage} ({keys})".encode()
 
     @cached_property
     def _all_keys(self) -> bytes:
