@@ -150,10 +150,20 @@ def _opening(part: Part, field: str) -> _Opening | None:
     if node is None:
         return None
     whole = True
-    while isinstance(node, exp.DPipe):
-        node, whole = node.this, False
+    while (first := _first(node, part.mapping.dialect)) is not None:
+        node, whole = first, False
     if isinstance(node, exp.Literal) and node.is_string:
         return _Opening(node.name, whole)
+    return None
+
+
+def _first(node: exp.Expr, dialect: str) -> exp.Expr | None:
+    """What a joined text begins with, however the dialect joins it."""
+    if isinstance(node, exp.DPipe) or (isinstance(node, exp.Add) and dialect == "tsql"):
+        return node.this if isinstance(node.this, exp.Expr) else None
+    if isinstance(node, exp.Anonymous) and node.this == "concat" and node.expressions:
+        first = node.expressions[0]
+        return first if isinstance(first, exp.Expr) else None
     return None
 
 

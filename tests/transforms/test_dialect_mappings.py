@@ -9,9 +9,10 @@ import pytest
 from cdc.schema import Column, TableName, TableSchema
 from tests.transforms.batches import Change, batch, shown
 from transforms.compile import compile_mapping
+from transforms.disjoint import check_together
 from transforms.entity import Entity
 from transforms.errors import RowError
-from transforms.model import Mapping
+from transforms.model import FieldRule, Mapping
 from transforms.router import Router
 
 ENTITIES = {
@@ -128,3 +129,50 @@ def test_a_row_that_does_not_convert_is_named(dialect: str) -> None:
     router.close()
     assert [(fault.seq, fault.field) for fault in failed.value.faults] == [(1, "since")]
     assert "30.02.2024" not in str(failed.value)
+
+
+SUPPLIERS = {
+    "postgres": ("'E-' || \"ID\"", "'K-' || \"ID\""),
+    "mysql": ("CONCAT('E-', id)", "CONCAT('K-', id)"),
+    "oracle": ("'E-' || id", "CONCAT('K-', id)"),
+    "tsql": ("'E-' + CAST(id AS varchar(max))", "CONCAT('K-', id)"),
+}
+
+
+@pytest.mark.parametrize("dialect", SUPPLIERS)
+def test_keys_that_begin_differently_never_meet(dialect: str) -> None:
+    maps = [
+        Mapping.model_validate(
+            {
+                "mapping": f"m{at}",
+                "entity": "customer",
+                "table": "shop.kunden",
+                "dialect": dialect,
+                "key": {"no": key},
+            }
+        )
+        for at, key in enumerate(SUPPLIERS[dialect])
+    ]
+    for one in maps:
+        assert compile_mapping(one, ENTITIES, SHOP)[1] == []
+    assert check_together(maps, ENTITIES, {str(SHOP.table): SHOP}) == []
+    twice = [maps[0], maps[0].model_copy(update={"mapping": "again"})]
+    assert check_together(twice, ENTITIES, {str(SHOP.table): SHOP}) != []
+
+
+@pytest.mark.parametrize(
+    ("dialect", "expression", "advice"),
+    [
+        ("mysql", "kredit / 3 + 1", "round(x, 2) or CAST(x AS DECIMAL(12,2))"),
+        ("mysql", "ROUND(name1, 2)", "CAST(x AS DECIMAL(12,2))"),
+        ("mysql", "REVERSE(kredit > 1)", "IF(x, '1', '0')"),
+        ("oracle", "ROUND(name1, 2)", "CAST(x AS NUMBER(12,2))"),
+        ("tsql", "ROUND(name1, 2)", "CAST(x AS decimal(12,2))"),
+    ],
+)
+def test_advice_is_in_the_dialect_of_the_mapping(
+    dialect: str, expression: str, advice: str
+) -> None:
+    declared = mapping(dialect).model_copy(update={"fields": {"name": FieldRule(expr=expression)}})
+    _, errors = compile_mapping(declared, ENTITIES, SHOP)
+    assert [advice in (error.fix or "") for error in errors] == [True], errors

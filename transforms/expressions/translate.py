@@ -46,6 +46,10 @@ class Place:
     dialect: str = "postgres"
     kind: str = "mapping"
 
+    def advice(self, fix: str | None) -> str | None:
+        """What to write instead, in the words of the expression's dialect."""
+        return None if fix is None else DIALECTS[self.dialect].advice(fix)
+
 
 @dataclass(frozen=True, slots=True)
 class Expression:
@@ -64,7 +68,7 @@ class Expression:
             loc=self.place.loc,
             expression=self.text,
             span=(0, len(self.text) - 1),
-            fix=fix,
+            fix=self.place.advice(fix),
             kind=self.place.kind,
         )
 
@@ -152,7 +156,7 @@ def _located(refusal: Refusal, written: str, place: Place) -> ExpressionError:
         loc=place.loc,
         expression=written,
         span=span,
-        fix=refusal.fix,
+        fix=place.advice(refusal.fix),
         kind=place.kind,
     )
 

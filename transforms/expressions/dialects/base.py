@@ -6,6 +6,7 @@ not list is refused: nothing is turned from one into another by its syntax.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar
@@ -98,6 +99,23 @@ class Dialect:
     }
     """Calls that stand for syntax."""
 
+    advised: ClassVar[Mapping[str, str]] = {}
+    """Casts to PostgreSQL's types as this dialect writes them; what it has no word for is left."""
+
+    def advice(self, fix: str) -> str | None:
+        """What to write instead, in this dialect's words."""
+        if not self.advised:
+            return fix
+        if 'COLLATE "C"' in fix:
+            return None
+        fix = fix.replace("x AT TIME ZONE 'UTC'", self.advised["zone"])
+        return _CAST.sub(self._advised, fix)
+
+    def _advised(self, match: re.Match[str]) -> str:
+        template = self.advised.get(match[2])
+        size = match[3] or "(12,2)"
+        return match[0] if template is None else template.format(x=match[1], size=size)
+
     def read(self, text: str) -> exp.Expr:
         """Errors: Refusal."""
         return read_postgres(text)
@@ -185,6 +203,9 @@ class Dialect:
         if unknown:
             raise Refusal(f"{name}() has no argument {unknown[0]}; it is {function.signature}")
         return function.build(arguments, named)
+
+
+_CAST = re.compile(r"(\w+|\(…\))::(double precision|[a-z]+)(\(\d+,\d+\))?")
 
 
 def _collated(value: Typed) -> Typed:

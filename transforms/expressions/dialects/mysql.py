@@ -111,6 +111,17 @@ class MysqlDialect(Dialect):
         "div": lambda arguments, named: whole_quotient(*arguments),
     }
 
+    advised: ClassVar[Mapping[str, str]] = {
+        "text": "CAST({x} AS CHAR)",
+        "numeric": "CAST({x} AS DECIMAL{size})",
+        "decimal": "CAST({x} AS DECIMAL{size})",
+        "integer": "CAST({x} AS SIGNED)",
+        "date": "STR_TO_DATE({x}, '%Y-%m-%d')",
+        "timestamp": "STR_TO_DATE({x}, '%Y-%m-%d %H:%i:%s')",
+        "double precision": "CAST({x} AS DOUBLE)",
+        "zone": "CONVERT_TZ(x, '+00:00', '+00:00')",
+    }
+
     def read(self, text: str) -> exp.Expr:
         return read(text, _Mysql(), _Parser, _refused)
 

@@ -98,6 +98,17 @@ class OracleDialect(Dialect):
         "interval": zones.constant_interval,
     }
 
+    advised: ClassVar[Mapping[str, str]] = {
+        "text": "TO_CHAR({x}, …)",
+        "numeric": "CAST({x} AS NUMBER{size})",
+        "decimal": "parse_decimal({x})",
+        "integer": "CAST({x} AS INTEGER)",
+        "date": "TO_DATE({x}, 'YYYYMMDD')",
+        "timestamp": "TO_TIMESTAMP({x}, 'YYYYMMDDHH24MISS')",
+        "double precision": "CAST({x} AS NUMBER{size})",
+        "zone": "CAST(x AT TIME ZONE 'UTC' AS TIMESTAMP)",
+    }
+
     def read(self, text: str) -> exp.Expr:
         return read(text, Oracle(), _Parser)
 

@@ -72,6 +72,17 @@ class TsqlDialect(Dialect):
     }
     syntax: ClassVar[Mapping[str, Build]] = {"like": own.like}
 
+    advised: ClassVar[Mapping[str, str]] = {
+        "text": "CAST({x} AS varchar(40))",
+        "numeric": "CAST({x} AS decimal{size})",
+        "decimal": "CAST({x} AS decimal{size})",
+        "integer": "CAST({x} AS int)",
+        "date": "CONVERT(date, {x}, 112)",
+        "timestamp": "CONVERT(datetime2, {x}, 120)",
+        "double precision": "CAST({x} AS float)",
+        "zone": "a field of type timestamptz",
+    }
+
     def read(self, text: str) -> exp.Expr:
         return read(text, TSQL(), _Parser, _refused)
 
