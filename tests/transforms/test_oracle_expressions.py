@@ -91,6 +91,8 @@ TEXTS: list[Case] = [
     ("UPPER(s)", {"s": "abc ß"}, "ABC ß"),
     ("LOWER(s)", {"s": "ABC"}, "abc"),
     ("CHR(65)", {}, "A"),
+    # "INITCAP": words are delimited by characters that are not alphanumeric
+    ("INITCAP(s)", {"s": "the soap-box o'NEILL 2nd"}, "The Soap-Box O'Neill 2nd"),
     # "Oracle Regular Expression Support"
     ("REGEXP_REPLACE(s, '[0-9]+', '#')", {"s": "a1b22"}, "a#b#"),
     ("REGEXP_REPLACE(s, '[0-9]+')", {"s": "a1b22"}, "ab"),
@@ -263,7 +265,6 @@ REFUSED = [
     ("s(+)", "the column alone"),
     ("LISTAGG(s)", "sees other rows"),
     ("MONTHS_BETWEEN(d, e)", "EXTRACT"),
-    ("INITCAP(s)", "a value map"),
     ("i % 2", "MOD(x, y)"),
     ("(SELECT 1 FROM dual)", "sub-query"),
     ("DUMP(s)", "docs/functions.md"),

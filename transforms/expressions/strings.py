@@ -240,3 +240,12 @@ def starts_with(arguments: Arguments, named: Named) -> Typed:
 def translated(arguments: Arguments, named: Named) -> Typed:
     """translate(text, from, to)."""
     return of_text("translate({0}, {1}, {2})")([as_string(arguments[0]), *arguments[1:]], named)
+
+
+def initcap(arguments: Arguments, named: Named) -> Typed:
+    """A word is letters and digits; its first character becomes upper case, the rest lower."""
+    value = as_string(arguments[0])
+    words = rf"regexp_extract_all({text(value)}, '[\pL\pN]+|[^\pL\pN]+')"
+    first = "CASE WHEN prefix(w, 'ß') THEN 'ß' ELSE upper(left(w, 1)) END"
+    cased = f"list_transform({words}, lambda w: {first} || lower(substring(w, 2)))"
+    return derived(TEXT, f"array_to_string({cased}, '')", [value])

@@ -157,7 +157,6 @@ VOLATILE = frozenset(
 INSTEAD = {
     "to_number": "parse_decimal(x, decimal => ',', group => '.')",
     "months_between": "EXTRACT(YEAR FROM x), EXTRACT(MONTH FROM x)",
-    "initcap": "a value map",
     "ascii": "SUBSTR(x, 1, 1) = 'A'",
     "substrb": "SUBSTR()",
     "lengthb": "LENGTH()",

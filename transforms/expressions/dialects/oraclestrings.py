@@ -167,6 +167,7 @@ _SIZE = strings.of_text("CAST(length({0}) AS INTEGER)", INT4)
 TEXTS = {
     "chr": Function("CHR(code)", strings.character, 1, 1),
     "concat": Function("CONCAT(text, text)", _concat, 2, 2),
+    "initcap": Function("INITCAP(text)", _of_text(strings.initcap), 1, 1),
     "instr": Function("INSTR(text, part)", _instr, 2, 2),
     "length": Function("LENGTH(text)", _of_text(_SIZE), 1, 1),
     "lower": Function("LOWER(text)", _of_text(strings.of_text("lower({0})")), 1, 1),
