@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
+import pyarrow as pa
 import pytest
 
 from tests.transforms import mysqlcases as cases
@@ -34,6 +36,33 @@ def test_as_the_server(oracle: Both, expression: str) -> None:
         pytest.skip("MySQL 9 has no MD5() of its own, and keeps no digits of a JSON number")
     differing = compared(oracle, expression)
     assert not differing, differing[:5]
+
+
+def test_letters_up_to_latin_extended_a(oracle: Both) -> None:
+    """Their upper and lower case is the same in every collation."""
+    codes = [code for code in range(1, 0x180) if chr(code) != "\\"]
+    asked = " union all ".join(
+        f"select {code} as n, upper('{_quoted(code)}') as u, lower('{_quoted(code)}') as l"
+        for code in codes
+    )
+    with oracle.connection.cursor() as cursor:
+        cursor.execute(asked)
+        wanted = {row[0]: tuple(row[1:]) for row in cursor.fetchall()}
+    names = pa.schema([("c0", pa.string())])
+    columns = {"s": replace(oracle.columns["s"], sql="c0", printed="c0")}
+    items = [
+        translate(f"{name}(s)", Place("m", (), "mysql"), columns).typed.value
+        for name in ("upper", "lower")
+    ]
+    select = f"SELECT {', '.join(items)} FROM {{input}}"
+    statement = oracle.engine.statement(names, select, [pa.string()] * 2)
+    found = statement.run([pa.array([chr(code) for code in codes])])
+    pairs = zip(found[0].to_pylist(), found[1].to_pylist(), strict=True)
+    assert dict(zip(codes, pairs, strict=True)) == wanted
+
+
+def _quoted(code: int) -> str:
+    return chr(code).replace("'", "''")
 
 
 def test_every_function_is_compared() -> None:
