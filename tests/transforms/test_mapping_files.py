@@ -54,7 +54,7 @@ REFUSED: list[tuple[type[Any], dict[str, Any], tuple[Any, ...], str]] = [
     (Entity, {"fields": {"a" * 64: {"type": "text"}}, "key": ["a" * 64]}, ("key", 0), "63 bytes"),
     (Entity, {"entity": "a b"}, ("entity",), "letters"),
     (Mapping, {"table": "kunden"}, ("table",), "schema.table"),
-    (Mapping, {"dialect": "oracle"}, ("dialect",), "postgres"),
+    (Mapping, {"dialect": "db2"}, ("dialect",), "postgres"),
     (Mapping, {"origin": "keep"}, ("origin",), "Extra"),
     (Mapping, {"lookups": {}}, ("lookups",), "Extra"),
     (Mapping, {"on_delete": "clear"}, ("on_delete",), "on_delete"),
