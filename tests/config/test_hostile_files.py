@@ -13,6 +13,7 @@ from tailrace.errors import ConfigError
 from tests.config.projects import GOOD, write
 
 SECONDS_MAX = 2.0
+"""Of this process's work, whatever else the machine does."""
 
 FILES = {
     "entity": "entities/customer.yml",
@@ -35,13 +36,13 @@ def files(kind: str) -> dict[str, str | bytes]:
 def loaded(directory: Path, kind: str, data: str | bytes) -> list[ConfigError]:
     """What is wrong with the project where this file holds `data`."""
     write(directory, files(kind) | {FILES[kind]: data})
-    began = time.perf_counter()
+    began = time.process_time()
     found: list[ConfigError] = []
     try:
         load_project(directory)
     except ConfigError as error:
         found = each(error)
-    assert time.perf_counter() - began < SECONDS_MAX
+    assert time.process_time() - began < SECONDS_MAX
     return found
 
 
