@@ -19,12 +19,12 @@ fields:
   label: {type: text, length: {min: 3, max: 20}}
   size: {type: text, one_of: [small, middle, large]}
   month: {type: text, pattern: "[0-9]{4}-[0-9]{2}"}
-  short: {type: text, required: true}
+  short: {type: text, required: true, length: {max: 20}}
   state: {type: text, one_of: [live, retired]}
   quantity: {type: integer, range: {min: 0}}
   changed_at: {type: timestamptz}
 """
-"""Ten demands beside those of being there."""
+"""Ten demands beside those of being there and of protection."""
 
 MAPPING = """
 mapping: item
