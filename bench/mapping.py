@@ -15,13 +15,15 @@ from pathlib import Path
 
 import psycopg
 
-from bench import item, work
+from bench import item, poison, work
 from bench.contestants import REPLICATE, TUNED, PostgresTarget, Tailrace, settle
 from bench.evaluation import rows_per_s_core
 from bench.source import Source
 from tailrace.service.localpg import LocalPostgres
 
 ROUNDS = 3
+POISON_S = 10.0
+POISON_FIRST_ID = 1_000_000_000
 
 LINES = {
     # project: what its pipeline does, what its target does with classes of fields
@@ -32,7 +34,7 @@ LINES = {
 
 
 def measure(rows: int) -> dict[str, float | int | None]:
-    """The figures; each is printed with what it was measured on. `poison_p99_ratio` is null."""
+    """The figures; each is printed with what it was measured on."""
     with tempfile.TemporaryDirectory(prefix="tailrace-bench-") as scratch, ExitStack() as stack:
         os.chmod(scratch, 0o755)
         directory = Path(scratch)
@@ -49,6 +51,15 @@ def measure(rows: int) -> dict[str, float | int | None]:
         }
         took = drained(source, target_server, lines, rows)
         compare(source_server, lines["mapped"])
+        for name in ("mapped", "protected"):
+            lines[name].stop()
+        poisoned = poison.p99_ratio(
+            source_server.url("bench"),
+            target_url(lines["replicated"]),
+            first_id=POISON_FIRST_ID,
+            seconds=POISON_S,
+        )
+        lines["replicated"].stop()
     mapped, protected = (
         [a / b for a, b in zip(took[plain], took[other], strict=True)]
         for plain, other in (("replicated", "mapped"), ("mapped", "protected"))
@@ -59,7 +70,7 @@ def measure(rows: int) -> dict[str, float | int | None]:
         "rows": rows,
         "mapped_vs_replicate": round(statistics.median(mapped), 3),
         "mapping_rows_per_s_core": rate,
-        "poison_p99_ratio": None,
+        "poison_p99_ratio": round(poisoned, 3),
         "protect_vs_plain": round(statistics.median(protected), 3),
     }
 
@@ -108,20 +119,22 @@ def drained(
                 took[name].append(seconds)
                 print(f"round {number}     {name:12}{seconds:8.2f} s", flush=True)
         names = names[1:] + names[:1]
-    for ours in lines.values():
-        ours.stop()
     return took
 
 
 def compare(source: LocalPostgres, mapped: Tailrace) -> None:
     """A fast copy that is wrong is worth nothing: the target must hold what plain SQL makes."""
-    assert isinstance(mapped.target, PostgresTarget)
     found = []
-    for url, query in ((source.url("bench"), item.SOURCE), (mapped.target.url, item.TARGET)):
+    for url, query in ((source.url("bench"), item.SOURCE), (target_url(mapped), item.TARGET)):
         with psycopg.connect(url, options="-c timezone=UTC") as connection:
             found.append(connection.execute(item.checksum(query).encode()).fetchone())
     if found[0] != found[1]:
         sys.exit(f"the entities differ: plain SQL gives {found[0]}, tailrace {found[1]}")
+
+
+def target_url(ours: Tailrace) -> str:
+    assert isinstance(ours.target, PostgresTarget)
+    return ours.target.url
 
 
 def _spread(ratios: list[float]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bench import __main__ as bench
-from bench import mariadb
+from bench import evaluation, mapping, mariadb, poison
 from tailrace.service.localmaria import binary
 
 ALWAYS = {
@@ -66,3 +66,23 @@ def test_a_small_bench_of_mariadb(monkeypatch: pytest.MonkeyPatch) -> None:
         "mariadb_to_mariadb_vs_native",
     }
     assert all(figure is not None and figure > 0 for figure in figures.values()), figures
+
+
+def test_a_small_bench_of_mappings(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(mapping, "ROUNDS", 1)
+    monkeypatch.setattr(mapping, "POISON_S", 1.0)
+    monkeypatch.setattr(poison, "ROUNDS", 1)
+    monkeypatch.setattr(evaluation, "ROUNDS", 2)
+    figures = mapping.measure(3000)
+    assert set(figures) == {
+        "rows",
+        "mapped_vs_replicate",
+        "mapping_rows_per_s_core",
+        "poison_p99_ratio",
+        "protect_vs_plain",
+    }
+    assert all(figure is not None and figure > 0 for figure in figures.values()), figures
+    printed = capsys.readouterr().out
+    assert all(word in printed for word in ("evaluation", "mapped", "protected", "poison"))
