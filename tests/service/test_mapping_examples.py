@@ -126,6 +126,20 @@ def test_what_differs_is_shown_field_by_field(
     assert differences(tmp_path, f"  - {example}\n") == [f"0: {text}" for text in expected]
 
 
+def test_contracts_are_judged_as_in_delivery(tmp_path: Path) -> None:
+    entity = ENTITY.replace('"decimal(12,2)"', '"decimal(12,2)", range: {max: 100}') + (
+        'checks:\n  vip_has_credit: "not vip or credit > 0"\n'
+    )
+    examples = (
+        f"  - given: {{{ROW}, limit_cents: 10001}}\n    fails: {{credit: range}}\n"
+        f"  - given: {{{ROW}, limit_cents: 0, vip: true}}\n    fails: {{vip_has_credit: check}}\n"
+        f"  - given: {{{ROW}, limit_cents: 10000, vip: true}}\n    expect: {{credit: 100}}\n"
+    )
+    directory = write(project(tmp_path, examples), {"entities/customer.yml": entity})
+    trials = run(directory, ()).trials["erp_customer"]
+    assert [trial.differences for trial in trials] == [(), (), ()]
+
+
 def test_soft_deletes_and_what_set_null_leaves(tmp_path: Path) -> None:
     example = f"  - before: {{{ROW}}}\n    expect: {{customer_no: E-7, gone: true}}\n"
     soft = ('where: "mandant = 1"', 'where: "mandant = 1"\non_delete: {soft: gone}')
