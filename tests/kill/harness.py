@@ -19,10 +19,12 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tailrace.failpoints import NAMES
+from tailrace.failpoints import NAMES as ALL_NAMES
 from tests.kill.databases import ABSENT, KINDS, Database
 from tests.kill.load import Load
 
+NAMES = tuple(name for name in ALL_NAMES if ".exceptions_" not in name)
+"""Those that this load reaches: no row of it is refused (tests/pipeline/test_desk.py kills there)."""
 DEADLINE_S = 120
 ALIVE_S = 20
 """A process whose failpoint is not reached within this time is killed from outside instead."""

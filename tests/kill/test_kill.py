@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tailrace.failpoints import NAMES
 from tailrace.service.localmaria import binary
-from tests.kill.harness import torture
+from tests.kill.harness import NAMES, torture
 from tests.localmysql import BINARY
 
 with_mysql = pytest.mark.skipif(not BINARY.exists(), reason="no MySQL server was unpacked")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -156,6 +156,7 @@ class Pipeline:
 
     def __init__(self, directory: Path, sink: Any) -> None:
         self.journal = MemoryJournal()
+        self.ask: Callable[[str], list[Any]] = lambda sql: []
         self.reporter: Reporter | None = None
         self._directory = directory
         self._sink = sink
