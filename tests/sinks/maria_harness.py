@@ -38,6 +38,12 @@ class MariadbHarness:
     def execute(self, *sql: str) -> list[tuple[Any, ...]]:
         return self.server.execute(*sql)
 
+    def has_waiting_transaction(self) -> bool:
+        """Whether one waits for a row. The table INNODB_TRX may say what it said a moment ago, and
+        goes on so while it is asked often."""
+        ((_, _, status),) = self.execute("show engine innodb status")
+        return "LOCK WAIT" in status.rpartition("\nTRANSACTIONS\n")[2]  # before: the last deadlock
+
     def make_user(self, name: str, *grants: str) -> None:
         """Without a password."""
         self.execute(

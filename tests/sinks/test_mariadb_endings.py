@@ -46,12 +46,6 @@ def beside(work: Callable[[], object]) -> Iterator[list[Exception]]:
     assert not thread.is_alive()
 
 
-def somebody_waits_for_a_row(harness: MariadbHarness) -> bool:
-    return bool(
-        harness.execute("select 1 from information_schema.innodb_trx where trx_state = 'LOCK WAIT'")
-    )
-
-
 @only_mariadb
 @pytest.mark.parametrize("held", [5, 3 * PIECE_ROWS - 1])
 def test_nothing_of_a_bulk_outlives_its_transaction(
@@ -66,7 +60,7 @@ def test_nothing_of_a_bulk_outlives_its_transaction(
         theirs.execute(f"insert into item values ({held}, 'theirs', 0)")
         theirs.execute("insert into item select -seq, 'theirs', 0 from seq_100_to_40000")
         with beside(lambda: sink.write([given])) as failed:
-            wait_until(lambda: somebody_waits_for_a_row(maria_harness), "our wait for their row")
+            wait_until(maria_harness.has_waiting_transaction, "our wait for their row")
             theirs.execute("insert into item values (0, 'theirs', 0)")
         theirs.execute("rollback")
     assert [type(error) for error in failed] == [TargetUnavailable]

@@ -31,6 +31,7 @@ from sinks.mysql.sink import MariadbSink
 from sinks.protocol import Checkpoint
 from sinks.rowtext import PIECE_ROWS
 from tailrace.errors import TargetRefused, TargetUnavailable
+from tests.line import wait_until
 from tests.sinks.maria_harness import MariadbHarness, only_mariadb
 from transforms.rows import UPSERT, TargetColumn, TargetTable
 
@@ -585,10 +586,7 @@ def test_a_deadlock_is_tried_again(maria_harness: MariadbHarness, rows: int) -> 
 
         waiting = threading.Thread(target=wait)
         waiting.start()
-        while not maria_harness.execute(
-            "select 1 from information_schema.innodb_trx where trx_state = 'LOCK WAIT'"
-        ):
-            pass
+        wait_until(maria_harness.has_waiting_transaction, "their wait for our row")
         given = changes(TABLE, *(upsert(str(n), "b", "1") for n in range(rows)))
         was_us = False
         try:
