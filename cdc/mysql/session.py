@@ -58,11 +58,6 @@ def translated(doing: str, **where: object) -> Iterator[None]:
     """Errors: PreflightError for a missing right, SourceUnavailable for everything else."""
     try:
         yield
-    except RuntimeError as error:
-        raise SourceUnavailable(
-            f"{doing}: the user's password can be sent over TLS only",
-            fix="let the server speak TLS, name its CA with ?ssl_ca=…; or pip install cryptography",
-        ) from error
     except pymysql.Error as error:
         number = error.args[0] if error.args else None
         text = str(error.args[1]) if len(error.args) > 1 else type(error).__name__

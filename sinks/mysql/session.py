@@ -130,15 +130,6 @@ def _login(url: str, pipeline: str) -> Connection:
             f"connecting to the target: the url's certificates: {error}",
             fix="see to ssl_ca, ssl_cert and ssl_key in the target's url",
         ) from None
-    except RuntimeError as error:
-        if "cryptography" not in str(error):
-            raise
-        raise TargetUnavailable(
-            "connecting to the target: the server takes this user's password through TLS only, or"
-            " encrypted by a package that is not installed",
-            fix="have the server offer TLS (and add ?ssl_ca=… to the url, so that it is verified);"
-            " or pip install cryptography",
-        ) from None
 
 
 def execute(connection: Connection, sql: str, *values: object) -> int:
