@@ -290,6 +290,18 @@ def what_is_rolled_back_is_not_computed(harness: Harness) -> None:
     assert two.customers == {("1", "n", "c", "5.00", None), ("2", "m", None, "5.00", None)}
 
 
+def one_source_does_not_write_what_is_computed(harness: Harness) -> None:
+    """The side tables would no longer tell what is there."""
+    two = Two(harness, customer())
+    two.write("erp", (UPSERT, "1", {"name": "n"}, 1))
+    table = two.composite.whole
+    alone = TargetTable(table.table, table.columns, table.key)
+    other = harness.sink("other")
+    other.open("journal-other")
+    refused = raises(TargetRefused, lambda: other.prepare([alone]))
+    assert "computed from what several sources say of customer" in str(refused)
+
+
 def rows_of_one_source_are_not_taken_for_computed(harness: Harness) -> None:
     """They would be removed, since no side table has them."""
     composite = customer()
@@ -317,5 +329,6 @@ CASES: tuple[Callable[[Harness], None], ...] = (
     two_pipelines_write_one_row,
     other_rules_change_what_is_there,
     what_is_rolled_back_is_not_computed,
+    one_source_does_not_write_what_is_computed,
     rows_of_one_source_are_not_taken_for_computed,
 )

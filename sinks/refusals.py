@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cdc.schema import TableName
 from tailrace.errors import CheckpointMismatch, Fenced, TargetRefused, TargetUnavailable
 from transforms.composite import Composite
 
@@ -67,3 +68,13 @@ VANISHED = (
 )
 """Of a target table: what is wrong with it, and what to do. An empty one in its place would hide
 what is lost."""
+
+
+def computed(table: TableName, entity: str) -> TargetRefused:
+    return TargetRefused(
+        f"target table {table} is computed from what several sources say of {entity}; written by"
+        " one, it would part from them",
+        where={"table": str(table), "entity": entity},
+        fix=f"to have one source from now on, delete the row of {entity} in tailrace.entity and"
+        f" drop tailrace.{entity}__…; or name another table with `into`",
+    )

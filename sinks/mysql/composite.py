@@ -258,6 +258,7 @@ def create_differences(product: Product) -> str:
 def create_entities(product: Product) -> str:
     return (
         f"create table if not exists {_ENTITIES} (entity varchar(64) primary key,"
+        " table_name varchar(200) not null,"
         " rules varchar(64) not null, discrepancies bigint not null default 0)"
         f" engine = InnoDB default character set utf8mb4 collate {product.collation}"
     )

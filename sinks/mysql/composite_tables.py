@@ -39,8 +39,10 @@ def prepare_composite(connection: Connection, pipeline: str, composite: Composit
         _verify_types(connection, composite)
         execute(
             connection,
-            f"insert ignore into {quoted_table(ENTITIES)} (entity, rules) values (%s, '')",
+            f"insert into {quoted_table(ENTITIES)} (entity, table_name, rules)"
+            " values (%s, %s, '') on duplicate key update table_name = values(table_name)",
             composite.entity,
+            str(composite.table),
         )
 
 

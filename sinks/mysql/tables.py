@@ -8,6 +8,7 @@ from __future__ import annotations
 import pymysql
 
 from cdc.schema import TableName
+from sinks.composite_sql import ENTITIES
 from sinks.mysql import catalog
 from sinks.mysql.families import sent
 from sinks.mysql.fit import misfit
@@ -18,7 +19,7 @@ from sinks.mysql.protection import record, recorded
 from sinks.mysql.session import Connection, execute, query, translated
 from sinks.mysql.types import column_types
 from sinks.protection import key_refusal
-from sinks.refusals import VANISHED
+from sinks.refusals import VANISHED, computed
 from tailrace.errors import TailraceError, TargetRefused, TargetUnavailable
 from transforms.rows import TargetColumn, TargetTable
 
@@ -36,6 +37,8 @@ def prepare(
     refuse_doubles(table)
     with translated("preparing a target table", table=str(table.table)):
         _refuse_spellings(connection, table)
+        if table.composite is None:
+            _refuse_computed(connection, table)
         kind = catalog.table_kind(connection, table.table)
         if kind is None:
             if _was_written(connection, pipeline, table):
@@ -55,6 +58,14 @@ def prepare(
         )
         record(connection, pipeline, table)
         return found
+
+
+def _refuse_computed(connection: Connection, table: TargetTable) -> None:
+    """Errors: TargetRefused where the table is that of an entity of several sources."""
+    if catalog.table_kind(connection, ENTITIES) is not None:
+        sql = "select entity from tailrace.entity where table_name = %s"
+        for (entity,) in query(connection, sql, str(table.table)):
+            raise computed(table.table, str(entity))
 
 
 def _was_written(connection: Connection, pipeline: str, table: TargetTable) -> bool:

@@ -18,6 +18,7 @@ from transforms.composite import Composite
 _CREATE = """
 create table if not exists tailrace.entity (
     entity text primary key,
+    table_name text not null,
     rules text not null,
     discrepancies bigint not null default 0
 );
@@ -60,9 +61,10 @@ def prepare_composite(connection: Connection, pipeline: str, composite: Composit
             prepare(connection, pipeline, table)
         _verify_types(connection, composite)
         connection.execute(
-            f"insert into {quoted_table(ENTITIES)} (entity, rules) values (%s, '')"
-            " on conflict do nothing",
-            (composite.entity,),
+            f"insert into {quoted_table(ENTITIES)} (entity, table_name, rules)"
+            " values (%s, %s, '') on conflict (entity) do update set table_name ="
+            " excluded.table_name where entity.table_name <> excluded.table_name",
+            (composite.entity, str(composite.table)),
         )
 
 

@@ -12,7 +12,7 @@ from sinks.postgres.names import quoted, quoted_list, quoted_table
 from sinks.postgres.protection import record, recorded
 from sinks.postgres.session import Connection, translated
 from sinks.protection import key_refusal
-from sinks.refusals import VANISHED
+from sinks.refusals import VANISHED, computed
 from tailrace.errors import TailraceError, TargetRefused
 from transforms.rows import TargetTable
 
@@ -60,6 +60,8 @@ def prepare(connection: Connection, pipeline: str, table: TargetTable) -> None:
             " where n.nspname = %s and c.relname = %s",
             (table.table.schema, table.table.name),
         ).fetchone()
+        if table.composite is None:
+            _refuse_computed(connection, table)
         if found is None:
             if _was_written(connection, pipeline, table):
                 raise _refused(table, *VANISHED)
@@ -75,6 +77,15 @@ def prepare(connection: Connection, pipeline: str, table: TargetTable) -> None:
             (pipeline, table.table.schema, table.table.name),
         )
         record(connection, pipeline, table)
+
+
+def _refuse_computed(connection: Connection, table: TargetTable) -> None:
+    """Errors: TargetRefused where the table is that of an entity of several sources."""
+    known = connection.execute("select to_regclass('tailrace.entity') is not null").fetchone()
+    if known == (True,):
+        sql = "select entity from tailrace.entity where table_name = %s"
+        for (entity,) in connection.execute(sql, (str(table.table),)):
+            raise computed(table.table, str(entity))
 
 
 def _was_written(connection: Connection, pipeline: str, table: TargetTable) -> bool:
