@@ -24,7 +24,7 @@ from tests.kill.databases import ABSENT, KINDS, Database
 from tests.kill.load import Load
 
 NAMES = tuple(name for name in ALL_NAMES if ".exceptions_" not in name)
-"""Those that this load reaches: no row of it is refused. For the rest: tests/pipeline/test_desk.py."""
+"""Those that this load reaches, since no row of it is refused; tests/pipeline has the rest."""
 DEADLINE_S = 120
 ALIVE_S = 20
 """A process whose failpoint is not reached within this time is killed from outside instead."""
