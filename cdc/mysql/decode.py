@@ -18,6 +18,7 @@ from cdc.mysql import events as ev
 from cdc.mysql import statements, xa
 from cdc.mysql.chronicle import Chronicle
 from cdc.mysql.collations import Collations
+from cdc.mysql.effects import Effects
 from cdc.mysql.events import Gtid, Head
 from cdc.mysql.gtidset import MysqlGtid, gtid_event, tagged_gtid_event
 from cdc.mysql.history import History
@@ -54,8 +55,8 @@ class BinlogDecoder:
     """Events of a replication stream in, change sets out.
 
     `captured` says whether a table is wanted, `in_schema` whether one of a schema is; `charset_of`
-    maps a collation's number to its character set; `resume` is the position up to which the journal
-    holds every transaction;
+    maps a collation's number to its character set; `position` is that up to which the journal holds
+    every transaction, by default the beginning of a MariaDB's log;
     `shape_of` gives today's shape of a table, for one that is cleared before any change of it was
     read; `lookalikes` says which BINARY is one;
     `chronicle` knows the columns of tables where the log does not name them; `fold` makes of a
@@ -71,29 +72,26 @@ class BinlogDecoder:
         captured: Callable[[TableName], bool],
         charset_of: Mapping[int, str],
         *,
-        resume: str = "",
+        position: Reached | None = None,
         shape_of: Callable[[TableName], TableMap | None] = lambda _: None,
         checksums: bool = False,
         rows_max: int = ROWS_MAX,
         bytes_max: int = BYTES_MAX,
         zero_dates: ZeroDates | None = None,
         in_schema: Callable[[str], bool] = lambda _: False,
-        position: Reached | None = None,
         lookalikes: Lookalikes | None = None,
         chronicle: Chronicle | None = None,
         fold: Callable[[str], str] = str,
     ) -> None:
-        self._captured = captured
         self._chronicle = chronicle or Chronicle(History(), Collations({}, charset_of, {}))
-        self._fold = fold
-        self._in_schema = in_schema
-        self._lookalikes = lookalikes or Lookalikes(None, shape_of)
+        lookalikes = lookalikes or Lookalikes(None, shape_of)
         self._zero_dates = zero_dates or ZeroDates()
-        self._shapes = Shapes(captured, charset_of, shape_of, self._lookalikes, self._chronicle)
+        self._shapes = Shapes(captured, charset_of, shape_of, lookalikes, self._chronicle)
+        self._effects = Effects(captured, in_schema, fold, lookalikes, self._chronicle)
         self._charset_of = charset_of
         self._rows_max = rows_max
         self._bytes_max = bytes_max
-        self._position = position or Position(resume)
+        self._position = position or Position()
         self._checksums = checksums
         self._file = ""
         self._next = 0
@@ -427,7 +425,6 @@ class BinlogDecoder:
 
     def _query(self, asked: Query) -> None:
         """A statement that is its own transaction (DDL), or one inside of one."""
-        database = asked.database
         verb, text = statements.split(asked.statement, asked.sql_mode)
         if verb == "begin" or statements.BEGINS.search(text):
             self._alone = False
@@ -441,50 +438,25 @@ class BinlogDecoder:
         logged = self._started or (self._holding is not None and self._holding.events)
         if verb == "rollback" and logged and not self._skipping:
             raise DecodeError("a rollback of rows already logged (tables without transactions?)")
-        if (
-            verb in statements.CHANGES_ROWS
-            and not self._skipping
-            and not statements.empties_memory(self._meant, database, text)
-        ):
-            # Whatever it names: a view, a trigger or a function may lead to a captured table.
-            raise DecodeError(
-                "a change logged as a statement, not as rows",
-                fix="SET GLOBAL binlog_format = ROW; and see that no session changes it",
-            )
-        if verb == "truncate" and not self._skipping:
-            self._truncate(database, text)
-        if verb == "alter" and not self._skipping:
-            self._lookalikes.refuse_change(database, text)
-        if verb in statements.REPLACES and not self._skipping:
-            statements.refuse_replacing(
-                self._meant,
-                lambda schema: self._in_schema(self._fold(schema)),
-                *(database, verb, text, asked.sql_mode),
-            )
-            self._alter(replace(asked, statement=text))
+        if not self._skipping:
+            self._affects(verb, replace(asked, statement=text))
         ended = verb == "rollback" and not statements.ROLLBACK_TO.match(text)
         if self._gtid is not None and (self._alone or ended):
             self._end()
 
-    def _alter(self, asked: Query) -> None:
-        """What a statement does to columns, at the moment when it has done it."""
-        done = not self._alter_phase & (ev.START_ALTER | ev.ROLLBACK_ALTER)
-        if done and self._chronicle.statement(asked, self._meant, str(self._gtid)):
-            self._shapes.forget()
+    def _affects(self, verb: str, asked: Query) -> None:
+        """What a statement does to the captured tables."""
+        self._effects.refuse(verb, asked)
+        if verb == "truncate":
+            self._in_transaction()
+            if (name := self._effects.cleared(asked)) is not None:
+                self._clear(name)
+        if verb in statements.REPLACES:
+            done = not self._alter_phase & (ev.START_ALTER | ev.ROLLBACK_ALTER)
+            if done and self._effects.altered(asked, str(self._gtid)):
+                self._shapes.forget()
 
-    def _meant(self, named: TableName) -> TableName | None:
-        """The captured table that a statement means, if it is one."""
-        found = TableName(self._fold(named.schema), self._fold(named.name))
-        return found if self._captured(found) else None
-
-    def _truncate(self, database: str, statement: str) -> None:
-        self._in_transaction()
-        names = statements.tables(database, statement)
-        if names is None or len(names) != 1:
-            raise DecodeError("a TRUNCATE that is not understood")
-        name = self._meant(names[0])
-        if name is None:
-            return
+    def _clear(self, name: TableName) -> None:
         table = self._shapes.newest(name)
         if table is None:
             raise DecodeError(f"TRUNCATE of {name}, of which nothing is known any more")

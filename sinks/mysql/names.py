@@ -1,9 +1,10 @@
-"""Quoting: names into SQL text."""
+"""Quoting: names into SQL text, where the server can hold them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from cdc.mysql import names
 from cdc.schema import TableName
 from tailrace.errors import TargetRefused
 
@@ -23,12 +24,12 @@ def quoted(name: str) -> str:
             f"{name[:80]!r} cannot be a name in MariaDB or MySQL",
             fix=f"use 1 to {IDENTIFIER_MAX} characters, the last of them no space",
         )
-    return "`" + name.replace("`", "``") + "`"
+    return names.quoted(name)
 
 
 def quoted_table(table: TableName) -> str:
     return f"{quoted(table.schema)}.{quoted(table.name)}"
 
 
-def quoted_list(names: Iterable[str], prefix: str = "") -> str:
-    return ", ".join(prefix + quoted(name) for name in names)
+def quoted_list(columns: Iterable[str], prefix: str = "") -> str:
+    return ", ".join(prefix + quoted(name) for name in columns)

@@ -356,79 +356,81 @@ def test_zero_dates(
     assert rows == [(value, kind) for value in values]
 
 
-def test_a_promoted_replica_is_followed(
-    tmp_path: Path, maria: Maria, user: str, database18
-) -> None:
-    """The position is a GTID's, which another server of the same history understands."""
+@pytest.fixture
+def replicated(maria: Maria, user: str) -> Iterator[Maria]:
+    """The same database, with three thousand items, at a replica of its server."""
     maria.execute(*items(maria))
     settings = {"server_id": "77", "log_slave_updates": "ON"}
     with (
         open_directory() as directory,
         LocalMariadb.start(directory / "replica", settings=settings) as replica,
     ):
-        replicated = Maria(replica, maria.name)
-        copy_of(maria, replicated, user, items(maria))
-        line = MariaLine(tmp_path / "project", maria, user, database18.url)
-        with line:
-            line.drained()
-            maria.execute("update item set name = 'before' where id <= 10")
-            line.drained()
-        maria.execute("update item set name = 'meanwhile' where id between 5 and 500")
-        caught_up(maria, replicated)
-        replicated.execute("stop slave")
-        replicated.execute(
-            "insert into item (id, name) values (88888, 'promoted')",
-            "delete from item where id between 20 and 30",
-        )
-        config = line.directory / "tailrace.yml"
-        line.maria, promoted = replicated, f"127.0.0.1:{replica.port}"
-        line.source = f"mariadb://{user}@{promoted}/"
-        config.write_text(config.read_text().replace(f"127.0.0.1:{maria.server.port}", promoted))
-        with line:
-            line.drained()
-            assert line.compare() > 2900
-        assert "snapshot" not in line.log.rpartition('"serving"')[2]
-        # The old primary, which others still write, no longer has our history.
-        maria.execute("insert into item (id) values (99999)")
-        config.write_text(config.read_text().replace(promoted, f"127.0.0.1:{maria.server.port}"))
-        with line:
-            wait_until(lambda: line.state("capture") == "failed", "capture to refuse it")
-            assert "ends before our position" in line.report("capture")["error"]["what"]
+        found = Maria(replica, maria.name)
+        copy_of(maria, found, user, items(maria))
+        yield found
+
+
+def promote(old: Maria, new: Maria) -> None:
+    """Once it has all of the old primary's log."""
+    caught_up(old, new)
+    new.server.execute("stop slave")
+
+
+def point_at(line: MariaLine, server: Maria) -> None:
+    """Write its address into the line's configuration."""
+    old, new = (f"127.0.0.1:{maria.server.port}" for maria in (line.maria, server))
+    line.maria, line.source = server, line.source.replace(old, new)
+    config = line.directory / "tailrace.yml"
+    config.write_text(config.read_text().replace(old, new))
+
+
+def test_a_promoted_replica_is_followed(
+    tmp_path: Path, maria: Maria, replicated: Maria, user: str, database18
+) -> None:
+    """The position is a GTID's, which another server of the same history understands."""
+    line = MariaLine(tmp_path / "project", maria, user, database18.url)
+    with line:
+        line.drained()
+        maria.execute("update item set name = 'before' where id <= 10")
+        line.drained()
+    maria.execute("update item set name = 'meanwhile' where id between 5 and 500")
+    promote(maria, replicated)
+    replicated.execute(
+        "insert into item (id, name) values (88888, 'promoted')",
+        "delete from item where id between 20 and 30",
+    )
+    point_at(line, replicated)
+    with line:
+        line.drained()
+        assert line.compare() > 2900
+    assert "snapshot" not in line.log.rpartition('"serving"')[2]
+    # The old primary, which others still write, no longer has our history.
+    maria.execute("insert into item (id) values (99999)")
+    point_at(line, maria)
+    with line:
+        wait_until(lambda: line.state("capture") == "failed", "capture to refuse it")
+        assert "ends before our position" in line.report("capture")["error"]["what"]
 
 
 def test_what_is_prepared_is_followed_to_a_promoted_replica(
-    tmp_path: Path, maria: Maria, user: str, database18
+    tmp_path: Path, maria: Maria, replicated: Maria, user: str, database18
 ) -> None:
     """Prepared at one server, committed at the other, which is asked for the rows again."""
-    maria.execute(*items(maria))
-    settings = {"server_id": "77", "log_slave_updates": "ON"}
-    with (
-        open_directory() as directory,
-        LocalMariadb.start(directory / "replica", settings=settings) as replica,
-    ):
-        replicated = Maria(replica, maria.name)
-        copy_of(maria, replicated, user, items(maria))
-        line = MariaLine(tmp_path / "project", maria, user, database18.url)
-        with line:
-            line.drained()
-            for xid in ("kept", "gone"):
-                prepare(
-                    maria, xid, f"insert into item (id, name) values ({ord(xid[0])}000, '{xid}')"
-                )
-            line.drained()
-            wait_until(lambda: ";xa=" in str(line.report("capture")), "a position held back")
-        caught_up(maria, replicated)
-        replicated.execute("stop slave")
-        end(replicated, "commit", "kept")
-        end(replicated, "rollback", "gone")
-        config = line.directory / "tailrace.yml"
-        line.maria, promoted = replicated, f"127.0.0.1:{replica.port}"
-        line.source = f"mariadb://{user}@{promoted}/"
-        config.write_text(config.read_text().replace(f"127.0.0.1:{maria.server.port}", promoted))
-        with line:
-            line.drained()
-            assert line.compare() > 3000
-        end(maria, "rollback", "kept", "gone")
+    line = MariaLine(tmp_path / "project", maria, user, database18.url)
+    with line:
+        line.drained()
+        for xid in ("kept", "gone"):
+            prepare(maria, xid, f"insert into item (id, name) values ({ord(xid[0])}000, '{xid}')")
+        line.drained()
+        wait_until(lambda: ";xa=" in str(line.report("capture")), "a position held back")
+    promote(maria, replicated)
+    end(replicated, "commit", "kept")
+    end(replicated, "rollback", "gone")
+    point_at(line, replicated)
+    with line:
+        line.drained()
+        assert line.compare() > 3000
+    end(maria, "rollback", "kept", "gone")
 
 
 def copy_of(primary: Maria, replica: Maria, user: str, made: tuple[str, ...]) -> None:

@@ -21,7 +21,7 @@ from tests.conftest import Database
 from tests.line import wait_until
 from tests.localmysql import LocalMysql, mysql_server
 from tests.maria import Maria
-from tests.service.test_mariadb import MariaLine
+from tests.service.test_mariadb import MariaLine, point_at
 
 ITEM = "create table item (id int primary key, name varchar(40), doc json)"
 MARK = "create table mark (mark varchar(40) primary key)"
@@ -65,16 +65,13 @@ def test_a_promoted_replica_is_followed(tmp_path: Path, database18: Database) ->
         replica.execute("stop replica", "reset replica all")
         promoted = Maria(replica, "shop", "mysql")
         promoted.execute("insert into item values (8888, 'promoted', '{\"a\": [1.5]}')")
-        config = line.directory / "tailrace.yml"
-        old, new = (f"127.0.0.1:{server.port}" for server in (shop.server, replica))
-        line.maria, line.source = promoted, line.source.replace(old, new)
-        config.write_text(config.read_text().replace(old, new))
+        point_at(line, promoted)
         with line:
             line.drained()
             assert line.compare() > 500
         assert "snapshot" not in line.log.rpartition('"serving"')[2]
         # The old primary, which others still write, no longer has our history.
-        config.write_text(config.read_text().replace(new, old))
+        point_at(line, shop)
         with line:
             wait_until(lambda: line.state("capture") == "failed", "capture to refuse it")
             assert "ends before our position" in line.report("capture")["error"]["what"]
@@ -101,12 +98,7 @@ def test_without_gtids(tmp_path: Path, database18: Database) -> None:
             line.drained()
         with mysql_server({"gtid_mode": "OFF", "enforce_gtid_consistency": "OFF"}) as other:
             made(other)
-            config = line.directory / "tailrace.yml"
-            config.write_text(
-                config.read_text().replace(
-                    f"127.0.0.1:{shop.server.port}", f"127.0.0.1:{other.port}"
-                )
-            )
+            point_at(line, Maria(other, "shop", "mysql"))
             with line:
                 wait_until(lambda: line.state("capture") == "failed", "capture to refuse it")
                 assert "another server" in line.report("capture")["error"]["what"]

@@ -46,7 +46,6 @@ def decoded(
     charset_of: Mapping[int, str],
     schema: str,
     *,
-    resume: str = "",
     position: Reached | None = None,
     rows_max: int = 32_768,
     lookalikes: Lookalikes | None = None,
@@ -55,7 +54,6 @@ def decoded(
     decoder = BinlogDecoder(
         lambda table: table.schema == schema,
         charset_of,
-        resume=resume,
         position=position,
         rows_max=rows_max,
         lookalikes=lookalikes,

@@ -13,6 +13,7 @@ import pytest
 
 from cdc.mysql import layout
 from cdc.mysql.decode import BinlogDecoder
+from cdc.mysql.positions import Position
 from tailrace.errors import ContinuityError, DecodeError, PreflightError, TailraceError
 from tests.cdc.mysql.binlogs import charsets, decoded, sent, split, without_checksum
 from tests.maria import Maria, both
@@ -275,7 +276,9 @@ def test_it_goes_on_behind_what_the_journal_holds(maria: Maria) -> None:
     assert whole is not None
     positions = whole.transactions.column("position").to_pylist()
     again = BinlogDecoder(
-        lambda table: table.schema == maria.name, charsets(maria.server), resume=positions[2]
+        lambda table: table.schema == maria.name,
+        charsets(maria.server),
+        position=Position(positions[2]),
     )
     for event in sent(split(log), positions[2]):
         again.feed(event)

@@ -224,7 +224,9 @@ def test_a_log_that_lacks_what_is_awaited_is_refused(table: Maria) -> None:
     for event in split(table.log()):
         decoder.feed(event)
     table.execute("insert into t values (2, 'b')")
-    again = BinlogDecoder(lambda _: True, charsets(table.server), resume=decoder.position)
+    again = BinlogDecoder(
+        lambda _: True, charsets(table.server), position=Position(decoder.position)
+    )
     with pytest.raises(ContinuityError, match="lacks an XA transaction"):
         [again.feed(event) for event in split(table.log())]
 
