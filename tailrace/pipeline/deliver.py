@@ -361,6 +361,7 @@ class Delivery:
             tables={table: dict(rows) for table, rows in self._progress.tables.items()},
             imbalances=self._progress.imbalances,
             mapping_version=self._settings.mapping_version,
+            discrepancies=dict(self._discrepancies),
             **self._held(),
         )
 

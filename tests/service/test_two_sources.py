@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from pathlib import Path
 
 from tailrace.service.localmaria import LocalMariadb
@@ -135,7 +136,7 @@ def feeds(line: TwoSources) -> None:
         line.becomes(("C-1", "Anna", None, "5.00"), ("C-3", "Carl", None, "1.00"))
         assert line.discrepancies() == []
         wait_until(lambda: _counted(line) == 0, "status to say so")
-        line.kill("deliver")
+        os.kill(line.report("deliver", "from_erp")["pid"], signal.SIGKILL)
         execute(line.source, "update sales.kunden set name = 'Karl' where id = 3")
         line.becomes(("C-1", "Anna", None, "5.00"), ("C-3", "Karl", None, "1.00"))
         execute(line.source, "update sales.kunden set telefon = '9' where id = 1")
