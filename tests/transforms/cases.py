@@ -9,7 +9,7 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
     "ascii": ("ascii(s)", "ascii(c)", "ascii('')"),
     "chr": ("chr(i)", "chr(65)", "chr(h)", "chr(228)", "chr(100000)"),
     "initcap": ("initcap(s)", "initcap(c)", "initcap('ß' || s)", "initcap(s || t)", "initcap('')"),
-    "octet_length": ("octet_length(s)", "octet_length(v)"),
+    "octet_length": ("octet_length(s)", "octet_length(v)", "octet_length(c)"),
     "repeat": ("repeat(s, 3)", "repeat(s, 0)", "repeat(s, -1)", "repeat(c, 2)"),
     "reverse": ("reverse(s)", "reverse(c)", "reverse('')"),
     "starts_with": ("starts_with(s, 'a')", "starts_with(s, t)", "starts_with(s, '')"),

@@ -49,7 +49,8 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
     "floor": ("floor(n)", "floor(m)", "floor(i)"),
     "mod": ("mod(i, j)", "mod(n, m)", "mod(i, 0)", "mod(k, 7)"),
     "round": ("round(n)", "round(n, 1)", "round(m, 2)", "round(i)", "round(n, -1)", "round(i, -1)",
-              "round(n / 3, 2)", "round(m / n, 4)", "round(n / m, 5)", "round(i / j, 3)"),
+              "round(n / 3, 2)", "round(round(m / n, 9), 4)", "round(n / m, 6)",
+              "round(round(i / j, 4), 3)"),
     "sign": ("sign(i)", "sign(n)"),
     "truncate": ("truncate(n, 1)", "truncate(m, 2)", "truncate(n, -1)", "truncate(i, 0)"),
     "convert_tz": ("convert_tz(ts, '+00:00', '+00:00')",),
@@ -97,7 +98,8 @@ OPERATORS: tuple[str, ...] = (
         )
         if not (operator == "%" and "f" in (a, b))
     ),
-    "i / j", "n / 3", "n / m", "m / n", "m / 7", "n / 1.19", "1 / n", "k / 3", "f / g", "f / 3",
+    "i / j", "n / 3", "n / m", "m / n", "m / 7", "n / 1.19", "1 / n", "1.5 / n",
+    "round(n / 1.01, 3)", "k / 3", "f / g", "f / 3",
     "i div j", "k div 7", "i div 0", "u div i", "-i", "-n", "-k", "i + j * 2", "i mod 3",
     "d + interval 1 day", "ts - interval 1 month", "ts + interval 1 second",
 )  # fmt: skip
@@ -115,9 +117,10 @@ LOGIC: tuple[str, ...] = (
     "s collate utf8mb4_bin like 'a!%b' escape '!'", "s collate utf8mb4_bin like 'a\\\\_b'",
     "s regexp '^[0-9]+\\\\z'", "s not regexp '[[:digit:]]'", "s rlike '^ '",
     "s collate utf8mb4_bin regexp 'a|ä'", "i and j", "i or j", "not i", "i = 1 && j = 1",
-    "i is true", "i is not null", "s is null", "i between 0 and 10", "i in (1, 2, j)",
+    "i is true", "round(i / null, 2)", "i is not null", "s is null",
+    "i between 0 and 10", "i in (1, 2, j)",
     "i not in (1, null)", "case when i > 0 then s else t end", "case i when 0 then 'z' end",
-    "case when i then n else m end", "i = true", "coalesce(i, 0) = 0 or round(1 / i, 2) > 0",
+    "case when i then n else m end", "i = true", "coalesce(i, 0) = 0 or round(1 / i, 4) > 0",
     "case s collate utf8mb4_bin when 'a' then 1 else 2 end",
     "nullif(s collate utf8mb4_bin, 'a')",
 )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import product
@@ -18,7 +18,7 @@ from tests.transforms.oracle import FAILED
 from transforms.engine import Engine, EvaluationError
 from transforms.expressions.casts import fixer
 from transforms.expressions.translate import Place, source_columns, translate
-from transforms.expressions.typed import Typed, text
+from transforms.expressions.typed import Refusal, Typed, text
 from transforms.types import FLOATS, Kind
 
 INTS = ["0", "1", "-1", "2", "-7", "10", "2147483647", "-2147483648", "100", None]
@@ -231,7 +231,7 @@ def compared(oracle: Both, expression: str) -> list[tuple[str | None, str | None
         found = oracle.here(f"CAST({typed.value} AS VARCHAR)")
         alike = _same_double
     elif typed.fix is not None or (typed.kind is Kind.NUMERIC and not typed.exact):
-        scale = 4 if typed.fix is not None else 5
+        scale = _scale(typed)
         wanted = oracle.there(f"cast({expression} as decimal(38,{scale}))")
         found = oracle.here(f"CAST({fixer(typed)(38, scale)} AS VARCHAR)")
         alike = _same_number
@@ -248,6 +248,17 @@ def compared(oracle: Both, expression: str) -> list[tuple[str | None, str | None
         for row, (want, have) in enumerate(zip(wanted, found, strict=True))
         if not alike(want, have) and not (have == FAILED and _beyond(want))
     ]
+
+
+def _scale(typed: Typed) -> int:
+    """One that the number may be given."""
+    if typed.fix is None:
+        return 5
+    for scale in range(4, 10):
+        with suppress(Refusal):
+            typed.fix(38, scale)
+            return scale
+    raise AssertionError(typed)
 
 
 def _beyond(want: str | None) -> bool:

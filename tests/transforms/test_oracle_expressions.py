@@ -53,6 +53,11 @@ TEXTS: list[Case] = [
     ("SUBSTR(s, -5, 4)", {"s": "ABCDEFG"}, "CDEF"),
     ("SUBSTR(s, 0, 2)", {"s": "ABC"}, "AB"),
     ("SUBSTR(s, 2)", {"s": "ABC"}, "BC"),
+    # "Floating-point numbers … are automatically converted to integers": cut off
+    ("SUBSTR(s, 2.7)", {"s": "ABC"}, "BC"),
+    ("SUBSTR(s, n, 1.9)", {"s": "ABC", "n": "-1.60"}, "C"),
+    ("LPAD(s, n, '*')", {"s": "A", "n": "3.90"}, "**A"),
+    ("ADD_MONTHS(d, 1.5)", {"d": "2024-01-15"}, "2024-02-15"),
     ("SUBSTR(s, 9)", {"s": "ABC"}, None),
     ("SUBSTR(s, -9)", {"s": "ABC"}, None),
     ("SUBSTR(s, 1, 0)", {"s": "ABC"}, None),
@@ -102,6 +107,7 @@ TEXTS: list[Case] = [
     ("REGEXP_LIKE(s, '^[A-Z]{2}$')", {"s": "AB"}, "true"),
     # "STANDARD_HASH"
     ("RAWTOHEX(STANDARD_HASH(s, 'MD5'))", {"s": "abc"}, "900150983CD24FB0D6963F7D28E17F72"),
+    ("RAWTOHEX(STANDARD_HASH(s, 'MD5'))", {"s": ""}, FAILS),
     ("s LIKE 'a\\%'", {"s": "a\\b"}, "true"),
     ("s LIKE 'a!%' ESCAPE '!'", {"s": "a%"}, "true"),
 ]
@@ -234,6 +240,12 @@ def test_every_function_has_a_case() -> None:
 
 REFUSED = [
     ("i / j + 1", "give it a scale"),
+    # "Operator Precedence": + and || are alike
+    ("s || i + 1", "which operator"),
+    ("DECODE(i, '01', 1)", "unquoted"),
+    ("NULLIF(i, '01')", "unquoted"),
+    ("LAST_DAY(ts)", "LAST_DAY(TRUNC(x))"),
+    ("TO_CHAR(d, 'DDDD')", "format"),
     ("n || s", "TO_CHAR(x, 'FM999999990.00')"),
     ("d || s", "TO_CHAR(x, 'YYYY-MM-DD')"),
     ("f || s", "NLS"),

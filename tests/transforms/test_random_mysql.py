@@ -43,7 +43,7 @@ _DECIMAL = _expression(
     "({a} + {b})",
     "({a} - {b})",
     "(n * {a})",
-    "round({a} / {b}, 3)",
+    "round(round(cast({a} as decimal(14,2)) / {b}, 6), 3)",
     "round({a}, 1)",
     "truncate({a}, 1)",
     "coalesce({a}, {b})",

@@ -93,6 +93,11 @@ NUMBERS: list[Case] = [
     ("i / j", {"i": "-7", "j": "2"}, "-3"),
     ("i / j", {"i": "7", "j": "0"}, FAILS),
     ("i % j", {"i": "-7", "j": "2"}, "-1"),
+    ("i / -j + 1", {"i": "7", "j": "2"}, "-2"),
+    ("(i / -j) * 2", {"i": "7", "j": "2"}, "-6"),
+    # "Constants": what is no int is a decimal
+    ("CAST(i / 3000000000 AS decimal(10,2))", {"i": "1500000000"}, "0.50"),
+    ("CAST(n / NULL AS decimal(10,2))", {"n": "1.00"}, None),
     ("i + j", {"i": "2147483647", "j": "1"}, FAILS),
     ("CAST(n / 3 AS decimal(10,2))", {"n": "10.00"}, "3.33"),
     ("CAST(n / 3 AS decimal(10,2))", {"n": "-20.00"}, "-6.67"),
@@ -198,6 +203,10 @@ REFUSED = [
     ("s COLLATE Latin1_General_CI_AS = 'a'", "Latin1_General_BIN2"),
     (f"s {BIN} LIKE '[a-c]%'", "sets of characters"),
     (f"s {BIN} < 'a'", "collation"),
+    # "Operator Precedence": a sign comes after * and /, so this is -100 / -(100 * 10)
+    ("-100 / -100 * 10", "which operator"),
+    ("i * -j % 2", "which operator"),
+    ("CONCAT_WS(s, s, t)", "quoted constant"),
     ("s + i", "a text and a number"),
     ("s || t", "a + b"),
     ("d + 1", "DATEADD"),

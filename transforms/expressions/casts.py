@@ -8,6 +8,7 @@ becomes an integer by rounding half to even, and a numeric through 15 significan
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 from transforms.expressions.literals import (
@@ -27,6 +28,7 @@ from transforms.expressions.typed import Fix, Refusal, Typed, as_text, derived, 
 from transforms.types import (
     BOOL,
     DATE,
+    DIGITS_MAX,
     FLOATS,
     INTEGER_DIGITS,
     INTEGERS,
@@ -112,6 +114,15 @@ def fixer(value: Typed) -> Fix:
     else:
         raise Refusal(f"{value.type} is no number")
     return lambda precision, scale: f"CAST({sql} AS DECIMAL({precision},{scale}))"
+
+
+def at_some_scale(value: Typed) -> str:
+    """SQL of a number at the smallest scale that it may be given. Errors: Refusal."""
+    fix = fixer(value)
+    for scale in range(DIGITS_MAX):
+        with suppress(Refusal):
+            return fix(DIGITS_MAX, scale)
+    return fix(DIGITS_MAX, 0)
 
 
 def _fix(kind: Kind, to: Kind) -> str | None:

@@ -22,9 +22,7 @@ from transforms.types import INT4
 _TEXT_FUNCTIONS = {
     "ascii": Function("ascii(text)", strings.of_text("ascii({0})", INT4), 1, 1),
     "chr": Function("chr(code)", strings.character, 1, 1),
-    "octet_length": Function(
-        "octet_length(text)", strings.of_text("CAST(strlen({0}) AS INTEGER)", INT4), 1, 1
-    ),
+    "octet_length": Function("octet_length(text)", strings.octets, 1, 1),
     "repeat": Function("repeat(text, count)", strings.repeat, 2, 2),
     "reverse": Function("reverse(text)", strings.reverse, 1, 1),
     "starts_with": Function("starts_with(text, part)", strings.starts_with, 2, 2),

@@ -43,7 +43,8 @@ _PARTS = {
 _UNITS = ("second", "minute", "hour", "day", "week", "month", "quarter", "year")
 
 FORMATS = {"YYYY": "%Y", "MM": "%m", "DD": "%d", "HH24": "%H", "MI": "%M", "SS": "%S"}
-_TOKEN = re.compile(r"YYYY|MM|DD|HH24|MI|SS|[-./: ,;_]")
+_TOKEN = re.compile(r"YYYY|MM|DD(?!D)|HH24|MI|SS(?!SS)|[-./: ,;_]")
+"""DDD and SSSS are tokens of their own."""
 
 
 def _moment(value: Typed, name: str) -> Typed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from transforms.expressions import zones
-from transforms.expressions.casts import as_numeric, fixer, widened
+from transforms.expressions.casts import as_numeric, at_some_scale, fixer, widened
 from transforms.expressions.division import divide
 from transforms.expressions.literals import adopt
 from transforms.expressions.sql import checked
@@ -306,7 +306,7 @@ def is_null(value: Typed) -> Typed:
     """``IS NULL``, of any type."""
     sql = value.printed if value.printed is not None else value.sql
     if sql is None:
-        sql = fixer(value)(DIGITS_MAX, 0)
+        sql = at_some_scale(value)
     return derived(BOOL, f"({sql} IS NULL)", [value], nullable=False)
 
 

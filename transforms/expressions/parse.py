@@ -72,7 +72,21 @@ def interval(parser: Any, *, numbers: bool = False) -> exp.Interval | None:
     return found
 
 
-class _PostgresParser(PostgresParser):
+WRITTEN = "written"
+"""Marks brackets that the author wrote; sqlglot puts in others, by what it takes for granted."""
+
+
+class Brackets:
+    """Beside one of sqlglot's parsers: tells the two kinds of brackets apart."""
+
+    def _parse_paren(self) -> exp.Expr | None:
+        found: exp.Expr | None = super()._parse_paren()  # type: ignore[misc]
+        if isinstance(found, exp.Paren):
+            found.meta[WRITTEN] = True
+        return found
+
+
+class _PostgresParser(Brackets, PostgresParser):
     FUNCTIONS: ClassVar[dict[str, Callable[..., Any]]] = {}
     FUNCTION_PARSERS: ClassVar[dict[str, Callable[..., Any]]] = kept(
         PostgresParser.FUNCTION_PARSERS, "CAST", "EXTRACT", "POSITION", "SUBSTRING", "TRIM"

@@ -14,6 +14,7 @@ from sqlglot import exp
 
 from transforms.expressions.dialects.base import Dialect
 from transforms.expressions.nodes import call
+from transforms.expressions.parse import WRITTEN
 from transforms.expressions.typed import Refusal
 
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.NullSafeEQ, exp.NullSafeNEQ)
@@ -148,12 +149,22 @@ def bracketed(tree: exp.Expr, dialect: Dialect) -> exp.Expr:
         operands = [node.this, node.args.get("expression")]
         operands += [node.args.get("low"), node.args.get("high")]
         for operand in operands:
-            inner = isinstance(operand, (*_COMPARISONS, *_RANGES, exp.Not))
+            inner = isinstance(_within(operand), (*_COMPARISONS, *_RANGES, exp.Not))
             if inner and not isinstance(node, exp.Escape):
                 raise Refusal(
                     "it is unclear which comparison comes first", fix="add brackets", node=node
                 )
+    for node in tree.walk():
+        if dialect.unclear(node):
+            raise Refusal("it is unclear which operator comes first", fix="add brackets", node=node)
     return _bottom_up(tree, _unwrapped)
+
+
+def _within(operand: object) -> object:
+    """What stands within brackets that nobody wrote."""
+    while isinstance(operand, exp.Paren) and WRITTEN not in operand.meta:
+        operand = operand.this
+    return operand
 
 
 def _unwrapped(node: exp.Expr) -> exp.Expr:

@@ -15,7 +15,7 @@ from transforms.expressions.typed import (
     output,
     text,
 )
-from transforms.types import BOOL, STRINGS, TEXT, Kind, Type
+from transforms.types import BOOL, INT4, STRINGS, TEXT, Kind, Type
 
 LENGTH_MAX = 10_000
 """Characters that lpad(), rpad() and repeat() may be asked for."""
@@ -39,6 +39,13 @@ def of_text(template: str, result: Type = TEXT) -> Build:
         return derived(result, template.format(*map(text, strings)), strings)
 
     return build
+
+
+def octets(arguments: Arguments, named: Named) -> Typed:
+    """octet_length(text): of char(n) with its padding, unlike length()."""
+    value = arguments[0]
+    shown = value.value if value.kind is Kind.BPCHAR else text(as_string(value))
+    return derived(INT4, f"CAST(strlen({shown}) AS INTEGER)", [value])
 
 
 def trim(function: str) -> Build:
@@ -177,6 +184,8 @@ def like(arguments: Arguments, *, fold: bool) -> Typed:
     escape = "\\" if len(arguments) < 3 else arguments[2].constant
     if escape is None or len(escape) > 1:
         raise Refusal("the escape of LIKE is one constant character")
+    if fold and escape.isalpha():
+        raise Refusal("the escape of ILIKE is no letter")
     written = pattern.constant
     if escape and _ends_in_escape(written, escape):
         raise Refusal("the pattern ends with its escape character")

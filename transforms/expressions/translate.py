@@ -10,6 +10,7 @@ from sqlglot import exp
 from cdc.schema import TableSchema
 from transforms.errors import ExpressionError, Loc
 from transforms.expressions import operators
+from transforms.expressions.casts import at_some_scale
 from transforms.expressions.dialects import DIALECTS
 from transforms.expressions.dialects.base import Dialect
 from transforms.expressions.literals import adopt
@@ -28,7 +29,6 @@ from transforms.expressions.typed import (
 )
 from transforms.types import (
     BOOL,
-    DIGITS_MAX,
     STRINGS,
     TEXT,
     Kind,
@@ -116,7 +116,7 @@ def translate(written: str, place: Place, columns: Mapping[str, Typed]) -> Expre
         dialect = DIALECTS[place.dialect]
         tree = rewritten(dialect.read(written), columns, dialect)
         typed = _translate(tree, columns, dialect)
-        if typed.fix is not None and len(typed.fix(DIGITS_MAX, 0)) > SQL_CHARS_MAX:
+        if typed.fix is not None and len(at_some_scale(typed)) > SQL_CHARS_MAX:
             raise Refusal("the expression is too complex", fix="split it into several fields")
     except Refusal as refusal:
         raise _located(refusal, written, place) from None

@@ -113,7 +113,9 @@ def between(sql: str, old: str, new: str) -> str:
 
 def interval(written: str, unit: str) -> tuple[int, int, int]:
     """(months, days, microseconds) of a constant interval. Errors: Refusal."""
-    whole = f"{written} {unit}".strip() if re.fullmatch(r"\s*[+-]?[0-9]+\s*", written) else written
+    if unit and not re.fullmatch(r"\s*[+-]?[0-9]+\s*", written):
+        raise Refusal("a unit behind an interval stands for a number: interval '3' day")
+    whole = f"{written} {unit}".strip()
     months = days = micros = at = 0
     while match := _AMOUNT.match(whole, at):
         name = match[2].lower()

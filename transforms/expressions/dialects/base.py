@@ -124,6 +124,10 @@ class Dialect:
         """A node that only this dialect's parser gives, as a call; None: it is none."""
         return None
 
+    def unclear(self, node: exp.Expr) -> bool:
+        """Whether its operators are read in another order here than the parser has read them."""
+        return False
+
     def column(self, value: Typed, column: Column) -> Typed:
         """A source's column as this dialect sees it."""
         return value

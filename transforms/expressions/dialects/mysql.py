@@ -33,7 +33,7 @@ from transforms.expressions.dialects.mysqltext import (
 )
 from transforms.expressions.dialects.quotients import quotient
 from transforms.expressions.nodes import call
-from transforms.expressions.parse import SyntaxRefusal, interval, kept, read
+from transforms.expressions.parse import Brackets, SyntaxRefusal, interval, kept, read
 from transforms.expressions.sql import checked
 from transforms.expressions.typed import Refusal, Typed, as_text, derived, literal
 from transforms.types import (
@@ -63,7 +63,7 @@ class _Mysql(MySQL):
     Tokenizer = _Tokenizer
 
 
-class _Parser(MySQLParser):
+class _Parser(Brackets, MySQLParser):
     FUNCTIONS: ClassVar[dict[str, Callable[..., Any]]] = {}
     FUNC_TOKENS: ClassVar[set[TokenType]] = {*MySQLParser.FUNC_TOKENS, TokenType.REPLACE}
     FUNCTION_PARSERS: ClassVar[dict[str, Callable[..., Any]]] = kept(

@@ -53,7 +53,8 @@ def wide(value: Typed) -> Typed:
     if value.kind not in INTEGERS:
         return value
     result = value if value.kind is Kind.INT8 else cast(value, INT8)
-    return replace(result, type=UNSIGNED if unsigned(value) else INT8)
+    type_ = UNSIGNED if unsigned(value) else INT8
+    return replace(result, type=type_, constant=value.constant)
 
 
 def unsigned(value: Typed) -> bool:

@@ -22,10 +22,10 @@ from transforms.expressions.casts import as_numeric, cast
 from transforms.expressions.dialects import oraclefunctions as own
 from transforms.expressions.dialects import oraclemoments, oraclestrings
 from transforms.expressions.dialects.base import Dialect, decimal_of, sizes_of
-from transforms.expressions.dialects.oracletext import emptied
+from transforms.expressions.dialects.oracletext import emptied, same_kind
 from transforms.expressions.dialects.quotients import exact_quotient
 from transforms.expressions.nodes import call
-from transforms.expressions.parse import interval, kept, read
+from transforms.expressions.parse import Brackets, interval, kept, read
 from transforms.expressions.typed import Refusal, Typed, literal
 from transforms.types import (
     DATE,
@@ -62,7 +62,7 @@ _WORDS = frozenset(
 )
 
 
-class _Parser(OracleParser):
+class _Parser(Brackets, OracleParser):
     FUNCTIONS: ClassVar[dict[str, Callable[..., Any]]] = {}
     FUNCTION_PARSERS: ClassVar[dict[str, Callable[..., Any]]] = kept(
         OracleParser.FUNCTION_PARSERS, "CAST", "EXTRACT", "TRIM"
@@ -126,6 +126,10 @@ class OracleDialect(Dialect):
                 return call(node, "trim", node.this, argument("expression"), side)
         return None
 
+    def unclear(self, node: exp.Expr) -> bool:
+        """``||`` binds like ``+``: ``a || b + c`` is ``(a || b) + c``."""
+        return isinstance(node, exp.DPipe) and isinstance(node.expression, (exp.Add, exp.Sub))
+
     def column(self, value: Typed, column: Column) -> Typed:
         if value.kind not in STRINGS:
             return value
@@ -164,12 +168,12 @@ class OracleDialect(Dialect):
         return operators.negative(value if value.constant is not None else as_numeric(value))
 
     def compare(self, operator: str, left: Typed, right: Typed) -> Typed:
-        _same_kind(left, right)
+        same_kind(left, right)
         return operators.compare(operator, left, right)
 
     def is_in(self, value: Typed, items: Sequence[Typed]) -> Typed:
         for item in items:
-            _same_kind(value, item)
+            same_kind(value, item)
         return operators.is_in(value, items)
 
     def case(self, tests: Sequence[Typed], results: Sequence[Typed], otherwise: Typed) -> Typed:
@@ -222,13 +226,3 @@ class OracleDialect(Dialect):
     def call(self, name: str, arguments: Arguments, named: Named) -> Typed:
         found = super().call(name, arguments, named)
         return found if name == "concat" else emptied(found)
-
-
-def _same_kind(left: Typed, right: Typed) -> None:
-    for value, other in ((left, right), (right, left)):
-        if other.kind is not Kind.LITERAL or other.is_null:
-            continue
-        if value.kind in NUMBERS:
-            raise Refusal("a number is compared with a text", fix="write the number unquoted")
-        if value.kind in MOMENTS:
-            raise Refusal("a date in a text depends on NLS settings", fix="DATE '2024-12-31'")

@@ -18,6 +18,7 @@ from transforms.expressions.arguments import (
 from transforms.expressions.casts import as_numeric
 from transforms.expressions.dialects.oraclemoments import DATES, truncated
 from transforms.expressions.dialects.oraclestrings import TEXTS
+from transforms.expressions.dialects.oracletext import same_kind
 from transforms.expressions.operators import case, compare, is_null, negation
 from transforms.expressions.typed import Refusal, Typed, derived, literal
 from transforms.types import (
@@ -40,11 +41,14 @@ def _decode(arguments: Arguments, named: Named) -> Typed:
     """Compares as if NULL were a value."""
     value, *rest = arguments
     otherwise = rest.pop() if len(rest) % 2 else literal(None)
+    for search in rest[::2]:
+        same_kind(value, search)
     tests = [compare("IS NOT DISTINCT FROM", value, search) for search in rest[::2]]
     return case(tests, rest[1::2], otherwise)
 
 
 def _nullif(arguments: Arguments, named: Named) -> Typed:
+    same_kind(*arguments)
     return choices.nullif(arguments, named)
 
 

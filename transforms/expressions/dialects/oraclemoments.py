@@ -60,16 +60,21 @@ def _moment(value: Typed) -> Typed:
     return value
 
 
+def _day(value: Typed, fix: str) -> Typed:
+    """A date; of a timestamp Oracle would keep the time of day."""
+    if _moment(value).kind is not Kind.DATE:
+        raise Refusal("a date is expected here, not a timestamp", fix=fix)
+    return value
+
+
 def _last_day(arguments: Arguments, named: Named) -> Typed:
-    value = cast(_moment(arguments[0]), DATE)
+    value = _day(arguments[0], "LAST_DAY(TRUNC(x))")
     return derived(DATE, f"CAST(last_day({value.value}) AS DATE)", [value])
 
 
 def _add_months(arguments: Arguments, named: Named) -> Typed:
     """The last day of a month stays the last one."""
-    value = _moment(arguments[0])
-    if value.kind is not Kind.DATE:
-        raise Refusal("ADD_MONTHS() takes a date", fix="ADD_MONTHS(TRUNC(x), 1)")
+    value = _day(arguments[0], "ADD_MONTHS(TRUNC(x), 1)")
     count = integer(arguments[1])
 
     def result(day: str) -> str:
@@ -106,7 +111,7 @@ def _extract(arguments: Arguments, named: Named) -> Typed:
     return derived(INT4, f"CAST(extract({unit} FROM {value.value}) AS INTEGER)", [value])
 
 
-_TOKEN = re.compile(r'YYYY|MM|DD|HH24|MI|SS|"[^"]*"|[-./: ,;]')
+_TOKEN = re.compile(r'YYYY|MM|DD(?!D)|HH24|MI|SS|"[^"]*"|[-./: ,;]')
 
 
 def _to_char(arguments: Arguments, named: Named) -> Typed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from transforms.expressions import regexes, strings
+from transforms.expressions import numbers, regexes, strings
 from transforms.expressions.arguments import (
     Arguments,
     Build,
@@ -16,6 +16,7 @@ from transforms.expressions.arguments import (
 from transforms.expressions.casts import cast
 from transforms.expressions.dialects.oracletext import emptied, string
 from transforms.expressions.patternreader import ORACLE
+from transforms.expressions.sql import checked
 from transforms.expressions.typed import Refusal, Typed, derived, literal, text
 from transforms.types import (
     INT4,
@@ -54,7 +55,10 @@ def like(arguments: Arguments, named: Named) -> Typed:
 
 
 def integer(value: Typed) -> Typed:
-    return cast(value, INT4) if value.kind is Kind.NUMERIC else as_integer(value)
+    """A position or count: digits after the point are cut off."""
+    if value.kind is not Kind.NUMERIC:
+        return as_integer(value)
+    return cast(numbers.truncated([value], {}) if value.type.scale != 0 else value, INT4)
 
 
 def _substr(arguments: Arguments, named: Named) -> Typed:
@@ -146,11 +150,14 @@ def _regexp_substr(arguments: Arguments, named: Named) -> Typed:
 
 
 def _standard_hash(arguments: Arguments, named: Named) -> Typed:
+    """Of NULL it is an error: the manual does not say what it is."""
     name = constant(arguments[1], "the method of STANDARD_HASH()").upper()
     if name not in ("MD5", "SHA256"):
         raise Refusal("STANDARD_HASH() knows 'MD5' and 'SHA256'")
     value = string(arguments[0])
-    return derived(HASH, f"upper({name.lower()}({text(value)}))", [value], chars=64)
+    sql = text(value)
+    known = checked(f"{sql} IS NULL", "malformed", f"upper({name.lower()}({sql}))")
+    return derived(HASH, known, [value], chars=64, nullable=False, fails=True)
 
 
 HASH = Type(Kind.OTHER, name="raw")

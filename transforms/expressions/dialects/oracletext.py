@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from transforms.expressions.casts import as_numeric
 from transforms.expressions.typed import Refusal, Typed, as_text
-from transforms.types import INTEGERS, STRINGS, Kind
+from transforms.types import INTEGERS, MOMENTS, NUMBERS, STRINGS, Kind
 
 
 def emptied(value: Typed) -> Typed:
@@ -29,3 +29,14 @@ def string(value: Typed) -> Typed:
     if kind is Kind.NUMERIC:
         fix = "TO_CHAR(x, 'FM999999990.00')"
     raise Refusal(f"how {value.type} prints depends on NLS settings", fix=fix)
+
+
+def same_kind(left: Typed, right: Typed) -> None:
+    """Errors: Refusal for a number or date that is compared with a quoted constant."""
+    for value, other in ((left, right), (right, left)):
+        if other.kind is not Kind.LITERAL or other.is_null:
+            continue
+        if value.kind in NUMBERS:
+            raise Refusal("a number is compared with a text", fix="write the number unquoted")
+        if value.kind in MOMENTS:
+            raise Refusal("a date in a text depends on NLS settings", fix="DATE '2024-12-31'")

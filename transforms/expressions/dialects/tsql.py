@@ -24,17 +24,19 @@ from transforms.expressions.dialects.base import Dialect
 from transforms.expressions.dialects.quotients import exact_quotient
 from transforms.expressions.dialects.tsqlcasts import converted, tried
 from transforms.expressions.dialects.tsqltext import FOLDS, folding
+from transforms.expressions.literals import adopt
 from transforms.expressions.nodes import call
-from transforms.expressions.parse import SyntaxRefusal, kept, read
+from transforms.expressions.parse import Brackets, SyntaxRefusal, kept, read
 from transforms.expressions.typed import Refusal, Typed, as_text, derived, literal, text
-from transforms.types import FLOATS, INTEGERS, MOMENTS, NUMBERS, STRINGS, TEXT, Kind, Type
+from transforms.types import FLOATS, INTEGERS, MOMENTS, NUMBERS, NUMERIC, STRINGS, TEXT, Kind, Type
 
 _QUOTIENT_MAX = 5
 """Digits after the point of a quotient: SQL Server cuts it off after six at the least."""
+_FACTORS = (exp.Mul, exp.Div, exp.Mod)
 _PARTS = ("dateadd", "datediff", "datepart")
 
 
-class _Parser(TSQLParser):
+class _Parser(Brackets, TSQLParser):
     FUNCTIONS: ClassVar[dict[str, Callable[..., Any]]] = {}
     FUNCTION_PARSERS: ClassVar[dict[str, Callable[..., Any]]] = kept(
         TSQLParser.FUNCTION_PARSERS,
@@ -104,6 +106,12 @@ class TsqlDialect(Dialect):
                     return call(node, str(node.this), named, *node.expressions[1:])
         return None
 
+    def unclear(self, node: exp.Expr) -> bool:
+        """A sign binds less than ``*``: ``a / -b * c`` is ``a / -(b * c)``."""
+        left = node.this
+        chained = isinstance(node, _FACTORS) and isinstance(left, _FACTORS)
+        return chained and isinstance(left.expression, exp.Neg)
+
     def column(self, value: Typed, column: Column) -> Typed:
         if value.kind not in STRINGS:
             return value
@@ -115,6 +123,11 @@ class TsqlDialect(Dialect):
 
     def literal(self, text: str | None) -> Typed:
         return replace(literal(text), folds=FOLDS)
+
+    def number(self, written: str) -> Typed:
+        """What is no int is a decimal."""
+        found = super().number(written)
+        return adopt(literal(written), NUMERIC) if found.kind is Kind.INT8 else found
 
     def arithmetic(self, operator: str, left: Typed, right: Typed) -> Typed:
         texts = STRINGS | {Kind.LITERAL}

@@ -118,6 +118,7 @@ def _concat(arguments: Arguments, named: Named) -> Typed:
 
 def _concat_ws(arguments: Arguments, named: Named) -> Typed:
     separator, *values = arguments
+    constant(separator, "the separator of CONCAT_WS()")
     return strings.concat_ws([separator, *(string(value) for value in values)], named)
 
 
