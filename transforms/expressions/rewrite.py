@@ -154,9 +154,9 @@ def bracketed(tree: exp.Expr, dialect: Dialect) -> exp.Expr:
                 raise Refusal(
                     "it is unclear which comparison comes first", fix="add brackets", node=node
                 )
-    for node in tree.walk():
-        if dialect.unclear(node):
-            raise Refusal("it is unclear which operator comes first", fix="add brackets", node=node)
+    for part in tree.walk():
+        if dialect.unclear(part):
+            raise Refusal("it is unclear which operator comes first", fix="add brackets", node=part)
     return _bottom_up(tree, _unwrapped)
 
 
