@@ -24,6 +24,8 @@ from typing import Any, Literal
 
 from transforms.contract import contract_of
 from transforms.entity import Entity, EntityField
+from transforms.expressions.literals import adopt
+from transforms.expressions.typed import literal
 from transforms.types import NUMBERS
 from transforms.versions import Consumer, Version, admits
 
@@ -214,7 +216,9 @@ _WIDER: dict[str, Callable[[EntityField, EntityField], bool | None]] = {
 def _value(field: EntityField, text: str | None) -> Decimal | str | None:
     if text is None:
         return None
-    return Decimal(text) if field.type.type.kind in NUMBERS else text
+    if field.type.type.kind in NUMBERS:
+        return Decimal(text)
+    return adopt(literal(text), field.type.type).constant  # one spelling, in UTC
 
 
 def _together(old: Entity, new: Entity) -> Iterator[Change]:

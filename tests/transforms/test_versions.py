@@ -54,6 +54,12 @@ CHANGES: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
     ({"name": {"one_of": ["a", "b"]}}, {"name": {"one_of": ["a"]}}, "minor", "takes less"),
     ({"name": {"one_of": ["a"]}}, {"name": {"one_of": ["b"]}}, "major", "what it did not"),
     (
+        {"at": {"type": "timestamptz", "range": {"min": "2024-01-01 00:00:00+00"}}},
+        {"at": {"type": "timestamptz", "range": {"min": "2024-01-01 01:00:00+05"}}},
+        "major",
+        "its range takes what it did not",
+    ),
+    (
         {"amount": {"range": {"min": "9", "max": "10"}}},
         {"amount": {"range": {"min": "9", "max": "11.5"}}},
         "major",
