@@ -118,11 +118,20 @@ def _message(error: psycopg.Error) -> str:
     text = error.diag.message_primary or _first_line(error)
     if error.diag.source_function == "exec_stmt_raise":
         return "a trigger or function raised an error (the server's log has its text)"
-    if error.sqlstate and error.sqlstate.startswith("22") and '"' in text:
-        head, _, tail = text.partition('"')
-        known = re.search(r'" (is out of range for type [a-z0-9 ]+)$', tail)
-        text = f"{head}(value not shown)" + (f" {known[1]}" if known else "")
-    return text
+    return without_value(text) if (error.sqlstate or "").startswith("22") else text
+
+
+_QUOTE = re.compile(r"[\"'«»‹›„“”‚‘’「」『』]")
+"""A server speaks the language of its lc_messages, which only a superuser sets."""
+
+
+def without_value(text: str) -> str:
+    """A message of class 22 up to what it quotes."""
+    quote = _QUOTE.search(text)
+    if quote is None:
+        return text
+    known = re.search(r'" (is out of range for type [a-z0-9 ]+)$', text)
+    return f"{text[: quote.start()]}(value not shown)" + (f" {known[1]}" if known else "")
 
 
 def _column(error: psycopg.Error) -> str | None:

@@ -8,6 +8,7 @@ import pytest
 import sinks.postgres.sink as module
 from cdc.schema import TableName
 from sinks.conformance import JOURNAL, TABLE, apply, changes, clear, opened, upsert
+from sinks.postgres.session import without_value
 from sinks.postgres.sink import PostgresSink
 from sinks.protocol import Checkpoint
 from tailrace.errors import TargetRefused, TargetUnavailable
@@ -215,3 +216,19 @@ def test_a_deadlock_is_tried_again(harness18: PostgresHarness, rows: int) -> Non
     sink.prepare([TABLE])
     apply(sink, 2, changes(TABLE, *(upsert(str(n), "b", "1") for n in range(rows))))
     assert {row[1] for row in harness18.rows(TABLE)} == {"b"}
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ('invalid input syntax for type integer: "s3cret"', "invalid input syntax for type int"),
+        ('value "s3cret" is out of range for type smallint', "is out of range for type smallint"),
+        ("ungültige Eingabesyntax für Typ integer: »s3cret«", "ungültige Eingabesyntax"),
+        ("syntaxe en entrée invalide pour le type date : « s3cret »", "syntaxe en entrée"),
+        ("「s3cret」は型integerの範囲外です", "value not shown"),
+        ("value too long for type character varying(3)", "character varying(3)"),
+    ],
+)
+def test_a_value_is_not_shown_in_any_language(message: str, shown: str) -> None:
+    assert shown in without_value(message)
+    assert "s3cret" not in without_value(message)
