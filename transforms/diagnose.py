@@ -139,7 +139,7 @@ class Asked:
         item = f"CAST({test} AS TINYINT)".replace("{", "{{").replace("}", "}}")
         fields = [(ROW, pa.int64()), *((f"c{at}", columns.TEXT) for at in self._reads)]
         select = f"SELECT {item} FROM " + "{input}"
-        statement = self._engine.statement(pa.schema(fields), select, [pa.int8()])
+        statement = self._engine.statement(pa.schema(fields), select)
         inputs = [pa.array(rows), *(columns.take(source[at], rows) for at in self._reads)]
         found: Answers = statement.run(inputs)[0].to_numpy()
         return found

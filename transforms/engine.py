@@ -6,7 +6,6 @@ settings that a statement could change.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from itertools import count
 from typing import Any
@@ -60,25 +59,17 @@ class _Input:
 CONSTANTS_AT_ONCE = 200
 """A value map may have thousands; what is planned at once stays small."""
 
-FEW_ROWS = 128
-"""Up to here values through Python cost less than DuckDB's way to Arrow."""
+_AT_ONCE = 1 << 20
+"""Rows of a batch of results: more than a change set has, so that they come as one."""
 
 
 class Statement:
     """A SELECT over one table of texts, planned once and run over many. Not thread-safe."""
 
-    def __init__(
-        self,
-        connection: Any,
-        name: str,
-        schema: pa.Schema,
-        select: str,
-        types: Sequence[pa.DataType],
-    ) -> None:
-        """`select` reads from `{input}` and gives `types`."""
+    def __init__(self, connection: Any, name: str, schema: pa.Schema, select: str) -> None:
+        """`select` reads from `{input}`."""
         self._connection = connection
         self._schema = schema
-        self._types = tuple(types)
         self._input = _Input(schema.empty_table())
         self._execute = f"EXECUTE {name}"
         connection.register(f"{name}_input", self._input)
@@ -88,15 +79,10 @@ class Statement:
         """One array a selected expression. Errors: EvaluationError."""
         self._input.table = pa.Table.from_arrays(list(columns), schema=self._schema)
         try:
-            if self._input.table.num_rows <= FEW_ROWS:
-                rows = self._connection.execute(self._execute).fetchall()
-                found = list(zip(*rows, strict=True)) or [()] * len(self._types)
-                return [pa.array(f, t) for f, t in zip(found, self._types, strict=True)]
-            self._connection.execute(self._execute)
-            # It warns of a copy; the way without one plans the statement anew, at more cost.
-            with warnings.catch_warnings(action="ignore", category=UserWarning):
-                result = self._connection.to_arrow_table()
-            return [_array(column) for column in result.columns]
+            # What its relations call. `execute().to_arrow_table()` would copy every row once more,
+            # and `sql().to_arrow_table()` plan the statement anew.
+            result = self._connection._submit(self._execute, None, "arrow", _AT_ONCE)
+            return [_array(column) for column in result.arrow_table().columns]
         except duckdb.Error as error:
             raise EvaluationError(reason_of(str(error))) from None
         finally:
@@ -117,13 +103,13 @@ class Engine:
         self._names = count()
         self._statements: dict[tuple[pa.Schema, str], Statement] = {}
 
-    def statement(self, schema: pa.Schema, select: str, types: Sequence[pa.DataType]) -> Statement:
+    def statement(self, schema: pa.Schema, select: str) -> Statement:
         """Errors: EvaluationError where a constant part of it already fails."""
         key = (schema, select)
         if key not in self._statements:
             name = f"s{next(self._names)}"
             try:
-                self._statements[key] = Statement(self._connection, name, schema, select, types)
+                self._statements[key] = Statement(self._connection, name, schema, select)
             except duckdb.Error as error:
                 raise EvaluationError(reason_of(str(error))) from None
         return self._statements[key]

@@ -70,7 +70,7 @@ class Judge:
         select = f"SELECT CAST(CASE {whens} ELSE 0 END AS INTEGER) FROM (SELECT {inner} FROM "
         select = select.replace("{", "{{").replace("}", "}}") + "{input})"
         schema = pa.schema([(name, columns.TEXT) for name in names])
-        return self._engine.statement(schema, select, [pa.int32()])
+        return self._engine.statement(schema, select)
 
     def _one_by_one(
         self, rules: Sequence[Rule], values: Mapping[str, pa.Array], count: int

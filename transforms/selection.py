@@ -77,8 +77,7 @@ class Selection:
             return None
         sql = f"SELECT {', '.join(items)} FROM ".replace("{", "{{").replace("}", "}}")
         tail = tail.replace("{", "{{").replace("}", "}}")
-        types = [pa.int32() if item == ROW else columns.TEXT for item in items]
-        return engine.statement(pa.schema(fields), sql + "{input}" + tail, types)
+        return engine.statement(pa.schema(fields), sql + "{input}" + tail)
 
     def run(self, source: Mapping[int, pa.Array], count: int) -> Selected:
         """`source`: the columns by position, `count` rows each. Errors: EvaluationError."""

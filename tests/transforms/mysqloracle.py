@@ -181,7 +181,7 @@ class Both:
 
         def ask(first: int, last: int) -> list[str | None]:
             try:
-                statement = self.engine.statement(names, select, [pa.string()])
+                statement = self.engine.statement(names, select)
                 rows = [array[first:last] for array in self.arrays]
                 found: list[str | None] = statement.run(rows)[0].to_pylist()
             except EvaluationError:

@@ -255,8 +255,7 @@ class Both:
     def _select(self, *items: str) -> list[list[str | None]]:
         names = pa.schema([(f"c{at}", pa.string()) for at in range(len(self.arrays))])
         select = f"SELECT {', '.join(items)} FROM ".replace("{", "{{").replace("}", "}}")
-        types = [pa.string() if "IS NULL THEN 0" not in item else pa.int32() for item in items]
-        statement = self.engine.statement(names, select + "{input}", types)
+        statement = self.engine.statement(names, select + "{input}")
         return [column.to_pylist() for column in statement.run(self.arrays)]
 
 

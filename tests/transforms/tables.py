@@ -38,7 +38,7 @@ def here(
     for expression in expressions:
         sql = text(translate(expression, Place("m", ("fields", "x"), dialect), columns).typed)
         select = f"SELECT {sql} FROM ".replace("{", "{{").replace("}", "}}") + "{input}"
-        statement = engine.statement(names, select, [pa.string()])
+        statement = engine.statement(names, select)
         arrays = [pa.array(list(column), pa.string()) for column in zip(*rows, strict=True)]
         found.append(_values(statement, arrays))
     return found

@@ -105,7 +105,7 @@ def _evaluated(sql: str, columns: list[list[object]]) -> list[str | None]:
     engine = Engine()
     schema = pa.schema([("c0", pa.string()), ("c1", pa.string())])
     select = f"SELECT {sql} FROM ".replace("{", "{{").replace("}", "}}") + "{input}"
-    statement = engine.statement(schema, select, [pa.string()])
+    statement = engine.statement(schema, select)
     arrays = [pa.array(column, pa.string()) for column in columns]
 
     def run(start: int, stop: int) -> list[str | None]:

@@ -9,7 +9,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from transforms.engine import FEW_ROWS, Engine, EvaluationError
+from transforms.engine import Engine, EvaluationError
 
 SCHEMA = pa.schema([("c0", pa.string()), ("c1", pa.string())])
 TYPES = [pa.string(), pa.string()]
@@ -50,9 +50,9 @@ def test_it_reaches_nothing_outside(engine: Engine, sql: str, tmp_path: Path) ->
     assert schema_of_this_test is not None
 
 
-@pytest.mark.parametrize("rows", [0, 1, FEW_ROWS, FEW_ROWS + 1, 5000])
+@pytest.mark.parametrize("rows", [0, 1, 2048, 5000])
 def test_rows_keep_their_order_and_nulls(engine: Engine, rows: int) -> None:
-    statement = engine.statement(SCHEMA, "SELECT c1, c0 FROM {input}", TYPES)
+    statement = engine.statement(SCHEMA, "SELECT c1, c0 FROM {input}")
     first = pa.array([str(n) for n in range(rows)], pa.string())
     second = pa.array([None if n % 3 else str(-n) for n in range(rows)], pa.string())
     found = statement.run([first, second])
@@ -62,9 +62,7 @@ def test_rows_keep_their_order_and_nulls(engine: Engine, rows: int) -> None:
 
 
 def test_errors_hold_no_values(engine: Engine) -> None:
-    statement = engine.statement(
-        SCHEMA, "SELECT CAST(c0 AS INTEGER)::VARCHAR, c1 FROM {input}", TYPES
-    )
+    statement = engine.statement(SCHEMA, "SELECT CAST(c0 AS INTEGER)::VARCHAR, c1 FROM {input}")
     rows = [pa.array(["secret"]), pa.array(["x"])]
     with pytest.raises(EvaluationError) as raised:
         statement.run(rows)
@@ -75,6 +73,6 @@ def test_errors_hold_no_values(engine: Engine) -> None:
 
 def test_memory_is_bounded(engine: Engine) -> None:
     huge = "SELECT repeat(c0, 1000000000), c1 FROM {input}"
-    statement = engine.statement(SCHEMA, huge, TYPES)
+    statement = engine.statement(SCHEMA, huge)
     with pytest.raises(EvaluationError):
         statement.run([pa.array(["x" * 100] * 4), pa.array(["x"] * 4)])

@@ -55,7 +55,7 @@ def test_letters_up_to_latin_extended_a(oracle: Both) -> None:
         for name in ("upper", "lower")
     ]
     select = f"SELECT {', '.join(items)} FROM {{input}}"
-    statement = oracle.engine.statement(names, select, [pa.string()] * 2)
+    statement = oracle.engine.statement(names, select)
     found = statement.run([pa.array([chr(code) for code in codes])])
     pairs = zip(found[0].to_pylist(), found[1].to_pylist(), strict=True)
     assert dict(zip(codes, pairs, strict=True)) == wanted

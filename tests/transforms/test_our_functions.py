@@ -43,7 +43,7 @@ def value(
     schema = pa.schema([(f"c{at}", pa.string()) for at in range(3)])
     select = f"SELECT {sql} FROM ".replace("{", "{{").replace("}", "}}") + "{input}"
     row = [written if name == column else None for name in ("s", "c", "i")]
-    statement = engine.statement(schema, select, [pa.string()])
+    statement = engine.statement(schema, select)
     try:
         found: str | None = statement.run([pa.array([text], pa.string()) for text in row])[0][
             0
@@ -169,9 +169,7 @@ def test_letters_of_every_script(request: pytest.FixtureRequest, version: str) -
         translate(f"{name}(s)", Place("m", ()), columns).typed.value for name in ("upper", "lower")
     ]
     schema = pa.schema([("c0", pa.string())])
-    statement = engine.statement(
-        schema, f"SELECT {', '.join(items)} FROM {{input}}", [pa.string()] * 2
-    )
+    statement = engine.statement(schema, f"SELECT {', '.join(items)} FROM {{input}}")
     found = statement.run([pa.array([chr(row[0]) for row in wanted])])
     engine.close()
     differing = [
