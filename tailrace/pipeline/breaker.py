@@ -13,7 +13,10 @@ HELD_MAX = 10_000
 
 
 class Breaker:
-    """Watches the most recent changes at one place where they may fail."""
+    """Watches the most recent changes at one place where they may fail.
+
+    Not those that the desk gives again: they fail without filling it, and must not stop others.
+    """
 
     def __init__(self, place: str) -> None:
         self._place = place

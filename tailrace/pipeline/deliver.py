@@ -26,7 +26,13 @@ from cdc.changes import ChangeSet, TableChanges
 from cdc.schema import TableSchema
 from sinks.applying import add
 from sinks.protocol import Checkpoint, Sink, Written
-from tailrace.errors import RowRefused, TailraceError, TargetRefused, TransformError
+from tailrace.errors import (
+    ExceptionsUnavailable,
+    RowRefused,
+    TailraceError,
+    TargetRefused,
+    TransformError,
+)
 from tailrace.failpoints import failpoint
 from tailrace.journal.hints import write_hint
 from tailrace.journal.protocol import Entry, JournalReader
@@ -40,6 +46,7 @@ from tailrace.pipeline.routing import Router
 from tailrace.pipeline.selection import without_opening_clear, without_origin
 from tailrace.pipeline.stopping import Stop
 from tailrace.pipeline.tally import Outcomes, Tally, imbalances
+from tailrace.state.exceptions.model import Request
 from tailrace.state.processes import Reporter
 
 log = logging.getLogger("tailrace.deliver")
@@ -145,16 +152,24 @@ class Delivery:
         self._reporter.say("stopped")
 
     def _pause(self, error: TailraceError) -> None:
-        """Wait, but not longer than until somebody asks something of the desk."""
+        """Wait, but not longer than until somebody asks something more of the desk."""
         wait_s = self._backoff.next_s()
         log.error(
             "delivery pauses", extra={"code": error.code, "error": str(error), "retry_s": wait_s}
         )
         self._reporter.say("paused", error=error, **self._held())
         until = time.monotonic() + wait_s
-        while not self._desk.store.requests() and (left := until - time.monotonic()) > 0:
+        known = self._asked()
+        while not self._asked() - known and (left := until - time.monotonic()) > 0:
             if self._stop.wait(min(left, POLL_S)):
                 return
+
+    def _asked(self) -> set[Request]:
+        """Nothing where the file cannot be read now: a pause ends by itself, too."""
+        try:
+            return set(self._desk.store.requests())
+        except ExceptionsUnavailable:
+            return set()
 
     def _open(self, sink: Sink) -> None:
         self._checkpoint = sink.open(self._journal.id)
@@ -288,10 +303,23 @@ class Delivery:
             add(self._batch.written.setdefault(table, Written()), written)
 
     def _replay(self, sink: Sink) -> None:
-        """Do what people asked of the exceptions desk, in a target transaction of its own."""
+        """Do what people asked of the exceptions desk, in a target transaction of its own.
+
+        What would pause the pipeline, and only the replay meets, ends the replay and nothing else.
+        """
         taken = replay.begin(self._desk, self._tally)
         if taken is None:
             return
+        try:
+            self._replay_all(sink, taken)
+        except PAUSING as error:
+            if not taken.replays:
+                raise
+            sink.rollback()
+            self._rewind()
+            replay.give_up(self._desk, taken, error)
+
+    def _replay_all(self, sink: Sink, taken: replay.Replay) -> None:
         at = self._checkpoint
         self._batch = _Batch(time.monotonic(), at.offset, at.position)
         for changes, origin in taken.arrivals(self._desk):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tailrace.errors import RowRefused, TailraceError
+from tailrace.errors import RowRefused, TailraceError, TargetRefused
 from tailrace.state.exceptions.model import Cause
 from transforms.errors import RowError
 
@@ -36,4 +36,13 @@ def of_target(refused: RowRefused) -> Cause:
 
 def of_shape(error: TailraceError, table: str) -> Cause:
     """A table's changes of long ago, which mapping or target do not fit any more."""
-    return Cause("shape", table, "shape", "", error.what, error.fix or "")
+    is_target = isinstance(error, TargetRefused)
+    return Cause(
+        kind="shape",
+        at=table,
+        reason="target" if is_target else "mapping",
+        field="",
+        problem=error.what,
+        fix=(error.fix if is_target else None)
+        or "replay it with a mapping that fits the table as it was then, or discard it",
+    )

@@ -79,13 +79,16 @@ class Intake:
     def route(self, changes: TableChanges, base: int, origin: Origin) -> None:
         """Make ready to be written. Errors: TransformError; TooManyExceptions."""
         changes = self._without_waiting(changes, origin)
+        is_judged = False
         while changes.rows:
             try:
                 made = self._router.route(changes, base, origin.transactions)
             except RowError as error:
                 changes = self._without_faulty(changes, error, origin)
+                is_judged = True
                 continue
-            self._mapping.saw(changes.rows)
+            if origin.is_new and not is_judged:
+                self._mapping.saw(changes.rows)
             if not origin.is_new:
                 targets = self._receivers(changes)
                 self._tally.add(targets, "received", -changes.rows)
@@ -123,7 +126,13 @@ class Intake:
         return counts
 
     def give_back(self, changes: TableChanges, origin: Origin, error: TailraceError) -> None:
-        """Hold changes of the desk once more: their table's shape of then does not fit any more."""
+        """Hold changes of the desk once more: their table's shape of then does not fit any more.
+
+        Nobody can say to which tables they would go today, so they keep those of then.
+        """
+        ids = _ids(changes, origin)
+        left = [row for row in range(changes.rows) if ids(row) not in self._desk]
+        changes = filtered(changes, _flags(changes, left))
         keys, ids = RowKeys(changes), _ids(changes, origin)
         holders: dict[Key, list[ExceptionId]] = {}
         for row in range(changes.rows):
@@ -132,7 +141,12 @@ class Intake:
         behind = waiting(keys, holders, ids)
         cause = faults.of_shape(error, str(changes.schema.table))
         causes: dict[int, Cause | None] = dict.fromkeys(range(changes.rows), cause)
-        self._hold(changes, causes | dict.fromkeys(behind), origin)
+        causes |= dict.fromkeys(behind)
+        for row, why in causes.items():
+            one = sliced(changes, row, 1)
+            before = origin.before(int(one.seq[0].as_py()))
+            assert before is not None, "only the desk's changes are given back"
+            self._hold(one, {0: why}, origin, before.ref.targets)
 
     # What `isolate` asks of us
 
@@ -146,20 +160,22 @@ class Intake:
                 self._later.add(arrived.changes, arrived.base)
         if not self._later.has_key(seq):
             raise refused  # nothing tells this row from others: it could not wait
-        self._put_aside(seq, faults.of_target(refused))
+        origin = self._put_aside(seq, faults.of_target(refused))
         for behind in self._later.behind(seq):
             if behind not in self._aside:
                 self._put_aside(behind, None)
-        self._target.saw(0, 1)
+        if origin.is_new:
+            self._target.saw(0, 1)
 
     def without_waiting(self, rows: Sequence[RowChanges]) -> Sequence[RowChanges]:
         return _without(rows, self._aside) if self._aside else rows
 
-    def _put_aside(self, seq: int, cause: Cause | None) -> None:
+    def _put_aside(self, seq: int, cause: Cause | None) -> Origin:
         self._aside.add(seq)
         arrived, change = self._arrival(seq)
         self._unroute(change, arrived, between(self._rows, seq, seq))
         self._hold(change, {0: cause}, arrived.origin)
+        return arrived.origin
 
     def _arrival(self, seq: int) -> tuple[_Arrived, TableChanges]:
         """The change that was routed to the rows `seq`."""
@@ -193,17 +209,25 @@ class Intake:
             parked[row] = cause
             for key in keys.of(row):
                 holders.setdefault(key, []).append(ids(row))
-        self._mapping.saw(changes.rows - len(parked), len(parked))
+        if origin.is_new:
+            self._mapping.saw(changes.rows - len(parked), len(parked))
         behind = waiting(keys, holders, ids)
         return self._hold(changes, {**dict.fromkeys(behind), **parked}, origin)
 
     def _hold(
-        self, changes: TableChanges, rows: Mapping[int, Cause | None], origin: Origin
+        self,
+        changes: TableChanges,
+        rows: Mapping[int, Cause | None],
+        origin: Origin,
+        targets: tuple[str, ...] | None = None,
     ) -> TableChanges:
-        """Put rows on the desk, those without a cause behind others; return the rest."""
+        """Put rows on the desk, those without a cause behind others; return the rest.
+
+        `targets`: the tables they were to be written to, if not those of today's mappings.
+        """
         order = sorted(rows)
         keys = RowKeys(changes)
-        targets = self._receivers(changes)
+        targets = self._receivers(changes) if targets is None else targets
         held = [
             self._held(changes, row, rows[row], keys.of(row), targets, packed, origin)
             for row, packed in zip(order, pack(changes, order), strict=True)

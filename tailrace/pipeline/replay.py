@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from cdc.changes import TableChanges
+from tailrace.errors import TailraceError
 from tailrace.pipeline.arrivals import FromDesk
 from tailrace.pipeline.desk import Desk
 from tailrace.pipeline.tally import Tally
@@ -31,6 +32,11 @@ class Replay:
     outcomes: Mapping[ExceptionId, Outcome]
     asked: Mapping[ExceptionId, Request]
 
+    @property
+    def replays(self) -> list[Request]:
+        """What people asked to be applied."""
+        return [request for request in self.asked.values() if request.action == "replay"]
+
     def arrivals(self, desk: Desk) -> Iterator[tuple[TableChanges, FromDesk]]:
         """To be routed, in the source's order within each table."""
         origin = FromDesk(self.held)
@@ -45,9 +51,11 @@ def begin(desk: Desk, tally: Tally) -> Replay | None:
     """Take from the desk what was asked for; None where nothing was."""
     asked = {request.id: request for request in desk.store.requests()}
     ids = desk.followers([*asked, *desk.heads()])
-    blocked = [id for id in asked if id in desk and id not in ids]
+    blocked = [id for id in asked if id not in ids]
     for id in blocked:
         reason = "an earlier change of the same key is parked: that one first"
+        if id not in desk:
+            reason = "it is not held"
         desk.failed(id, Outcome("replayed", asked[id].who, reason))
     if not ids and not blocked:
         return None
@@ -72,3 +80,10 @@ def finish(desk: Desk, replay: Replay) -> None:
             cause = desk.cause(one.id)
             reason = "waits behind another" if cause is None else str(cause)
             desk.failed(one.id, Outcome("replayed", replay.asked[one.id].who, reason))
+
+
+def give_up(desk: Desk, replay: Replay, error: TailraceError) -> None:
+    """The replays that people asked for met what is no matter of a row; all stays as it was."""
+    desk.store.settle(
+        {}, {one.id: Outcome("replayed", one.who, error.what) for one in replay.replays}
+    )

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 
 from tailrace.errors import UNEXPECTED, TailraceError
+from tailrace.pipeline.policy import policy_of
 from tailrace.pipeline.stopping import Stop
 from tailrace.service.layout import Layout
 from tailrace.service.logs import set_up_logs
@@ -33,7 +34,8 @@ def work(layout: Layout, role: Role, name: str, body: Callable[[Reporter, Stop],
         body(reporter, stop)
     except TailraceError as error:
         log.error(str(error), extra={"code": error.code, "kind": type(error).__name__})
-        reporter.say("failed", error=error)
+        passes = policy_of(error).action == "retry"
+        reporter.say("retrying" if passes else "failed", error=error)
         raise
     except Exception as error:
         log.exception("unexpected error", extra={"code": UNEXPECTED})

@@ -164,8 +164,11 @@ class Pipeline:
     def store(self) -> Store:
         return Store(self._directory / "exceptions" / "line.db", JOURNAL)
 
-    def deliver(self) -> None:
-        """Everything the journal has and the desk was asked for. Errors: Killed; ours."""
+    def deliver(self, connect: Callable[[], Sink] | None = None, stop: Stop | None = None) -> None:
+        """Everything the journal has and the desk was asked for, or until told to `stop`.
+
+        `connect`: to another target. Errors: Killed; ours.
+        """
         sink: Sink = self._sink()
         self.reporter = Reporter(self._directory / "run", "deliver", "line")
         try:
@@ -178,10 +181,10 @@ class Pipeline:
                     self.journal,
                     router,
                     desk,
-                    lambda: sink,
+                    connect or (lambda: sink),
                     self.reporter,
-                    Stop(),
-                    once=True,
+                    Stop() if stop is None else stop,
+                    once=stop is None,
                 ).run()
         finally:
             sink.close()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +20,15 @@ from cdc.changes import CREATE, DELETE, TRUNCATE, UPDATE
 from sinks.mysql.products import MARIADB, MYSQL
 from sinks.mysql.sink import MariadbSink
 from sinks.postgres.sink import PostgresSink
-from tailrace.errors import TooManyExceptions
+from sinks.protocol import Sink
+from tailrace.errors import TargetRefused, TooManyExceptions
+from tailrace.pipeline.retry import FIRST_WAIT_S
+from tailrace.pipeline.stopping import Stop
 from tailrace.state.exceptions.codec import pack, unpack
 from tailrace.state.exceptions.model import ExceptionId, Request
-from tests.pipeline.desks import KINDS, LIMIT, SCHEMA, Change, Killed, Pipeline
+from tests.pipeline import desks
+from tests.pipeline.desks import KINDS, LIMIT, MAPPING, SCHEMA, Change, Killed, Pipeline
+from transforms.model import Mapping
 
 FAILPOINTS = [name for name in tailrace.failpoints.NAMES if name.startswith("deliver.")]
 
@@ -258,13 +265,131 @@ def test_many_rows_with_one_in_a_hundred_refused(pipeline: Pipeline) -> None:
     assert query(pipeline, "select count(*) from hub.item") == [(5940,)]
 
 
-def test_the_desk_does_not_fill(pipeline: Pipeline) -> None:
+@pytest.mark.parametrize(("kind", "amount"), [("X", 1), ("A", LIMIT)], ids=["mapping", "target"])
+@pytest.mark.parametrize("bad", [10, 6])
+def test_the_desk_does_not_fill(pipeline: Pipeline, bad: int, kind: str, amount: int) -> None:
     """Also where what fails comes in batches too small to tell by themselves."""
     world = World(pipeline, 0)
     for n in range(40):
-        world.commit([Change(CREATE, f"{n}-{i}", "X", 1, n * 100 + i) for i in range(10)])
+        world.commit(
+            [
+                Change(CREATE, f"{n}-{i}", kind, amount, n * 100 + i)
+                if i < bad
+                else Change(CREATE, f"{n}-{i}", "A", 1, n * 100 + i)
+                for i in range(10)
+            ]
+        )
     with pytest.raises(TooManyExceptions):
         pipeline.deliver()
     with pytest.raises(TooManyExceptions):
         pipeline.deliver()
     assert query(pipeline, "select count(*) from tailrace.exception") == [(0,)]
+
+
+def ask_all(pipeline: Pipeline, action: Any = "replay") -> None:
+    with closing(pipeline.store()) as store:
+        parked = [one["id"] for one in store.entries() if one["state"] == "parked"]
+        store.ask([Request(ExceptionId.parse(id), action, "test", "why") for id in parked])
+
+
+def held(pipeline: Pipeline) -> list[dict[str, Any]]:
+    with closing(pipeline.store()) as store:
+        return store.entries()
+
+
+def test_a_replay_in_vain_stops_nobody(pipeline: Pipeline) -> None:
+    """However many changes fail again, what is new is written."""
+    pipeline.journal.append(
+        [Change(CREATE, f"k{n}", "A" if n % 3 else "X", 1, n) for n in range(900)]
+    )
+    pipeline.deliver()
+    ask_all(pipeline)
+    pipeline.journal.append([Change(CREATE, "new", "A", 1, 900)])
+    pipeline.deliver()
+    assert {one["attempts"] for one in held(pipeline)} == {2}
+    assert len(rows(pipeline)) == 601
+
+
+def test_what_only_a_replay_meets_stops_nobody(pipeline: Pipeline) -> None:
+    """Such as a trigger whose table is gone, and which only its row fires."""
+    pipeline.journal.append([Change(CREATE, "1", "A", LIMIT, 1)])
+    pipeline.deliver()
+    query(
+        pipeline,
+        "alter table hub.item drop constraint item_amount_check;"
+        "create function hub.audit() returns trigger language plpgsql as"
+        " $$ begin insert into hub.gone values (new.id); return null; end $$;"
+        "create trigger audit after insert on hub.item for each row"
+        f" when (new.amount >= {LIMIT}) execute function hub.audit(); select 1",
+    )
+    ask_all(pipeline)
+    pipeline.journal.append([Change(CREATE, "2", "A", 1, 2)])
+    pipeline.deliver()
+    assert rows(pipeline) == {"2": ("alpha", 1, 2)}
+    (one,) = held(pipeline)
+    assert (one["state"], one["asked"]) == ("parked", None)
+    with closing(pipeline.store()) as store:
+        last = store.audit(ExceptionId.parse(one["id"]))[-1]
+    assert last["action"] == "replay failed"
+    assert "hub.gone" in last["reason"]
+    query(pipeline, "create table hub.gone (id text); select 1")
+    ask_all(pipeline)
+    pipeline.deliver()
+    assert rows(pipeline) == {"1": ("alpha", LIMIT, 1), "2": ("alpha", 1, 2)}
+
+
+def test_a_shape_that_no_mapping_fits_any_more(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The source has renamed a column, and the mapping goes with it."""
+    pipeline.journal.append(
+        [Change(CREATE, "1", "X", 1, 1), Change(UPDATE, "1", "A", 1, 2), Change(CREATE, "2", "A")]
+    )
+    pipeline.deliver()
+    fields = {"kind": "sort", "amount": "amount", "rev": "rev"}
+    renamed = {**MAPPING.model_dump(mode="json", exclude_none=True), "fields": fields}
+    monkeypatch.setattr(desks, "MAPPING", Mapping.model_validate(renamed))
+    for _ in range(2):
+        ask_all(pipeline)
+        pipeline.deliver()
+        assert [(one["state"], one["cause_key"]) for one in held(pipeline)] == [
+            ("parked", "shape:shop.item:mapping"),
+            ("waiting", None),
+        ]
+        assert not pipeline.reporter.report.facts.get("imbalances")  # type: ignore[union-attr]
+    for _ in range(2):
+        ask_all(pipeline, "discard")
+        pipeline.deliver()
+    assert held(pipeline) == []
+    assert query(pipeline, "select * from tailrace.exception") == []
+    assert list(rows(pipeline)) == ["2"]
+
+
+def test_a_pause_waits_although_something_is_asked(pipeline: Pipeline) -> None:
+    """Or a target that refuses everything would be asked without end."""
+    pipeline.journal.append([Change(CREATE, "1", "X", 1, 1)])
+    pipeline.deliver()
+    ask_all(pipeline)
+    stop, waits = Stop(), []
+
+    def refused() -> Sink:
+        if len(waits) == 3:
+            stop.set()
+        waits.append(time.monotonic())
+        raise TargetRefused("no such target")
+
+    pipeline.deliver(refused, stop)
+    assert len(waits) == 4
+    assert waits[-1] - waits[0] >= FIRST_WAIT_S / 2 * 7  # 1 + 2 + 4, each with jitter
+
+
+def test_an_edit_while_it_is_tried(pipeline: Pipeline) -> None:
+    """What a person wrote meanwhile stays."""
+    pipeline.journal.append([Change(CREATE, "1", "X", 1, 1)])
+    pipeline.deliver()
+    with closing(pipeline.store()) as store:
+        (before,) = store.load([ExceptionId(1, 0)])
+        assert store.edit(before.id, b"edited", "test", "kind")
+        store.save([replace(before, attempts=2)], {})
+        (after,) = store.load([before.id])
+    assert (after.current, after.attempts) == (b"edited", 2)

@@ -44,9 +44,10 @@ class ExceptionId:
 class Cause:
     """Why a change is parked; holds no values.
 
-    kind     ``mapping`` or ``target``
-    at       the mapping, or the target table, that could not take it
-    reason   one stable word: of a mapping's fault, or the target's error number
+    kind     ``mapping``, ``target``, or ``shape``: the change is of a table that is another now
+    at       the mapping, the target table, or of a shape the source table
+    reason   one stable word: of a mapping's fault, or the target's error number; of a shape whether
+             it does not fit the mapping or the target
     field    field, column or constraint, where one is known
     problem  one sentence, and `fix` what to do
     """

@@ -56,10 +56,10 @@ class Store:
             self._connection.executemany(
                 f"INSERT INTO held VALUES ({', '.join('?' * 20)})"
                 " ON CONFLICT (journal, entry, seq) DO UPDATE SET state = excluded.state,"
-                " keys = excluded.keys, row = excluded.row, edited = excluded.edited,"
-                " targets = excluded.targets, cause = excluded.cause,"
-                " cause_key = excluded.cause_key, mapping_version = excluded.mapping_version,"
-                " attempts = excluded.attempts, tried_us = excluded.tried_us",
+                " keys = excluded.keys, row = excluded.row, targets = excluded.targets,"
+                " cause = excluded.cause, cause_key = excluded.cause_key,"
+                " mapping_version = excluded.mapping_version, attempts = excluded.attempts,"
+                " tried_us = excluded.tried_us",
                 [self._values(one, now) for one in held],
             )
             for one in held:
