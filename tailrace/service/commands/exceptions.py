@@ -179,10 +179,14 @@ def _ask(
     done = desk.wait_for(taken)
     states = {str(one): _state(desk, one) for one in taken}
     counts = Counter(states.values())
-    if not done:
-        text = "asked; the next delivery does it: tailrace deliver PIPELINE --once"
-    else:
+    if done:
         text = ", ".join(f"{count} {state}" for state, count in counts.items()) or "nothing to do"
+    elif (report := desk.delivery) is not None:
+        text = f"asked; delivery is {report.state} and does it when it can: tailrace status"
+    else:
+        text = f"asked; the next delivery does it: tailrace deliver {desk.pipeline} --once"
+    if done and counts["parked"]:
+        text += " again: tailrace exceptions show ID says why"
     _say(output, {"done": done, "exceptions": states}, text)
     if done and counts["parked"] + counts["waiting"]:
         raise SystemExit(1)
