@@ -1,7 +1,8 @@
 """Which rows of a table's changes touch which source keys.
 
-A change touches the key of its row before and after. Keys are compared as the text in the log,
-which gives a row's key the same way until a change moves it.
+A change touches the key of its row before and after. Two texts that may be one value to the source
+or to a target are one key here: numbers with more noughts, letters in another case, with accents or
+padding. Where they are two values after all, the one waits for the other, and nothing is lost.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ from transforms import columns
 
 FEW_ROWS = 512
 """Up to so many rows a look-up of each takes less time than making the set of keys an array."""
+NOUGHTS = r"^(-?[0-9]+)(?:\.0*|(\.[0-9]*[1-9])0*)$"
+"""Of a decimal: what comes before and behind the point without noughts at its end."""
+MARKS = r"\p{Mn}+"
+"""Accents, once they stand behind their letters."""
 
 
 class RowKeys:
@@ -32,15 +37,27 @@ class RowKeys:
     @cached_property
     def _new(self) -> tuple[pa.Array, ...]:
         values, _ = columns.completed(self._changes)
-        return tuple(values[at] for at in self._changes.schema.key_indexes)
+        return tuple(self._folded(at, values[at]) for at in self._changes.schema.key_indexes)
 
     @cached_property
     def _old(self) -> tuple[pa.Array, ...] | None:
         if self._changes.old is None:
             return None
-        found = [self._changes.old[at] for at in self._changes.schema.key_indexes]
-        known = [array for array in found if array is not None]
+        indexes = self._changes.schema.key_indexes
+        found = [(at, self._changes.old[at]) for at in indexes]
+        known = [self._folded(at, array) for at, array in found if array is not None]
         return tuple(known) if len(known) == len(found) else None
+
+    def _folded(self, at: int, values: pa.Array) -> pa.Array:
+        if not pa.types.is_string(values.type):
+            return values
+        if self._changes.schema.columns[at].base_type == "numeric":
+            return pc.replace_substring_regex(values, NOUGHTS, r"\1\2")
+        values = pc.utf8_rtrim(values, " ")
+        if not pc.all(pc.string_is_ascii(values)).as_py():
+            parts = pc.utf8_normalize(values, "NFKD")
+            values = pc.replace_substring_regex(parts, MARKS, "")
+        return pc.utf8_lower(values)
 
     @cached_property
     def _has_new(self) -> np.ndarray:

@@ -17,18 +17,30 @@ import pytest
 
 import tailrace.failpoints
 from cdc.changes import CREATE, DELETE, TRUNCATE, UPDATE
+from cdc.schema import Column
 from sinks.mysql.products import MARIADB, MYSQL
 from sinks.mysql.sink import MariadbSink
 from sinks.postgres.sink import PostgresSink
 from sinks.protocol import Sink
 from tailrace.errors import TargetRefused, TooManyExceptions
+from tailrace.pipeline.keys import RowKeys
 from tailrace.pipeline.retry import FIRST_WAIT_S
 from tailrace.pipeline.stopping import Stop
 from tailrace.state.exceptions.codec import pack, unpack
 from tailrace.state.exceptions.model import ExceptionId, Request
 from tests.pipeline import desks
-from tests.pipeline.desks import KINDS, LIMIT, MAPPING, SCHEMA, Change, Killed, Pipeline
-from transforms.model import Mapping
+from tests.pipeline.desks import (
+    KINDS,
+    LIMIT,
+    MAPPING,
+    SCHEMA,
+    Change,
+    Killed,
+    Pipeline,
+    change_set,
+)
+from transforms.model import Mapping, Replicate
+from transforms.router import Router
 
 FAILPOINTS = [name for name in tailrace.failpoints.NAMES if name.startswith("deliver.")]
 
@@ -393,3 +405,35 @@ def test_an_edit_while_it_is_tried(pipeline: Pipeline) -> None:
         store.save([replace(before, attempts=2)], {})
         (after,) = store.load([before.id])
     assert (after.current, after.attempts) == (b"edited", 2)
+
+
+def test_two_texts_of_one_key(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """1.0 went, and came again as 1.00: it waits for what happened to it before."""
+    query(pipeline, "alter table hub.item alter id type numeric using id::numeric; select 1")
+    id = Column("id", "numeric", "numeric", nullable=False)
+    schema = replace(SCHEMA, columns=(id, *SCHEMA.columns[1:]))
+    rule = Replicate.model_validate({"tables": ["shop.*"], "into": "hub.{table}"})
+    monkeypatch.setattr(desks, "SCHEMA", schema)
+    monkeypatch.setattr(desks, "Router", lambda *_: Router([rule], [], {}))
+    pipeline.journal.append([Change(CREATE, "1.0", "old", LIMIT, 1)])
+    pipeline.deliver()
+    pipeline.journal.append([Change(DELETE, "1.0"), Change(CREATE, "1.00", "new", 1, 2)])
+    pipeline.deliver()
+    assert [one["state"] for one in held(pipeline)] == ["parked", "waiting", "waiting"]
+    query(pipeline, "alter table hub.item drop constraint item_amount_check; select 1")
+    ask_all(pipeline)
+    pipeline.deliver()
+    assert held(pipeline) == []
+    assert query(pipeline, "select kind from hub.item") == [("new",)]
+
+
+@pytest.mark.parametrize(
+    ("one", "two"), [("abc", "ABC "), ("m\u00fcller", "MULLER"), ("\ufb01", "FI")]
+)
+def test_texts_that_a_collation_may_take_for_one(one: str, two: str) -> None:
+    (table,) = change_set(
+        [Change(CREATE, one), Change(CREATE, "x"), Change(DELETE, two)], ""
+    ).tables
+    keys = RowKeys(table)
+    assert keys.of(0) == keys.of(2) != keys.of(1)
+    assert keys.touching(set(keys.of(0))) == [0, 2]
