@@ -24,9 +24,9 @@ from transforms.selection import ROW, Condition, Selected, Selection
 
 _MARKED = re.compile(rf"'{MARK}(\w+)'")
 
-ALONE_MAX = 1000
-"""Rows whose failure is DuckDB's own, not marked with a reason, are asked for it one by one; those
-beyond get a reason that holds for each of them."""
+ALONE_MAX = 64
+"""Rows whose failure is DuckDB's own, not marked with a reason, are asked for it one by one, which
+takes 1 to 20 ms each; those beyond get a reason that holds for each of them."""
 
 
 Answers = npt.NDArray[np.int8]

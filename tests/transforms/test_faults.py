@@ -123,6 +123,24 @@ def test_many_at_once_have_the_reasons_they_have_alone() -> None:
     assert sum(shown.failures.values()) == 2000
 
 
+def test_few_of_many_are_asked_for_their_reason_one_by_one(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = Asked(engine, "((CAST(c0 AS INTEGER) * CAST(c0 AS INTEGER)) IS NOT NULL)", [0])
+    runs: list[str] = []
+    select = Asked.select
+
+    def counted(self: Asked, test: str, *rest: Any) -> Any:
+        runs.append(test)
+        return select(self, test, *rest)
+
+    monkeypatch.setattr(Asked, "select", counted)
+    _, found = asked.run({0: pa.array(["2000000000"] * 5000)}, np.arange(5000))
+    assert len(found) == 5000
+    assert set(found.values()) == {"overflow", "otherwise"}
+    assert len(runs) < 100
+
+
 _TABLE = oracle.schema()
 _COLUMNS = source_columns(_TABLE)
 _ALL = [[str(at), *row] for at, row in enumerate(oracle.edges())]

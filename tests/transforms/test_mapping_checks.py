@@ -91,6 +91,7 @@ EXPRESSIONS = [
     ("to_char(timestamp '2024-01-31 01:02:03', 'SSSS')", "the format", "", ""),
     ("date '2024-01-31' + interval '1 month 2 days' month", "behind an interval", "", ""),
     ("name1 ilike 'xX%' escape 'X'", "no letter", "", "name1"),
+    ("name1::json ->> '*'", "a key of JSON", "", "name1"),
     ("exists (select 1)", "sub-query", "", ""),
     ("name1 in (select 1)", "sub-query", "", ""),
     ("count(*)", "other rows", "", "count"),

@@ -81,8 +81,8 @@ def _named(key: str) -> str:
 
 
 def key_step(key: str) -> str:
-    if '"' in key or "\\" in key or not key:
-        raise Refusal("a key of JSON has no quotes or backslashes, and is not empty")
+    if '"' in key or "\\" in key or key in ("", "*"):
+        raise Refusal("a key of JSON has no quotes or backslashes, and is not empty or *")
     return f'."{key}"'
 
 
