@@ -32,6 +32,7 @@ from transforms.engine import Engine, EvaluationError
 from transforms.faults import Faults
 from transforms.judge import delivered, judge_of
 from transforms.program import Output, Program
+from transforms.quick import Quick
 from transforms.rows import RowChanges
 from transforms.selection import Condition, Selected, Selection
 
@@ -59,16 +60,19 @@ class Evaluation:
         )
         mine = None if program.mine is None else Condition(program.mine, program.identity)
         self._mine = mine
-        self._selections: dict[tuple[Output, ...], Selection] = {}
+        self._selections: dict[tuple[Output, ...], tuple[Quick, Selection]] = {}
         self._gone = Selection(engine, program.keys, mine)
         self._judge = judge_of(program, engine)
         self._select(program.fields)
 
-    def _select(self, fields: tuple[Output, ...]) -> Selection:
-        """The selection of the key and some of the fields."""
+    def _select(self, fields: tuple[Output, ...]) -> tuple[Quick, Selection]:
+        """The selection of the key and some of the fields, in the fast and the careful way."""
         if fields not in self._selections:
             outputs = (*self.program.keys, *fields)
-            self._selections[fields] = Selection(self._engine, outputs, self._where)
+            self._selections[fields] = (
+                Quick(self._engine, self.program, outputs, self._where),
+                Selection(self._engine, outputs, self._where),
+            )
         return self._selections[fields]
 
     def run(self, changes: TableChanges, base: int) -> list[RowChanges]:
@@ -98,7 +102,7 @@ class Evaluation:
         faults: Faults,
     ) -> _After:
         """Evaluate the rows that exist after their change."""
-        selection = self._select(self.program.fields)
+        _, selection = self._select(self.program.fields)
         reads = {at for output in selection.outputs for at in output.reads}
         reads |= set(self.program.where_reads)
         missing = {at: mask for at, mask in unsent.items() if at in reads and mask[present].any()}
@@ -167,13 +171,17 @@ class Evaluation:
         faults: Faults,
     ) -> _After:
         """Of the rows without a fault."""
-        selection = self._select(fields)
+        quick, selection = self._select(fields)
         whole = len(rows) == len(values[0])
         source = {
             at: values[at] if whole else columns.take(values[at], rows) for at in selection.needed
         }
-        kept, found = self._run(selection, self._where, source, rows, faults)
-        kept, found = self._keeping_contract(selection, kept, found, faults)
+        selected = quick.well(source, len(rows))
+        if selected is None or _faulty(self.program, quick, selected):
+            kept, found = self._run(selection, self._where, source, rows, faults)
+            kept, found = self._keeping_contract(selection, kept, found, faults)
+        else:
+            kept, found = selected.within(rows), selected.values
         keys = len(self.program.keys)
         return _After(kept, found[:keys], found[keys:], {})
 
@@ -199,8 +207,7 @@ class Evaluation:
             source = {at: columns.take(column, sound) for at, column in source.items()}
             rows = rows[sound]
             selected = self._again(selection, source, rows, faults)
-        kept = rows if selected.rows is None else rows[selected.rows]
-        return kept, selected.values
+        return selected.within(rows), selected.values
 
     def _keeping_contract(
         self, selection: Selection, rows: Rows, values: tuple[pa.Array, ...], faults: Faults

@@ -35,11 +35,17 @@ class Selected:
     """`rows`: those that met the condition, ascending; None: all. One array an output.
 
     `unlisted`: per output with a value map that admits no other codes, the rows with another one.
+    `others`: what the SELECT gives beside the outputs.
     """
 
     rows: Rows | None
     values: tuple[pa.Array, ...]
     unlisted: Mapping[int, Flags]
+    others: tuple[pa.Array, ...] = ()
+
+    def within(self, rows: Rows) -> Rows:
+        """Those of the `rows` asked for that met the condition."""
+        return rows if self.rows is None else rows[self.rows]
 
 
 class Selection:
@@ -53,38 +59,38 @@ class Selection:
         self._computed = [o for o in outputs if o.column is None and o.reads]
         self._constants = engine.constants([o.sql for o in outputs if not o.reads])
         self._maps = {at: _Map(engine, o.codes) for at, o in enumerate(outputs) if o.codes}
-        self._needed = sorted(
-            {at for output in self._computed for at in output.reads}
-            | set(condition.reads if condition else ())
-        )
+        self._needed = {at for output in self._computed for at in output.reads}
+        self._needed |= set(condition.reads if condition else ())
+        self._numbers = [] if condition is None else [ROW]
+        self._where = "" if condition is None else f" WHERE {condition.sql}"
         self._statement = self._prepared(engine)
 
     @property
     def needed(self) -> tuple[int, ...]:
         """Positions of all source columns that `run` looks at."""
         passed = {output.column for output in self.outputs if output.column is not None}
-        return tuple(sorted(passed | set(self._needed)))
+        return tuple(sorted(passed | self._needed))
 
     def _prepared(self, engine: Engine) -> Statement | None:
-        items = [output.sql for output in self._computed]
-        fields = [(f"c{at}", columns.TEXT) for at in self._needed]
-        tail = ""
-        if self._condition is not None:
-            items.insert(0, ROW)
-            fields.insert(0, (ROW, pa.int32()))
-            tail = f" WHERE {self._condition.sql}"
-        if not items:
+        head, tail = self._select()
+        if not head:
             return None
-        sql = f"SELECT {', '.join(items)} FROM ".replace("{", "{{").replace("}", "}}")
-        tail = tail.replace("{", "{{").replace("}", "}}")
-        return engine.statement(pa.schema(fields), sql + "{input}" + tail)
+        fields = [(name, pa.int32()) for name in self._numbers]
+        fields += [(f"c{at}", columns.TEXT) for at in sorted(self._needed)]
+        head, tail = (part.replace("{", "{{").replace("}", "}}") for part in (head, tail))
+        return engine.statement(pa.schema(fields), head + "{input}" + tail)
+
+    def _select(self) -> tuple[str, str]:
+        """The SELECT up to the name of its input, and after it. Empty: there is nothing to ask."""
+        items = [*self._numbers, *(output.sql for output in self._computed)]
+        return (f"SELECT {', '.join(items)} FROM " if items else "", self._where)
 
     def run(self, source: Mapping[int, pa.Array], count: int) -> Selected:
         """`source`: the columns by position, `count` rows each. Errors: EvaluationError."""
         rows: Rows | None = None
         found: list[pa.Array] = []
         if self._statement is not None and count:
-            inputs = [source[at] for at in self._needed]
+            inputs = [source[at] for at in sorted(self._needed)]
             if self._condition is not None:
                 inputs.insert(0, pa.array(np.arange(count, dtype=np.int32)))
             found = self._statement.run(inputs)
@@ -111,7 +117,7 @@ class Selection:
                 if other is not None:
                     unlisted[at] = other
             values.append(value)
-        return Selected(rows, tuple(values), unlisted)
+        return Selected(rows, tuple(values), unlisted, tuple(computed))
 
 
 class _Map:
@@ -121,7 +127,7 @@ class _Map:
         sql = [text for _, text in codes.listed]
         sql += [codes.null or "NULL", codes.other or "NULL"]
         self._codes = pa.array([code for code, _ in codes.listed], columns.TEXT)
-        self._texts = pa.array(engine.constants(sql), columns.TEXT)
+        self.texts = pa.array(engine.constants(sql), columns.TEXT)
         self._null = len(codes.listed)
         self._fails = [self._null + n for n, sql in enumerate((codes.null, codes.other)) if not sql]
 
@@ -133,8 +139,8 @@ class _Map:
             index = pc.if_else(index.is_null(), missing.cast(pa.int32()), index)
             if self._fails:
                 failing = np.isin(index.to_numpy(), self._fails)
-                return self._texts.take(index), failing if failing.any() else None
-        return self._texts.take(index), None
+                return self.texts.take(index), failing if failing.any() else None
+        return self.texts.take(index), None
 
 
 def _repeated(text: str | None, count: int) -> pa.Array:
