@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from psycopg import errors as pg
 
@@ -104,13 +105,8 @@ def _create(connection: Connection, table: TargetTable) -> None:
     ]
     columns.append(f"primary key ({quoted_list(table.key)})")
     columns += [f"unique ({quoted_list(names)})" for names in table.unique]
-    schema = quoted(table.table.schema)
     try:
-        present = connection.execute(
-            "select 1 from pg_namespace where nspname = %s", (table.table.schema,)
-        ).fetchone()
-        if present is None:
-            connection.execute(f"create schema if not exists {schema}".encode())
+        _create_schema(connection, table.table.schema)
         connection.execute(
             f"create table {quoted_table(table.table)} ({', '.join(columns)})".encode()
         )
@@ -120,6 +116,14 @@ def _create(connection: Connection, table: TargetTable) -> None:
             f"cannot be created: {error.diag.message_primary}",
             "create the type at the target first, or create the table yourself",
         ) from None
+
+
+def _create_schema(connection: Connection, schema: str) -> None:
+    """Where it is absent. IF NOT EXISTS fails where another pipeline makes it at the same time."""
+    present = "select 1 from pg_namespace where nspname = %s"
+    if connection.execute(present, (schema,)).fetchone() is None:
+        with suppress(pg.UniqueViolation), connection.transaction():
+            connection.execute(f"create schema if not exists {quoted(schema)}".encode())
 
 
 def verify(connection: Connection, table: TargetTable) -> None:

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +27,7 @@ from tests.kill.load import Load
 NAMES = tuple(name for name in ALL_NAMES if ".exceptions_" not in name)
 """Those that this load reaches, since no row of it is refused; tests/pipeline has the rest."""
 DEADLINE_S = 120
-ALIVE_S = 20
+ALIVE_S = 30
 """A process whose failpoint is not reached within this time is killed from outside instead."""
 
 
@@ -165,10 +166,12 @@ def _copy(workers: list[Worker], source: Database, target: Database) -> None:
 
 
 def _kill(workers: list[Worker], kills: int, chance: random.Random, outcome: Outcome) -> None:
-    todo = {worker.role: _plan(worker.role, kills, chance) for worker in workers}
+    """Until `kills` died, and of each role a fourth of that: enough for each failpoint's turn."""
+    plans = {worker.role: _plan(worker.role, chance) for worker in workers}
+    died = dict.fromkeys(plans, 0)
     for worker in workers:
-        worker.start(*todo[worker.role].pop())
-    while sum(outcome.kills.values()) < kills:
+        worker.start(*next(plans[worker.role]))
+    while sum(died.values()) < kills or min(died.values()) < kills // 4:
         for worker in workers:
             assert worker.process is not None
             if worker.process.poll() is None:
@@ -183,7 +186,8 @@ def _kill(workers: list[Worker], kills: int, chance: random.Random, outcome: Out
                     f"{worker.role} ended with {worker.process.returncode}, armed {worker.armed}"
                 )
             outcome.kills[worker.armed] = outcome.kills.get(worker.armed, 0) + 1
-            worker.start(*todo[worker.role].pop())
+            died[worker.role] += 1
+            worker.start(*next(plans[worker.role]))
         time.sleep(0.02)
     _end_for_good(workers)  # what still runs is armed
 
@@ -195,12 +199,13 @@ def _end_for_good(workers: list[Worker]) -> None:
         worker.process.wait()
 
 
-def _plan(role: str, kills: int, chance: random.Random) -> list[tuple[str, int]]:
+def _plan(role: str, chance: random.Random) -> Iterator[tuple[str, int]]:
     """Every failpoint of the role in turn, reached after a random number of passes."""
     names = [name for name in NAMES if name.startswith(role)]
-    plan = [(names[i % len(names)], chance.choice((1, 2, 5))) for i in range(kills + len(names))]
-    chance.shuffle(plan)
-    return plan
+    while True:
+        chance.shuffle(names)
+        for name in names:
+            yield name, chance.choice((1, 2, 5))
 
 
 def _drain(workers: list[Worker], source: Database, target: Database) -> None:

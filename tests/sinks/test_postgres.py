@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import psycopg
 import pytest
@@ -25,6 +27,7 @@ from sinks.postgres.names import quoted_table
 from sinks.postgres.sink import PostgresSink
 from sinks.protocol import Checkpoint
 from tailrace.errors import TargetRefused, TargetUnavailable
+from tests.line import wait_until
 from tests.sinks.harness import PostgresHarness
 from transforms.rows import UPSERT, TargetColumn, TargetTable
 
@@ -323,6 +326,21 @@ def test_our_transactions_say_where_they_come_from(harness18: PostgresHarness) -
     harness18.execute("select pg_drop_replication_slot('marks')")
     harness18.execute("drop publication marks")
     assert messages == [(1,)]
+
+
+def test_a_schema_that_another_pipeline_makes_at_the_same_time(harness18: PostgresHarness) -> None:
+    opened(harness18)
+    table = replace(TABLE, table=TableName("we ird", "item"))
+    sink = harness18.sink("other")
+    sink.open(JOURNAL)
+    with psycopg.connect(harness18.url) as another, ThreadPoolExecutor() as pool:
+        another.execute('create schema "we ird"')
+        prepared = pool.submit(sink.prepare, [table])
+        waits = "select 1 from pg_stat_activity where wait_event_type = 'Lock'"
+        wait_until(lambda: harness18.execute(waits), "the sink to wait")
+        another.commit()
+        prepared.result()
+    assert harness18.rows(table) == set()
 
 
 def test_without_rights_delivery_waits_instead_of_refusing_rows(
