@@ -22,11 +22,12 @@ class Breaker:
         self._place = place
         self._runs: deque[tuple[int, int]] = deque()
         self._seen = self._failed = 0
+        self._has_tripped = False
 
     def saw(self, passed: int, failed: int = 0) -> None:
         """Errors: TooManyExceptions where more than half of the recent changes failed.
 
-        What was seen before a pause still counts after it: what keeps failing parks no more rows.
+        What was seen before a pause still counts in it: what keeps failing parks no more rows.
         """
         self._runs.append((passed + failed, failed))
         self._seen += passed + failed
@@ -36,12 +37,20 @@ class Breaker:
             self._seen -= seen
             self._failed -= lost
         if failed and self._seen >= RECENT and 2 * self._failed > self._seen:
+            self._has_tripped = True
             raise TooManyExceptions(
                 f"{self._failed} of the last {self._seen} changes failed {self._place}: that is no"
                 " matter of single rows, so nothing of this batch is written or parked",
                 fix="mend what they have in common; the pipeline tries again by itself, with other"
                 " mappings after a restart",
             )
+
+    def committed(self) -> None:
+        """What failed has gone through since: it says nothing of what comes now."""
+        if self._has_tripped:
+            self._runs.clear()
+            self._seen = self._failed = 0
+            self._has_tripped = False
 
 
 def desk_is_full(held: int) -> TooManyExceptions:

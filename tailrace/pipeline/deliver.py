@@ -241,6 +241,7 @@ class Delivery:
             self._write(sink, run)
             if ends:
                 self._commit(sink)
+                self._intake.committed()
 
     def _continues(self, entry: Entry) -> bool:
         return entry.changes.part == self._next_part

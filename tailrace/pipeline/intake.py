@@ -125,6 +125,11 @@ class Intake:
         self.forget()
         return counts
 
+    def committed(self) -> None:
+        """Changes of the journal are durable, those that paused the pipeline before among them."""
+        self._mapping.committed()
+        self._target.committed()
+
     def give_back(self, changes: TableChanges, origin: Origin, error: TailraceError) -> None:
         """Hold changes of the desk once more: their table's shape of then does not fit any more.
 

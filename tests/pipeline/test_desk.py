@@ -6,10 +6,11 @@ import os
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import pyarrow as pa
@@ -28,6 +29,7 @@ from tailrace.pipeline.retry import FIRST_WAIT_S
 from tailrace.pipeline.stopping import Stop
 from tailrace.state.exceptions.codec import pack, unpack
 from tailrace.state.exceptions.model import ExceptionId, Request
+from tests.line import wait_until
 from tests.pipeline import desks
 from tests.pipeline.desks import (
     KINDS,
@@ -437,3 +439,42 @@ def test_texts_that_a_collation_may_take_for_one(one: str, two: str) -> None:
     keys = RowKeys(table)
     assert keys.of(0) == keys.of(2) != keys.of(1)
     assert keys.touching(set(keys.of(0))) == [0, 2]
+
+
+def test_one_bad_row_after_a_pause(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once what failed before goes through, it says nothing of the rows that follow."""
+    monkeypatch.setattr(pipeline.journal, "wait", lambda _: Event().wait(0.01), raising=False)
+    stop = Stop()
+
+    def says(state: str) -> Callable[[], bool]:
+        last = len(pipeline.journal.entries)
+
+        def holds() -> bool:
+            report = None if pipeline.reporter is None else pipeline.reporter.report
+            if report is None or report.state != state:
+                return False
+            return state == "paused" or report.facts.get("offset") == last
+
+        return holds
+
+    def fails(name: str, count: int, amount: int = LIMIT) -> None:
+        pipeline.journal.append(
+            [Change(CREATE, f"{name}{n}", "A", amount, n) for n in range(count)]
+        )
+
+    fails("few", 190)
+    line = Thread(target=pipeline.deliver, args=(None, stop))
+    line.start()
+    try:
+        wait_until(says("waiting"), "190 parked rows")
+        fails("more", 20)
+        wait_until(says("paused"), "delivery to pause")
+        query(pipeline, "alter table hub.item drop constraint item_amount_check; select 1")
+        wait_until(says("waiting"), "delivery to go on")
+        query(pipeline, "alter table hub.item add check (amount <> 5000); select 1")
+        fails("one", 1, 5000)
+        wait_until(says("waiting"), "one parked row")
+    finally:
+        stop.set()
+        line.join()
+    assert len(held(pipeline)) == 191
