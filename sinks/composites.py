@@ -20,7 +20,7 @@ from sinks import applying
 from sinks.batches import concat
 from sinks.protocol import Written
 from sinks.rowtext import as_text
-from tailrace.errors import RowRefused
+from tailrace.errors import RowRefused, TargetRefused
 from transforms.composite import Composite
 from transforms.rows import CLEAR, DELETE, UPSERT, RowChanges
 
@@ -32,14 +32,18 @@ class CompositeWriter(Protocol):
     def composite(self) -> Composite: ...
 
     @property
+    def outdated(self) -> bool:
+        """Whether the entity, now locked, was computed by other rules."""
+
+    @property
     def everything(self) -> bool:
-        """Whether all keys are touched, be it because the rules have changed."""
+        """Whether all keys are touched."""
 
     def lock(self) -> None:
         """Wait for the other pipelines' transactions that touch the entity."""
 
     def touch(self, keys: Sequence[pa.Array] | None) -> None:
-        """What the rest is about: these keys, or with None all."""
+        """What the rest is about: these keys, or with None all, by the rules of now."""
 
     def put(self) -> None:
         """Make the touched rows what their sources say."""
@@ -73,6 +77,7 @@ def write(target: Target, changes: Sequence[RowChanges]) -> dict[str, Written]:
     writers = [target.composite(entity) for entity in sorted(sides)]
     for writer in writers:
         writer.lock()
+    _renew(target, [writer for writer in writers if writer.outdated])
     target.savepoint(_ENTITIES)
     try:
         counts = _written(target, writers, sides, others)
@@ -82,6 +87,25 @@ def write(target: Target, changes: Sequence[RowChanges]) -> dict[str, Written]:
         raise
     target.release(_ENTITIES)
     return counts
+
+
+def _renew(target: Target, writers: list[CompositeWriter]) -> None:
+    """Compute what other rules have computed, before anything is added to it: what the target
+    refuses of that is no matter of the changes that come. Errors: TargetRefused, no RowRefused."""
+    writers.sort(key=lambda writer: target.references.rank(writer.composite.table))
+    try:
+        for writer in writers:
+            writer.touch(None)
+            writer.put()
+        for writer in reversed(writers):
+            writer.remove()
+            writer.compare()
+    except RowRefused as refused:
+        raise TargetRefused(
+            f"by the changed rules of an entity's fields: {refused.what}",
+            where=refused.where,
+            fix="mend the rows at their sources, or what the target demands of the table",
+        ) from None
 
 
 def _written(

@@ -66,7 +66,7 @@ class CompositeWriter:
         self._keys = keys
         words = MysqlWords(connection.product, _json_value(connection))
         self._sql = CompositeSql(composite, words, keys.sql.keys)
-        self.everything = self._outdated = False
+        self.everything = self.outdated = False
         self._has_stage = False
 
     def lock(self) -> None:
@@ -76,25 +76,25 @@ class CompositeWriter:
                 f"select rules, discrepancies from {_ENTITIES} where entity = %s for update",
                 self.composite.entity,
             )
-        self._outdated = rules != self.composite.rules
+        self.outdated = rules != self.composite.rules
         self._known = int(count)
 
     def touch(self, keys: Sequence[pa.Array] | None) -> None:
         with translated("computing an entity", table=str(self.composite.table)):
-            self.everything = keys is None or self._outdated
-            if keys is not None and not self._outdated:
+            self.everything = keys is None
+            if keys is not None:
                 self._keys.stage_keys(keys)
                 return
             self._keys.stage_keys([pa.array([], pa.string()) for _ in self.composite.key])
             execute(self._connection, self._all_keys)
-            if self._outdated:
+            if self.outdated:
                 execute(
                     self._connection,
                     f"update {_ENTITIES} set rules = %s where entity = %s",
                     self.composite.rules,
                     self.composite.entity,
                 )
-                self._outdated = False
+                self.outdated = False
 
     def put(self) -> None:
         if not self._sql.unique:

@@ -56,7 +56,7 @@ class CompositeWriter:
         self._known = 0
         self._keys = keys
         self._sql = CompositeSql(composite, PostgresWords(), keys.sql.stage)
-        self.everything = self._many = self._outdated = False
+        self.everything = self.outdated = self._many = False
         self._where: dict[str, object] = {"table": str(composite.table)}
 
     def lock(self) -> None:
@@ -66,13 +66,13 @@ class CompositeWriter:
                 (self.composite.entity,),
             ).fetchone()
             assert row is not None, "prepare the tables first"
-            self._outdated = row[0] != self.composite.rules
+            self.outdated = row[0] != self.composite.rules
             self._known = int(str(row[1]))
 
     def touch(self, keys: Sequence[pa.Array] | None) -> None:
         with translated("computing an entity", **self._where):
-            self.everything = keys is None or self._outdated
-            if keys is not None and not self._outdated:
+            self.everything = keys is None
+            if keys is not None:
                 self._keys.stage_keys(keys)
                 self._many = len(keys[0]) > LOOKED_UP_MAX
                 if self._many:
@@ -82,12 +82,12 @@ class CompositeWriter:
             self._keys.stage_keys(())
             self._connection.execute(self._all_keys, prepare=False)
             self._connection.execute(self._look, prepare=False)
-            if self._outdated:
+            if self.outdated:
                 self._connection.execute(
                     f"update {_ENTITIES} set rules = %s where entity = %s",
                     (self.composite.rules, self.composite.entity),
                 )
-                self._outdated = False
+                self.outdated = False
 
     def put(self) -> None:
         with translated("computing an entity", **self._where):

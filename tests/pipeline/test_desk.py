@@ -23,7 +23,7 @@ from sinks.mysql.products import MARIADB, MYSQL
 from sinks.mysql.sink import MariadbSink
 from sinks.postgres.sink import PostgresSink
 from sinks.protocol import Sink
-from tailrace.errors import TargetRefused, TooManyExceptions
+from tailrace.errors import RowRefused, TargetRefused, TooManyExceptions
 from tailrace.pipeline.keys import RowKeys
 from tailrace.pipeline.retry import FIRST_WAIT_S
 from tailrace.pipeline.stopping import Stop
@@ -32,16 +32,20 @@ from tailrace.state.exceptions.model import ExceptionId, Request
 from tests.line import wait_until
 from tests.pipeline import desks
 from tests.pipeline.desks import (
+    ENTITY,
     KINDS,
     LIMIT,
     MAPPING,
     SCHEMA,
+    TARGET,
     Change,
     Killed,
     Pipeline,
     change_set,
 )
+from transforms.composite import composite
 from transforms.model import Mapping, Replicate
+from transforms.ownership import SystemOfRecord
 from transforms.router import Router
 
 FAILPOINTS = [name for name in tailrace.failpoints.NAMES if name.startswith("deliver.")]
@@ -478,3 +482,35 @@ def test_one_bad_row_after_a_pause(pipeline: Pipeline, monkeypatch: pytest.Monke
         stop.set()
         line.join()
     assert len(held(pipeline)) == 191
+
+
+def test_changed_rules_that_the_target_refuses(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a row that nobody has changed: so no change is parked for it."""
+
+    def owned_by(source: str) -> None:
+        record = {"rows": "erp", "default": "erp", "kind": source}
+        both = ENTITY.model_copy(update={"system_of_record": SystemOfRecord.model_validate(record)})
+        plan = composite(both, TARGET, {"erp": ["kind", "amount", "rev"], "crm": ["kind"]})
+        monkeypatch.setattr(
+            desks,
+            "Router",
+            lambda _, mappings, __: Router(
+                [], mappings, {"item": both}, source="erp", composites={TARGET: plan}
+            ),
+        )
+
+    owned_by("erp")
+    query(pipeline, "alter table hub.item add check (id <> '1' or kind is not null); select 1")
+    pipeline.journal.append([Change(CREATE, "1", "A", 1, 1)])
+    pipeline.deliver()
+    owned_by("crm")
+    pipeline.journal.append([Change(CREATE, "2", "A", 1, 2)])
+    with pytest.raises(TargetRefused, match="changed rules") as raised:
+        pipeline.deliver()
+    assert not isinstance(raised.value, RowRefused)
+    assert held(pipeline) == []
+    query(pipeline, "alter table hub.item drop constraint item_check; select 1")
+    pipeline.deliver()
+    assert rows(pipeline) == {"1": (None, 1, 1), "2": (None, 1, 2)}
