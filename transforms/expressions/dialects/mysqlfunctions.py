@@ -75,13 +75,19 @@ def _round(arguments: Arguments, named: Named) -> Typed:
         if len(arguments) > 1 and whole(arguments[1], "the digits of ROUND()") < 0:
             return cast(numbers.rounded(arguments, named), INT8)
         return value
-    return numbers.rounded(arguments, named)
+    return _as_wide(value, numbers.rounded(arguments, named))
+
+
+def _as_wide(value: Typed, result: Typed) -> Typed:
+    """With more digits than `value` MariaDB prints them all, MySQL those that it had."""
+    more = value.type.fixed and (result.type.scale or 0) > (value.type.scale or 0)
+    return replace(result, exact=False) if more else result
 
 
 def _truncate(arguments: Arguments, named: Named) -> Typed:
     if arguments[0].kind in INTEGERS and whole(arguments[1], "the digits of TRUNCATE()") >= 0:
         return arguments[0]
-    return numbers.truncated(arguments, named)
+    return _as_wide(arguments[0], numbers.truncated(arguments, named))
 
 
 def _toward(name: str) -> Build:

@@ -148,9 +148,10 @@ def _side(side: str) -> Build:
 
 
 def _locate(arguments: Arguments, named: Named) -> Typed:
-    """LOCATE(part, text): by the collation, so a binary one must be named."""
+    """LOCATE(part, text): by the collation of the text (MySQL) or of both (MariaDB), so the text
+    needs a binary one."""
     part, value = string(arguments[0]), string(arguments[1])
-    compared_as_they_are(part, value)
+    compared_as_they_are(value)
     return derived(INT4, f"CAST(strpos({text(value)}, {text(part)}) AS INTEGER)", [part, value])
 
 
@@ -208,7 +209,17 @@ _CHARACTERS = _of_text(strings.of_text("CAST(length({0}) AS INTEGER)", INT4))
 
 _BYTES = _of_text(strings.of_text("CAST(strlen({0}) AS INTEGER)", INT4))
 
-_REPLACED = _of_text(strings.replaced, texts=(0, 1, 2))
+
+def _replace(arguments: Arguments, named: Named) -> Typed:
+    """REPLACE(text, from, to)."""
+    value, old, new = map(string, arguments)
+    if new.nullable and not old.constant:
+        raise Refusal(
+            "an empty text replaced by NULL is left as it is by MariaDB, and NULL to MySQL",
+            fix="IFNULL(x, '')",
+        )
+    return strings.replaced([value, old, new], named)
+
 
 TEXTS = {
     "char_length": Function("CHAR_LENGTH(text)", _CHARACTERS, 1, 1),
@@ -224,7 +235,7 @@ TEXTS = {
     "ltrim": Function("LTRIM(text)", _side("leading"), 1, 1),
     "md5": Function("MD5(text)", _of_text(digests.md5), 1, 1),
     "repeat": Function("REPEAT(text, count)", _repeat, 2, 2),
-    "replace": Function("REPLACE(text, from, to)", _REPLACED, 3, 3),
+    "replace": Function("REPLACE(text, from, to)", _replace, 3, 3),
     "reverse": Function("REVERSE(text)", _of_text(strings.reverse), 1, 1),
     "right": Function("RIGHT(text, count)", _right, 2, 2),
     "rpad": Function("RPAD(text, length, fill)", _pad("rpad"), 3, 3),

@@ -156,8 +156,10 @@ def _round(arguments: Arguments, named: Named) -> Typed:
         return value if digits >= 0 else cast(numbers.rounded(arguments, named), value.type)
     found = numbers.rounded(arguments, named)
     scale = value.type.scale
-    if scale is None or digits >= scale:
+    if scale is None:
         return found
+    if digits >= scale:
+        return value
     to = numeric(min(DIGITS_MAX, (found.type.precision or 0) + scale - max(digits, 0)), scale)
     return derived(to, f"CAST({found.value} AS {to.duckdb})", [found])
 
