@@ -61,6 +61,9 @@ class Target(Protocol):
 
     def release(self, name: str = SAVEPOINT) -> None: ...
 
+    def abandon(self, name: str = SAVEPOINT) -> None:
+        """Both: back to before the latest savepoint of this name."""
+
     def may_go_as_sets(self, refused: TargetRefused) -> bool:
         """Whether a row that was refused by itself may be none as a part of a set.
 
@@ -77,8 +80,7 @@ def write(target: Target, changes: Sequence[RowChanges]) -> dict[str, Written]:
     try:
         counts = _written(target, parts)
     except RowRefused:
-        target.undo(_WHOLE)
-        target.release(_WHOLE)
+        target.abandon(_WHOLE)
         raise
     target.release(_WHOLE)
     return counts
@@ -117,15 +119,14 @@ def _few(target: Target, segment: Segment, counts: dict[str, Written]) -> None:
     try:
         _in_order(target, segment, counts)
     except TargetRefused as refused:
-        target.undo()
         if not target.may_go_as_sets(refused):
-            target.release()
+            target.abandon()
             raise
+        target.undo()
         try:
             _sets(target, _nets(target.references, segment), counts)
         except (NeedsOrder, TargetRefused):
-            target.undo()
-            target.release()
+            target.abandon()
             raise refused from None
         target.release()
     failpoint("deliver.staged")
@@ -140,8 +141,7 @@ def _many(target: Target, segment: Segment, counts: dict[str, Written]) -> None:
         try:
             _in_order(target, segment, counts)
         except TargetRefused:
-            target.undo()
-            target.release()
+            target.abandon()
             target.release()
             raise
     target.release()

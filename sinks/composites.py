@@ -82,8 +82,7 @@ def write(target: Target, changes: Sequence[RowChanges]) -> dict[str, Written]:
     try:
         counts = _written(target, writers, sides, others)
     except RowRefused:
-        target.undo(_ENTITIES)
-        target.release(_ENTITIES)
+        target.abandon(_ENTITIES)
         raise
     target.release(_ENTITIES)
     return counts

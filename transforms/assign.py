@@ -32,7 +32,8 @@ from transforms.types import (
 class Assigned:
     """A field's value: a `column` of the source as it is, or `sql` giving text.
 
-    `parts` as in `Typed`: what still tells rows apart after the assignment.
+    `parts` as in `Typed`: what still tells rows apart after the assignment. `number`: SQL of the
+    number in the field's type that `sql` is the text of.
     """
 
     sql: str
@@ -41,6 +42,7 @@ class Assigned:
     nullable: bool = True
     parts: tuple[Part, ...] | None = None
     blur: str = ""
+    number: str | None = None
 
 
 def assign(value: Typed, field: FieldType) -> Assigned:
@@ -54,14 +56,19 @@ def assign(value: Typed, field: FieldType) -> Assigned:
         return _kept(value)
     if to.kind is Kind.OTHER:
         raise _unfit(value, field)
+    blur = value.blur or f"the assignment to {field}"
+    if value.kind in NUMBERS and (to.kind in INTEGERS or (to.kind is Kind.NUMERIC and to.fixed)):
+        converted = cast(value, to)
+        return Assigned(
+            f"CAST({converted.value} AS VARCHAR)",
+            value.reads,
+            nullable=value.nullable,
+            parts=converted.parts,
+            blur=blur,
+            number=converted.value,
+        )
     sql, parts = _converted(value, field)
-    return Assigned(
-        sql,
-        value.reads,
-        nullable=value.nullable,
-        parts=parts,
-        blur=value.blur or f"the assignment to {field}",
-    )
+    return Assigned(sql, value.reads, nullable=value.nullable, parts=parts, blur=blur)
 
 
 def constant_sql(written: str | None, field: FieldType) -> str:
@@ -136,21 +143,18 @@ def _fits(value: Typed, to: Type) -> bool:
 
 
 def _converted(value: Typed, field: FieldType) -> tuple[str, tuple[Part, ...] | None]:
-    """SQL of the text after PostgreSQL's assignment cast. Errors: Refusal."""
+    """SQL of the text after PostgreSQL's assignment cast, but to numbers of one scale.
+
+    Errors: Refusal.
+    """
     to, kind = field.type, value.kind
     if to.kind is Kind.NUMERIC and kind in NUMBERS:
-        if to.fixed:
-            converted = cast(value, to)
-            return f"CAST({converted.value} AS VARCHAR)", converted.parts
         if kind in FLOATS or value.fix is not None:
             raise Refusal(
                 f"what its digits are is not known for a field of type {field}",
                 fix="declare decimal(p,s), or round it: round(x, 2)",
             )
         return text(value), value.parts
-    if to.kind in INTEGERS and kind in NUMBERS:
-        converted = cast(value, to)
-        return f"CAST({converted.value} AS VARCHAR)", converted.parts
     if to.kind is Kind.FLOAT8 and kind in NUMBERS:
         if value.fix is not None:
             _ = fixer(value)

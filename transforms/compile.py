@@ -327,6 +327,7 @@ class _Compiler(Checks):
             self._at(assigned.reads),
             column,
             field.required and assigned.nullable,
+            number=assigned.number if sql == assigned.sql else None,
         )
 
 

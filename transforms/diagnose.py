@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -64,6 +64,19 @@ def all_faults(
     return sorted(found, key=lambda fault: fault.row)
 
 
+def lacking(program: Program, outputs: Sequence[Output], selected: Selected) -> list[Fault]:
+    """Rows without a key or a required value, or with a code that is not listed, as `all_faults`
+    of what has been evaluated."""
+    rows = selected.rows
+    found: list[Fault] = []
+    for at, (output, value) in enumerate(zip(outputs, selected.values, strict=True)):
+        key = at < len(program.keys)
+        if at in selected.unlisted or (value.null_count and (key or output.required)):
+            faults = _of_values(output, value, selected.unlisted.get(at), key=key)
+            found += faults if rows is None else [replace(f, row=int(rows[f.row])) for f in faults]
+    return sorted(found, key=lambda fault: fault.row)
+
+
 def _of_output(
     engine: Engine, output: Output, source: Mapping[int, pa.Array], rows: Rows, *, key: bool
 ) -> list[Fault]:
@@ -77,13 +90,19 @@ def _of_output(
         found += [Fault(row, output.name, reason) for row, reason in failing.items()]
         rows = np.setdiff1d(rows, list(failing))
         selected = _run(selection, source, rows)
-    nothing = np.zeros(len(rows), dtype=np.bool_)
-    unlisted = selected.unlisted.get(0, nothing)
-    lacking = columns.flags(selected.values[0].is_null()) if key or output.required else nothing
+    lacks = _of_values(output, selected.values[0], selected.unlisted.get(0), key=key)
+    return found + [replace(fault, row=int(rows[fault.row])) for fault in lacks]
+
+
+def _of_values(output: Output, value: pa.Array, other: Flags | None, *, key: bool) -> list[Fault]:
+    nothing = np.zeros(len(value), dtype=np.bool_)
+    unlisted = nothing if other is None else other
+    absent = columns.flags(value.is_null()) if key or output.required else nothing
     why = "null_key" if key else "required"
-    for at in np.flatnonzero(unlisted | lacking):
-        found.append(Fault(int(rows[at]), output.name, "unlisted" if unlisted[at] else why))
-    return found
+    return [
+        Fault(int(at), output.name, "unlisted" if unlisted[at] else why)
+        for at in np.flatnonzero(unlisted | absent)
+    ]
 
 
 class Asked:

@@ -27,7 +27,7 @@ from cdc.changes import TableChanges
 from transforms import columns
 from transforms.assemble import Removals, Upserts, assembled
 from transforms.columns import Flags, Rows
-from transforms.diagnose import all_faults
+from transforms.diagnose import all_faults, lacking
 from transforms.engine import Engine, EvaluationError
 from transforms.faults import Faults
 from transforms.judge import delivered, judge_of
@@ -176,12 +176,10 @@ class Evaluation:
         source = {
             at: values[at] if whole else columns.take(values[at], rows) for at in selection.needed
         }
-        selected = quick.well(source, len(rows))
-        if selected is None or _faulty(self.program, quick, selected):
-            kept, found = self._run(selection, self._where, source, rows, faults)
+        selected = quick.tried(source, len(rows))
+        kept, found = self._run(selection, self._where, source, rows, faults, selected)
+        if selected is None or not quick.well(selected):
             kept, found = self._keeping_contract(selection, kept, found, faults)
-        else:
-            kept, found = selected.within(rows), selected.values
         keys = len(self.program.keys)
         return _After(kept, found[:keys], found[keys:], {})
 
@@ -192,13 +190,15 @@ class Evaluation:
         source: Mapping[int, pa.Array],
         rows: Rows,
         faults: Faults,
+        selected: Selected | None = None,
     ) -> tuple[Rows, tuple[pa.Array, ...]]:
-        """The rows that meet the condition, and their values, without those that have a fault."""
+        """The rows that meet the condition, and their values, without those that have a fault.
+
+        `selected`: where they are known already.
+        """
         try:
-            selected = selection.run(source, len(rows))
+            selected = selected or selection.run(source, len(rows))
         except EvaluationError:
-            selected = None
-        if selected is None or _faulty(self.program, selection, selected):
             found = all_faults(
                 self.program, self._engine, selection.outputs, condition, source, len(rows)
             )
@@ -207,7 +207,13 @@ class Evaluation:
             source = {at: columns.take(column, sound) for at, column in source.items()}
             rows = rows[sound]
             selected = self._again(selection, source, rows, faults)
-        return selected.within(rows), selected.values
+            return selected.within(rows), selected.values
+        kept = selected.within(rows)
+        lacks = lacking(self.program, selection.outputs, selected)
+        if not lacks:
+            return kept, selected.values
+        faults.add_all(rows, lacks)
+        return _only(faults.sound(kept), kept, selected.values)
 
     def _keeping_contract(
         self, selection: Selection, rows: Rows, values: tuple[pa.Array, ...], faults: Faults
@@ -217,8 +223,7 @@ class Evaluation:
         if not broken:
             return rows, values
         faults.add_broken(rows, broken)
-        sound = faults.sound(rows)
-        return rows[sound], tuple(columns.take(value, sound) for value in values)
+        return _only(faults.sound(rows), rows, values)
 
     def _again(
         self, selection: Selection, source: Mapping[int, pa.Array], rows: Rows, faults: Faults
@@ -329,15 +334,10 @@ class Evaluation:
         )
 
 
-def _faulty(program: Program, selection: Selection, selected: Selected) -> bool:
-    """Whether a row lacks a key or a required value, or has a code that is not listed."""
-    if selected.unlisted:
-        return True
-    keys = len(program.keys)
-    return any(
-        value.null_count and (at < keys or output.required)
-        for at, (output, value) in enumerate(zip(selection.outputs, selected.values, strict=True))
-    )
+def _only(
+    places: Rows, rows: Rows, values: Sequence[pa.Array]
+) -> tuple[Rows, tuple[pa.Array, ...]]:
+    return rows[places], tuple(columns.take(value, places) for value in values)
 
 
 def _merged(parts: Sequence[_After], fields: int) -> _After:

@@ -35,6 +35,7 @@ class Output:
     sql       the text it gets (of a value map: the code)
     reads     positions of the source columns it depends on; none: a constant
     column    the source column that is passed through untouched
+    number    SQL of the number that `sql` prints
     name, loc for errors: its name, and where it stands in the mapping
     """
 
@@ -46,6 +47,7 @@ class Output:
     column: int | None = None
     required: bool = False
     codes: Codes | None = None
+    number: str | None = None
 
 
 @dataclass(frozen=True)

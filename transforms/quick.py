@@ -1,8 +1,8 @@
 """The fast way through a mapping and its entity's contract: one SELECT for all of it.
 
 It does ahead of its turn what costs less so: casts that several expressions share are done once,
-and all rules of the contract are judged at once. So it may fail where the mapping does not. It
-gives the values of rows that all are well, or nothing; then the careful way tells what is wrong.
+and all rules of the contract are judged at once. So it may fail where the mapping does not, and it
+only tells whether all is well; where not, `transforms.evaluate` takes each thing in its turn.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms.contract import Rule
 from transforms.engine import Engine, EvaluationError, Statement
 from transforms.judge import Judge, delivered
 from transforms.program import Output, Program
@@ -42,8 +41,8 @@ class Quick(Selection):
         self._failures, self._rests = 0, 0.0
         super().__init__(engine, outputs, condition)
 
-    def well(self, source: Mapping[int, pa.Array], count: int) -> Selected | None:
-        """As `run`, where nothing fails and no rule is broken; None where it cannot tell.
+    def tried(self, source: Mapping[int, pa.Array], count: int) -> Selected | None:
+        """As `run`; None where something fails.
 
         After n failures in a row it is not tried for n change sets.
         """
@@ -56,25 +55,29 @@ class Quick(Selection):
             self._failures = self._rests = min(self._failures + 1, _RESTS_MAX)
             return None
         self._failures = 0
+        return selected
+
+    def well(self, selected: Selected) -> bool:
+        """Whether all rows keep the contract."""
         if not all(pc.all(verdict).as_py() for verdict in selected.others):
-            return None
+            return False
         values = delivered(self._program, self.outputs, selected.values)
-        return None if self._apart.broken(values, len(selected.values[0])) else selected
+        return not self._apart.broken(values, len(selected.values[0]))
 
     def _prepared(self, engine: Engine) -> Statement | None:
-        """Rules that read looked up values are judged apart, unless none a map gives breaks them."""
-        computed = {output.name for output in self.outputs}
+        """Rules over looked up values are judged apart, unless nothing that a map gives breaks
+        them."""
         maps = {self.outputs[at].name: found.texts for at, found in self._maps.items()}
-        self._rules: list[Rule] = []
-        apart: list[Rule] = []
+        computed = {output.name for output in self.outputs} - maps.keys()
+        self._rules = [rule for rule in self._program.contract if computed.issuperset(rule.reads)]
+        apart = []
         for rule in self._program.contract:
-            looked_up = [maps[name] for name in rule.reads if name in maps]
-            if computed.issuperset(rule.reads) and not looked_up:
-                self._rules.append(rule)
-            elif len(rule.reads) > 1 or not looked_up:
-                apart.append(rule)
-            elif Judge(engine, [rule], self._names).broken(dict(zip(rule.reads, looked_up)), len(looked_up[0])):
-                apart.append(rule)
+            if rule not in self._rules:
+                given = {name: maps[name] for name in rule.reads if name in maps}
+                count = len(next(iter(given.values()), ()))
+                alone = len(given) == len(rule.reads) == 1
+                if not alone or Judge(engine, [rule], self._names).broken(given, count):
+                    apart.append(rule)
         self._apart = Judge(engine, apart, self._names)
         try:
             return super()._prepared(engine)
@@ -83,7 +86,7 @@ class Quick(Selection):
             return None
 
     def _select(self) -> tuple[str, str]:
-        """From the inside out: source columns and shared casts; texts; what rules read of them."""
+        """Inside out: source columns, shared casts; numbers; texts; what rules read; results."""
         outputs = {output.name: output for output in self.outputs}
         places = {name: f"c{at}" for at, name in enumerate(self._names)}
         texts = {places[output.name]: output.sql for output in self._computed}
@@ -96,29 +99,38 @@ class Quick(Selection):
         if self._rules:
             results.append(" AND ".join(f"({rule.fast})" for rule in self._rules))
             results[-1] = f"({results[-1]}) IS NOT FALSE"
-        pairs = dict(pair for rule in self._rules for pair in rule.decoded)
-        casts, texts = _shared(texts)
+        decoded = dict(pair for rule in self._rules for pair in rule.decoded)
+        numbers: dict[str, str] = {}
+        for output in self._computed:
+            place = places[output.name]
+            value, number = place.replace("c", "v"), place.replace("c", "x")
+            if output.number is not None and value in decoded:
+                numbers[number] = output.number
+                texts[place] = f"CAST({number} AS VARCHAR)"
+                decoded[value] = decoded[value].replace(f"CAST({place} AS", f"CAST({number} AS")
+        casts, (numbers, texts) = _shared(numbers, texts)
         layers = (
             [*self._numbers, *(f"c{at}" for at in sorted(self._needed)), *_named(casts)],
-            [*self._numbers, *_named(texts)],
-            ["*", *_named(pairs)],
+            ["*", *_named(numbers)],
+            [*self._numbers, *numbers, *_named(texts)],
+            ["*", *_named(decoded)],
             results,
         )
         head = " FROM (".join(f"SELECT {', '.join(layer)}" for layer in reversed(layers))
-        return f"{head} FROM " if results else "", self._where + ")))"
+        return f"{head} FROM " if results else "", self._where + "))))"
 
 
 def _named(items: Mapping[str, str]) -> list[str]:
     return [f"{sql} AS {name}" for name, sql in items.items()]
 
 
-def _shared(texts: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Casts of source columns that occur more than once, by a name, and the texts that read them."""
-    found = Counter(sql for text in texts.values() for sql in _CAST.findall(text))
-    often = [sql for sql, times in found.items() if times > 1 and sql.startswith("CAST")]
-    names = {sql: f"s{at}" for at, sql in enumerate(often)}
-    shared = {
-        place: _CAST.sub(lambda match: names.get(match[0], match[0]), text)
-        for place, text in texts.items()
-    }
-    return {name: sql for sql, name in names.items()}, shared
+def _shared(*parts: Mapping[str, str]) -> tuple[dict[str, str], list[dict[str, str]]]:
+    """Casts of source columns that occur more than once, by name, and the parts that read them."""
+    found = Counter(cast for part in parts for sql in part.values() for cast in _CAST.findall(sql))
+    often = [cast for cast, times in found.items() if times > 1 and cast.startswith("CAST")]
+    names = {cast: f"s{at}" for at, cast in enumerate(often)}
+    shared = [
+        {place: _CAST.sub(lambda cast: names.get(cast[0], cast[0]), sql) for place, sql in items}
+        for items in (part.items() for part in parts)
+    ]
+    return {name: cast for cast, name in names.items()}, shared

@@ -135,8 +135,9 @@ class _Map:
         """The mapped texts, and the rows with a code that may not be, if any."""
         index = pc.index_in(code, value_set=self._codes)
         if index.null_count:
-            missing = pc.if_else(code.is_null(), self._null, self._null + 1)
-            index = pc.if_else(index.is_null(), missing.cast(pa.int32()), index)
+            # Scalars of its own: of Python's, Arrow looks each time whether there is a pandas.
+            null, other = (pa.scalar(self._null + n, pa.int32()) for n in (0, 1))
+            index = pc.if_else(index.is_null(), pc.if_else(code.is_null(), null, other), index)
             if self._fails:
                 failing = np.isin(index.to_numpy(), self._fails)
                 return self.texts.take(index), failing if failing.any() else None

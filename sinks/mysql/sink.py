@@ -262,6 +262,9 @@ class MariadbSink:
     def release(self, name: str = SAVEPOINT) -> None:
         """Nothing: the next of that name takes its place."""
 
+    def abandon(self, name: str = SAVEPOINT) -> None:
+        self.undo(name)
+
     def may_go_as_sets(self, refused: TargetRefused) -> bool:
         return refused.where.get("errno") in CONSTRAINTS
 

@@ -203,10 +203,16 @@ class PostgresSink:
         self._execute(f"savepoint {name}")
 
     def undo(self, name: str = SAVEPOINT) -> None:
+        self._roll_back(f"rollback to {name}")
+
+    def abandon(self, name: str = SAVEPOINT) -> None:
+        self._roll_back(f"rollback to {name}; release {name}")
+
+    def _roll_back(self, statement: str) -> None:
         # psycopg takes a statement for prepared that it sent behind one that failed, and forgets
         # all of them at a rollback whose text it has not seen before.
         self._undone += 1
-        self._execute(f"rollback to {name} -- {self._undone}")
+        self._execute(f"{statement} -- {self._undone}")
         for writer in self._writers.values():
             writer.undone()
 

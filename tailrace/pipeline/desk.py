@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_right, insort
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from cdc.schema import TableSchema
@@ -29,6 +30,7 @@ class Desk:
         self._committed: dict[ExceptionId, Ref] = {}
         self._refs: dict[ExceptionId, Ref] = {}
         self._by_key: dict[str, dict[Key, list[ExceptionId]]] = {}
+        self._states: Counter[str] = Counter()
         self._saved: dict[ExceptionId, Held] = {}
         self._schemas: dict[str, TableSchema] = {}
         self._released: dict[ExceptionId, Outcome] = {}
@@ -53,6 +55,7 @@ class Desk:
         self._failed.clear()
         self._refs = {}
         self._by_key = {}
+        self._states.clear()
         for ref in self._committed.values():
             self._add(ref)
 
@@ -64,7 +67,7 @@ class Desk:
         return id in self._refs
 
     def count(self, state: str) -> int:
-        return sum(ref.state == state for ref in self._refs.values())
+        return self._states[state]
 
     def of_table(self, table: str) -> list[Ref]:
         return [ref for ref in self._refs.values() if ref.table == table]
@@ -172,11 +175,13 @@ class Desk:
 
     def _add(self, ref: Ref) -> None:
         self._refs[ref.id] = ref
+        self._states[ref.state] += 1
         for key in ref.keys:
             insort(self._by_key.setdefault(ref.table, {}).setdefault(key, []), ref.id)
 
     def _remove(self, id: ExceptionId) -> None:
         ref = self._refs.pop(id)
+        self._states[ref.state] -= 1
         keys = self._by_key.get(ref.table, {})
         for key in ref.keys:
             keys[key].remove(id)

@@ -1,8 +1,9 @@
 """Finds the rows that a target refuses among those that it takes.
 
 Pieces are written in the source's order. One that is refused is halved, or cut where the target
-said which row it was; one that is taken makes the next twice as large. So a row is refused only
-after all that came before it, and a few bad rows among many cost a few writes.
+said which row it was, or, where it is small, written again without that row; one that is taken
+makes the next twice as large. So a row is refused only after all that came before it, and a few bad
+rows among many cost a few writes.
 """
 
 from __future__ import annotations
@@ -29,11 +30,16 @@ class Aside(Protocol):
         """Nothing of the change `seq` is written."""
 
 
+_FEW = 32
+"""Rows that are written again whole, but for the one that the target named: that costs less than
+to write those before it and those after it apart."""
+
+
 def isolated(
     sink: Sink, rows: Sequence[RowChanges], refused: RowRefused, aside: Aside
 ) -> Iterator[dict[str, Written]]:
     """Write what the target takes of `rows`, which it `refused` together; yield the counts."""
-    seqs = np.unique(np.concatenate([change.seq.to_numpy() for change in rows]))
+    seqs = _seqs(rows)
     at, stop, step = 0, len(seqs), len(seqs)
     error: RowRefused | None = refused
     known = -1  # the row that was refused after all before it, which are written next
@@ -46,20 +52,28 @@ def isolated(
             except RowRefused as again:
                 error = again
             else:
-                aside.passed(stop - at)
+                aside.passed(len(_seqs(piece)))
                 at, step = stop, step * 2
                 error = refused if at == known else None
                 stop = min(at + step, len(seqs))
                 continue
         bad = at if at == known else _index(seqs, at, stop, error)
+        if stop - at <= _FEW and error.seq == seqs[bad]:
+            aside.refuse(int(seqs[bad]), error)
+            error, known = None, -1
+            continue
         if bad == at:
             aside.refuse(int(seqs[at]), error)
-            at, step, known = at + 1, max(1, step // 2), -1
+            at, step, known = at + 1, max(_FEW, step // 2), -1
         else:
             step = bad - at
             known, refused = (bad, error) if error.seq == seqs[bad] else (-1, error)
         error = None
         stop = min(at + step, len(seqs))
+
+
+def _seqs(rows: Sequence[RowChanges]) -> np.ndarray:
+    return np.unique(np.concatenate([np.empty(0, np.int32), *(one.seq.to_numpy() for one in rows)]))
 
 
 def _index(seqs: np.ndarray, at: int, stop: int, refused: RowRefused) -> int:

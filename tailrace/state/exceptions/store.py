@@ -48,8 +48,9 @@ class Store:
         if not held:
             return
         now = _now_us()
+        new = {v: schema for v, schema in schemas.items() if v not in self._known_schemas}
         with storage_errors(self.path), transaction(self._connection):
-            for version, schema in schemas.items():
+            for version, schema in new.items():
                 self._connection.execute(
                     "INSERT OR IGNORE INTO schemas VALUES (?, ?)", (version, schema.to_json())
                 )
@@ -65,6 +66,7 @@ class Store:
             for one in held:
                 if one.cause is not None:
                     self._note(one.id, OURSELVES, "parked", str(one.cause))
+        self._known_schemas.update(new)
 
     def _values(self, held: Held, now: int) -> tuple[object, ...]:
         ref, cause = held.ref, held.cause
