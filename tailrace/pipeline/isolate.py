@@ -73,7 +73,7 @@ def isolated(
 
 
 def _seqs(rows: Sequence[RowChanges]) -> np.ndarray:
-    return np.unique(np.concatenate([np.empty(0, np.int32), *(one.seq.to_numpy() for one in rows)]))
+    return np.unique(np.concatenate([np.empty(0, np.int64), *(one.seq.to_numpy() for one in rows)]))
 
 
 def _index(seqs: np.ndarray, at: int, stop: int, refused: RowRefused) -> int:
