@@ -244,6 +244,8 @@ REFUSED = [
     ("s || i + 1", "which operator"),
     ("DECODE(i, '01', 1)", "unquoted"),
     ("NULLIF(i, '01')", "unquoted"),
+    ("NVL(d, '2024-01-01')", "NLS settings"),
+    ("GREATEST(d, '2024-01-01')", "NLS settings"),
     ("LAST_DAY(ts)", "LAST_DAY(TRUNC(x))"),
     ("TO_CHAR(d, 'DDDD')", "format"),
     ("n || s", "TO_CHAR(x, 'FM999999990.00')"),

@@ -29,6 +29,7 @@ from transforms.types import (
 
 
 def _nvl(arguments: Arguments, named: Named) -> Typed:
+    same_kind(*arguments)
     return choices.coalesce(arguments, named)
 
 
@@ -56,6 +57,8 @@ def _extreme(name: str) -> Build:
     """NULL where one is."""
 
     def build(arguments: Arguments, named: Named) -> Typed:
+        for value in arguments[1:]:
+            same_kind(arguments[0], value)
         found = choices.extreme(name)(arguments, named)
         known = " AND ".join(f"{value.value} IS NOT NULL" for value in arguments)
         nullable = any(value.nullable for value in arguments)
