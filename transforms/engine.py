@@ -6,6 +6,7 @@ settings that a statement could change.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from itertools import count
 from typing import Any
@@ -59,9 +60,6 @@ class _Input:
 CONSTANTS_AT_ONCE = 200
 """A value map may have thousands; what is planned at once stays small."""
 
-_AT_ONCE = 1 << 20
-"""Rows of a batch of results: more than a change set has, so that they come as one."""
-
 
 class Statement:
     """A SELECT over one table of texts, planned once and run over many. Not thread-safe."""
@@ -79,10 +77,10 @@ class Statement:
         """One array a selected expression. Errors: EvaluationError."""
         self._input.table = pa.Table.from_arrays(list(columns), schema=self._schema)
         try:
-            # What its relations call. `execute().to_arrow_table()` would copy every row once more,
-            # and `sql().to_arrow_table()` plan the statement anew.
-            result = self._connection._submit(self._execute, None, "arrow", _AT_ONCE)
-            return [_array(column) for column in result.arrow_table().columns]
+            # It warns of a copy; the way without one plans the statement anew, at more cost.
+            with warnings.catch_warnings(action="ignore", category=UserWarning):
+                result = self._connection.execute(self._execute).to_arrow_table()
+            return [_array(column) for column in result.columns]
         except duckdb.Error as error:
             raise EvaluationError(reason_of(str(error))) from None
         finally:
