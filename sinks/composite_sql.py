@@ -18,6 +18,7 @@ from transforms.rows import TargetColumn
 
 DIFFERENCES = TableName("tailrace", "discrepancy")
 ENTITIES = TableName("tailrace", "entity")
+IDENTITY = TableName("tailrace", "identity")
 
 FOUND = ("owner", "owner_value", "value", "owner_position", "position")
 """What a discrepancy says beside its key: entity, key_id, field, source."""
@@ -67,7 +68,7 @@ class CompositeSql:
         self._touched = touched
         self._columns = {column.name: column for column in composite.columns}
         self._alias = {side.source: f"s{at}" for at, side in enumerate(composite.sides)}
-        self.rows_of = dialect.table(composite.side(composite.rows).table)
+        self.rows_of = self.side_rows(composite.rows)
 
     @property
     def fields(self) -> list[str]:
@@ -78,6 +79,22 @@ class CompositeSql:
     def values(self) -> list[str]:
         """SQL of `fields`."""
         return [self._value(field) for field in self._composite.fields]
+
+    def side_rows(self, source: str) -> str:
+        """What to read a side table's rows from: its key is the entity's."""
+        side = self._composite.side(source)
+        table = self._dialect.table(side.table)
+        if not self._composite.match:
+            return table
+        column = self._dialect.column
+        (key,) = map(column, self._composite.key)
+        others = ", ".join(f"t.{column(name)}" for name in (*side.fields, COMMIT_US, POSITION))
+        literal = self._dialect.literal
+        return (
+            f"(select i.canonical_id as {key}, {others} from {self._dialect.table(IDENTITY)} i"
+            f" join {table} t on t.{key} = i.source_key"
+            f" where i.entity = {literal(self._composite.entity)} and i.source = {literal(source)})"
+        )
 
     @property
     def keys(self) -> str:
@@ -105,7 +122,7 @@ class CompositeSql:
         for side in sides:
             alias = self._alias[side.source]
             join = self._dialect.join if side.source == self._composite.rows else "left join"
-            table = self._dialect.table(side.table)
+            table = self.side_rows(side.source)
             words.append(f"{join} {table} {alias} on {self.same(alias, 'k')}")
         return " ".join(words)
 

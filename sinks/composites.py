@@ -37,13 +37,15 @@ class CompositeWriter(Protocol):
 
     @property
     def everything(self) -> bool:
-        """Whether all keys are touched."""
+        """Whether rows may have to go that no change removes: all keys are touched, or they are
+        given by identity."""
 
     def lock(self) -> None:
         """Wait for the other pipelines' transactions that touch the entity."""
 
-    def touch(self, keys: Sequence[pa.Array] | None) -> None:
-        """What the rest is about: these keys, or with None all, by the rules of now."""
+    def touch(self, keys: Sequence[pa.Array] | None, changes: Sequence[RowChanges]) -> None:
+        """What the rest is about: these keys, or with None all, by the rules of now. `changes`:
+        those of the side table that touched them; none of them where rules have."""
 
     def put(self) -> None:
         """Make the touched rows what their sources say."""
@@ -94,7 +96,7 @@ def _renew(target: Target, writers: list[CompositeWriter]) -> None:
     writers.sort(key=lambda writer: target.references.rank(writer.composite.table))
     try:
         for writer in writers:
-            writer.touch(None)
+            writer.touch(None, ())
             writer.put()
         for writer in reversed(writers):
             writer.remove()
@@ -116,7 +118,8 @@ def _written(
     counts = applying.write(target, [change for some in sides.values() for change in some])
     writers.sort(key=lambda writer: target.references.rank(writer.composite.table))
     for writer in writers:
-        writer.touch(touched(sides[writer.composite.entity]))
+        changes = sides[writer.composite.entity]
+        writer.touch(touched(changes), changes)
         writer.put()
     counts |= applying.write(target, others)
     for writer in reversed(writers):

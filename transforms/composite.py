@@ -11,12 +11,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from cdc.patterns import OWN_SCHEMA
 from cdc.schema import TableName
 from transforms.entity import Entity, entity_columns
 from transforms.ownership import Rule
 from transforms.rows import TargetColumn, TargetTable
+
+if TYPE_CHECKING:
+    from transforms.matching import MatchRule
 
 COMMIT_US, POSITION = "tailrace_commit_us", "tailrace_position"
 """Columns of a side table beside the fields: µs since 1970 UTC, and the transaction's position in
@@ -54,6 +58,9 @@ class Composite:
     sides    by source, in the order of their names
     fields   those that somebody delivers
     unique   columns whose values together no two rows share
+    match    rules by which records are recognised. With any, side tables are keyed by their
+             source's own keys, and the entity's key is the identity that records are given;
+             without, sources agree on keys
     """
 
     entity: str
@@ -64,11 +71,13 @@ class Composite:
     sides: tuple[Side, ...]
     fields: tuple[OwnedField, ...]
     unique: tuple[tuple[str, ...], ...] = ()
+    match: tuple[MatchRule, ...] = ()
 
     @property
     def rules(self) -> str:
         """Sixteen hex digits that change when a value could come from elsewhere."""
-        said = repr((self.table, self.key, self.rows, self.sides, self.fields))
+        parts: tuple[object, ...] = (self.table, self.key, self.rows, self.sides, self.fields)
+        said = repr((*parts, self.match) if self.match else parts)
         return hashlib.sha256(said.encode()).hexdigest()[:16]
 
     def side(self, source: str) -> Side:
@@ -137,4 +146,14 @@ def composite(
         sides,
         tuple(fields),
         tuple(names for names in entity.unique_together if set(names) <= set(kept)),
+        _match(entity),
     )
+
+
+def _match(entity: Entity) -> tuple[MatchRule, ...]:
+    if entity.identity is None:
+        return ()
+    from transforms.matching import match_rules  # it takes the parser
+
+    rules, _ = match_rules(entity)
+    return rules

@@ -9,6 +9,7 @@ from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 
 from transforms.classes import FieldClass, MaskStyle
 from transforms.constraints import Constraints
+from transforms.identity import Identity
 from transforms.ownership import SystemOfRecord
 from transforms.rows import TargetColumn
 from transforms.types import FIELD_TYPES, FieldType, field_type
@@ -61,6 +62,7 @@ class Entity(Strict):
     unique: tuple[tuple[Identifier, ...], ...] = ()
     checks: dict[PlainName, Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
     system_of_record: SystemOfRecord | None = None
+    identity: Identity | None = None
     consumers: tuple[Consumer, ...] = ()
 
     @model_validator(mode="after")

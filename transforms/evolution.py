@@ -7,12 +7,12 @@ field that goes or has another type, a value, a length or a NULL that could not 
 | change                                           |          |
 |--------------------------------------------------|----------|
 | a field is removed, or has another type or class | breaking |
-| the key changes                                  | breaking |
+| the key changes, or who gives it (identity)      | breaking |
 | a demand is dropped, or takes more than before   | breaking |
 | a demand is changed, and which takes more is not decided (pattern, check) | breaking |
 | a field is added                                 | minor    |
 | a demand is added, or takes less than before     | minor    |
-| steward, consumers, system of record             | patch    |
+| steward, consumers, system of record, rules of identity | patch |
 """
 
 from __future__ import annotations
@@ -134,9 +134,11 @@ def _changes(old: Entity, new: Entity) -> Iterator[Change]:
             yield Change("minor", f"field {name} is added")
     yield from _together(old, new)
     yield from _checks(old, new)
-    for what in ("steward", "consumers", "system_of_record"):
+    for what in ("steward", "consumers", "system_of_record", "identity"):
         if getattr(old, what) != getattr(new, what):
             yield Change("patch", f"{what} changed")
+    if (old.identity is None) != (new.identity is None):
+        yield Change("major", "its keys are given by others than before: all of them change")
 
 
 def _field_changes(name: str, old: EntityField, new: EntityField) -> Iterator[Change]:

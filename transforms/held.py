@@ -31,7 +31,7 @@ def seen_by(entity: Entity, source: str) -> Entity:
     fields = {
         name: _seen(entity, source, name, field, mine) for name, field in entity.fields.items()
     }
-    checks = {name: text for name, text in entity.checks.items() if _reads(entity, text) <= mine}
+    checks = {name: text for name, text in entity.checks.items() if reads_of(entity, text) <= mine}
     return entity.model_copy(update={"fields": fields, "checks": checks})
 
 
@@ -45,7 +45,7 @@ def unjudged(entity: Entity, sources: Collection[str]) -> Iterator[tuple[Loc, li
     ]
     written += [(("checks", name), text) for name, text in entity.checks.items()]
     for loc, text in written:
-        reads = _reads(entity, text)
+        reads = reads_of(entity, text)
         if not any(reads <= one for one in mine):
             yield loc, sorted(reads)
 
@@ -58,7 +58,7 @@ def _seen(
     less: dict[str, object] = {}
     if field.required and not _must_give(entity, source, name):
         less["required"] = False
-    if field.check is not None and not _reads(entity, field.check) <= mine:
+    if field.check is not None and not reads_of(entity, field.check) <= mine:
         less["check"] = None
     return field.model_copy(update=less) if less else field
 
@@ -70,7 +70,7 @@ def _must_give(entity: Entity, source: str, name: str) -> bool:
     return owners is None or name in entity.key or source in owners.held
 
 
-def _reads(entity: Entity, written: str) -> set[str]:
+def reads_of(entity: Entity, written: str) -> set[str]:
     """The fields that a check reads; none where it cannot be read, as is said elsewhere."""
     from sqlglot import exp  # it takes as long to import as all the rest together
 

@@ -18,7 +18,7 @@ from sinks.mysql.products import MYSQL, Product
 from sinks.mysql.session import DUPLICATE, Connection, execute, query, translated
 from tailrace.errors import TargetRefused
 from transforms.composite import Composite
-from transforms.rows import TargetColumn
+from transforms.rows import RowChanges, TargetColumn
 
 
 class MysqlWords:
@@ -79,7 +79,7 @@ class CompositeWriter:
         self.outdated = rules != self.composite.rules
         self._known = int(count)
 
-    def touch(self, keys: Sequence[pa.Array] | None) -> None:
+    def touch(self, keys: Sequence[pa.Array] | None, changes: Sequence[RowChanges]) -> None:
         with translated("computing an entity", table=str(self.composite.table)):
             self.everything = keys is None
             if keys is not None:

@@ -11,10 +11,11 @@ from psycopg import errors as pg
 from cdc.schema import TableName
 from sinks.composite_sql import COLUMNS, DIFFERENCES, ENTITIES, FOUND, CompositeSql
 from sinks.postgres.apply import LOOK_UP, PLAN_FREELY, TableWriter
+from sinks.postgres.identity import Recogniser, moves
 from sinks.postgres.names import quoted, quoted_list, quoted_table
 from sinks.postgres.session import Connection, translated
 from transforms.composite import Composite
-from transforms.rows import TargetColumn
+from transforms.rows import RowChanges, TargetColumn
 
 LOOKED_UP_MAX = 1000
 """Keys up to which no other plan can be much better than to look each of them up."""
@@ -57,6 +58,7 @@ class CompositeWriter:
         self._keys = keys
         self._sql = CompositeSql(composite, PostgresWords(), keys.sql.stage)
         self.everything = self.outdated = self._many = False
+        self._recogniser = Recogniser(connection, composite) if composite.match else None
         self._where: dict[str, object] = {"table": str(composite.table)}
 
     def lock(self) -> None:
@@ -69,7 +71,10 @@ class CompositeWriter:
             self.outdated = row[0] != self.composite.rules
             self._known = int(str(row[1]))
 
-    def touch(self, keys: Sequence[pa.Array] | None) -> None:
+    def touch(self, keys: Sequence[pa.Array] | None, changes: Sequence[RowChanges]) -> None:
+        if self._recogniser is not None:
+            self._recognise(self._recogniser, keys, changes)
+            return
         with translated("computing an entity", **self._where):
             self.everything = keys is None
             if keys is not None:
@@ -82,12 +87,47 @@ class CompositeWriter:
             self._keys.stage_keys(())
             self._connection.execute(self._all_keys, prepare=False)
             self._connection.execute(self._look, prepare=False)
-            if self.outdated:
-                self._connection.execute(
-                    f"update {_ENTITIES} set rules = %s where entity = %s",
-                    (self.composite.rules, self.composite.entity),
-                )
-                self.outdated = False
+            self._is_up_to_date()
+
+    def _recognise(
+        self,
+        recogniser: Recogniser,
+        keys: Sequence[pa.Array] | None,
+        changes: Sequence[RowChanges],
+    ) -> None:
+        """The touched keys are the source's own; those of the entity are what they lead to."""
+        tables = {change.table.table for change in changes}
+        source = "".join(side.source for side in self.composite.sides if side.table in tables)
+        with translated("recognising records", **self._where):
+            recogniser.begin()
+            if not changes:
+                recogniser.touch_all()
+            elif keys is None:
+                recogniser.touch_cleared(source)
+            else:
+                self._keys.stage_keys(keys)
+                recogniser.touch_staged(self._keys.sql.stage, source)
+            recogniser.recognise(source, moves(changes))
+            self.touch_identities(recogniser)
+
+    def touch_identities(self, recogniser: Recogniser) -> None:
+        """What the rest is about: the identities that `recogniser` has noted."""
+        if self.outdated:
+            recogniser.execute(recogniser.sql.note_all)
+        self._keys.stage_keys([pa.array([], pa.string())])
+        self._many = recogniser.stage_ids(self._keys.sql.stage) > LOOKED_UP_MAX
+        if self._many:
+            self._connection.execute(self._look, prepare=False)
+        self.everything = True
+        self._is_up_to_date()
+
+    def _is_up_to_date(self) -> None:
+        if self.outdated:
+            self._connection.execute(
+                f"update {_ENTITIES} set rules = %s where entity = %s",
+                (self.composite.rules, self.composite.entity),
+            )
+            self.outdated = False
 
     def put(self) -> None:
         with translated("computing an entity", **self._where):
@@ -156,7 +196,7 @@ class CompositeWriter:
         keys = quoted_list(self.composite.key)
         return (
             f"insert into {self._keys.sql.stage} ({keys})"
-            f" select {keys} from {self._name} union select {keys} from {self._sql.rows_of}"
+            f" select {keys} from {self._name} union select {keys} from {self._sql.rows_of} r"
         ).encode()
 
     @cached_property

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from cdc.schema import TableName
 from sinks.composite_sql import ENTITIES
+from sinks.postgres.identity_tables import prepare_identity
 from sinks.postgres.names import quoted, quoted_table
 from sinks.postgres.session import Connection, translated
 from sinks.postgres.tables import prepare
@@ -60,6 +61,8 @@ def prepare_composite(connection: Connection, pipeline: str, composite: Composit
         for table in composite.tables:
             prepare(connection, pipeline, table)
         _verify_types(connection, composite)
+        if composite.match:
+            prepare_identity(connection, composite)
         connection.execute(
             f"insert into {quoted_table(ENTITIES)} (entity, table_name, rules)"
             " values (%s, %s, '') on conflict (entity) do update set table_name ="

@@ -30,6 +30,7 @@ COMMANDS = {
     "deliver": "Deliver one pipeline's journal to its target.",
     "status": "Show state, lag, rows and the last error of each process.",
     "discrepancies": "List where sources of an entity differ.",
+    "identity": "See which records of sources are one entity; merge and split them.",
     "exceptions": "Look at changes that could not be applied; mend, replay or discard them.",
     "remove": "Drop what is ours at SOURCE, and prove it.",
     "demo": "Watch a legacy ERP being replicated under load.",

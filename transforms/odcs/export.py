@@ -23,6 +23,8 @@ def exported(entity: Entity, project: str) -> tuple[dict[str, Value], list[str]]
     losses: list[str] = []
     if entity.system_of_record is not None:
         losses.append("system_of_record")
+    if entity.identity is not None:
+        losses.append("identity")
     document: dict[str, Value] = {
         "apiVersion": API_VERSION,
         "kind": "DataContract",
