@@ -11,6 +11,7 @@ from config.load import load_project
 from config.owners import composites
 from tailrace.errors import ConfigError
 from tests.config.projects import write
+from transforms.evolution import compare
 
 MAIN, ENTITY, ERP, SHOP = (
     "tailrace.yml",
@@ -225,3 +226,13 @@ def test_tokens_are_compared(tmp_path: Path) -> None:
     )
     (plan,) = composites(load_project(write(tmp_path, files)), "hub").values()
     assert plan.match[1].values[0].bare
+
+
+def test_who_gives_the_keys_is_a_breaking_change(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    identity = FILES[ENTITY][FILES[ENTITY].index("identity:") :]
+    with_it = load_project(write(tmp_path / "one", FILES)).entities
+    without = load_project(write(tmp_path / "two", changed((ENTITY, identity, "")))).entities
+    (found,) = compare(without, with_it)
+    assert "major" in {change.level for change in found.changes}
