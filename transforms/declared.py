@@ -59,6 +59,9 @@ _DECLARED = re.compile(
     r"(?P<name>[a-z][a-z0-9_ ]*?)\s*(?:\(\s*(?P<size>\d+)\s*(?:,\s*(?P<scale>\d+)\s*)?\))?"
     r"(?P<array>(?:\[\])*)"
 )
+_MOMENT = re.compile(
+    r"(?P<name>timestamptz|timestamp|timetz|time|interval)\s*\((?P<digits>[0-6])\)(?P<zone>.*)"
+)
 _OWN = re.compile(r"""[^\s."(]+\.[^\s."(]+""")
 _CONSTRAINT = re.compile(r"\s+(primary\s+key|not\s+null)\s*$", re.IGNORECASE)
 
@@ -95,6 +98,10 @@ def _type(text: str) -> tuple[str, str]:
     """The type in PostgreSQL's spelling, with its size and without."""
     if _OWN.fullmatch(text):
         return text, "text"
+    if moment := _MOMENT.fullmatch(text.lower()):
+        base = _type(moment["name"] + moment["zone"])[1]
+        word, blank, zone = base.partition(" ")
+        return f"{word}({moment['digits']}){blank}{zone}", base
     match = _DECLARED.fullmatch(text.lower())
     name = "" if match is None else " ".join(match["name"].split())
     name = _SHORT.get(name, name)

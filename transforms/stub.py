@@ -86,10 +86,18 @@ def mapping_stub(schema: TableSchema, name: str) -> str:
         '# where: "mandant = 1"                  # rows outside are filtered',
         "on_delete: delete                      # delete | ignore | set_null | {soft: column}",
         "# The source's columns: they check the mapping, and run `examples`, without a database.",
-        "columns:",
-        *(_declared(schema, column) for column in schema.columns),
+        *_declarations(schema, fields),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _declarations(schema: TableSchema, fields: list[_Field]) -> list[str]:
+    """`columns`; in a comment where one that a field reads cannot be declared."""
+    lines = [_declared(schema, column) for column in schema.columns]
+    read = [line for line, field in zip(lines, fields, strict=True) if field.expression is not None]
+    if any(line.startswith("  #") for line in read):
+        return ["# columns:", *(f"# {line.replace('# ', '', 1)}" for line in lines)]
+    return ["columns:", *lines]
 
 
 def _declared(schema: TableSchema, column: Column) -> str:

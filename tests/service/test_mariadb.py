@@ -183,7 +183,9 @@ def test_a_preview_shows_rows_beside_what_becomes_of_them(
     config.write_text(head + "    mappings: [erp_item, erp_bare]\n")
     mapping = line.directory / "mappings" / "erp_item.yml"
     text = mapping.read_text()
-    mapping.write_text(re.sub(r"(?m)^  name: .*$", "  name: \"upper(name) || ' ' || t\"", text))
+    mapping.write_text(
+        re.sub(r"(?m)^  name: .*$", "  name: \"upper(name) || ' ' || t\"", text, count=1)
+    )
     shown = line.command("preview", "erp_item", "--sample", "20")
     assert shown.returncode == 0, shown.stdout + shown.stderr
     assert "name=item 7" in shown.stdout
@@ -307,7 +309,7 @@ def test_discovered_mappings_make_entities(
     mapping = line.directory / "mappings" / "erp_item.yml"
     text = mapping.read_text()
     mapping.write_text(
-        re.sub(r"(?m)^  name: .*$", "  name: \"upper(name) || ' (' || e || ')'\"", text)
+        re.sub(r"(?m)^  name: .*$", "  name: \"upper(name) || ' (' || e || ')'\"", text, count=1)
     )
     checked = line.command("check")
     assert checked.returncode == 0, checked.stdout + checked.stderr

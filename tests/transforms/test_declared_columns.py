@@ -24,6 +24,8 @@ TYPES = [
     *("timestamptz", "time without time zone", "timestamp with time zone", "interval", "uuid"),
     *("json", "jsonb", "bytea", "bit", "bit(8)", "varbit", "varbit(9)", "inet", "cidr"),
     *("macaddr", "money", "point", "xml", "tsvector", "int[]", "text[]", "varchar(4)[]", "s.mood"),
+    *("timestamp(6)", "timestamptz(3)", "timestamp(0) with time zone", "time(2)", "timetz(1)"),
+    *("interval(0)", "interval(6)"),
 ]
 
 
