@@ -87,9 +87,10 @@ def test_a_row_that_a_mapping_cannot_take_waits_and_others_flow_on(mapped: Line)
     with mapped as line:
         line.streams()
         line.arrives()
+        do(line.source, "insert into shop.item values (100, 'X', 1)")
+        wait_until(lambda: states(line) == ["parked"], "the row to be parked")
         do(
             line.source,
-            "insert into shop.item values (100, 'X', 1)",
             "update shop.item set amount = 2 where id = 100",
             "insert into shop.item values (101, 'B', 1)",
             "update shop.item set kind = 'B' where id = 7",
