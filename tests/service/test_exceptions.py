@@ -153,7 +153,8 @@ def test_rows_that_the_target_refuses_are_found_among_many(line: Line) -> None:
         path = line.directory / ".tailrace" / "exceptions" / "line.db"
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         do(line.target, "alter table shop.item drop constraint small")
-        assert line.command("exceptions", "replay", "--cause", "target:shop.item:small:23514")
+        asked = line.command("exceptions", "replay", "--cause", "target:shop.item:small:23514")
+        assert asked.returncode == 0, asked.stderr
         wait_until(lambda: not states(line), "the desk to be empty")
         line.arrives()
         assert content(line.source, "shop.item") == content(line.target, "shop.item")
