@@ -20,6 +20,7 @@ from pathlib import Path
 from tailrace.errors import JournalCorrupt, JournalError, JournalFull
 from tailrace.journal.paths import JournalPaths
 from tailrace.journal.protocol import Extent
+from tailrace.sqlite import stamp, transaction
 
 APPLICATION_ID = 0x7461696C
 VERSION = 1
@@ -123,7 +124,7 @@ def _prepare(connection: sqlite3.Connection, new_id: str) -> None:
     connection.execute("PRAGMA secure_delete = OFF")
     connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
     connection.execute(f"PRAGMA journal_size_limit = {WAL_KEPT_BYTES}")
-    if _version(connection) == (0, 0):
+    if stamp(connection) == (0, 0):
         with transaction(connection):
             for statement in filter(str.strip, _TABLES.split(";")):
                 connection.execute(statement)
@@ -176,7 +177,7 @@ def _existing(path: Path) -> sqlite3.Connection | None:
         if error.sqlite_errorcode == sqlite3.SQLITE_CANTOPEN:
             return None
         raise
-    if _version(connection) == (0, 0):
+    if stamp(connection) == (0, 0):
         connection.close()
         return None
     return connection
@@ -193,32 +194,14 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
     )
 
 
-def _version(connection: sqlite3.Connection) -> tuple[int, int]:
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    return application, version
-
-
 def _check_version(connection: sqlite3.Connection, path: Path) -> None:
-    application, version = _version(connection)
+    application, version = stamp(connection)
     if (application, version) != (APPLICATION_ID, VERSION):
         raise JournalError(
             "this is not a journal that this release reads",
             where={"journal": path, "application_id": application, "version": version},
             fix=f"this release reads version {VERSION}; use the one that wrote it",
         )
-
-
-@contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
 
 
 def last_offset(connection: sqlite3.Connection) -> int:

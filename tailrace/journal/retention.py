@@ -10,7 +10,7 @@ import sqlite3
 import time
 from dataclasses import dataclass
 
-from tailrace.journal.index import transaction
+from tailrace.sqlite import transaction
 
 STEP_ROWS = 500
 STEP_BYTES = 8 << 20

@@ -20,13 +20,14 @@ from tailrace.errors import JournalError
 from tailrace.journal import index
 from tailrace.journal.codec import Payload, encode
 from tailrace.journal.hints import remove_hints
-from tailrace.journal.index import storage_errors, transaction
+from tailrace.journal.index import storage_errors
 from tailrace.journal.lock import WriterLock
 from tailrace.journal.paths import JournalPaths
 from tailrace.journal.protocol import Extent
 from tailrace.journal.retention import Limits, drop_step, give_back_pages
 from tailrace.journal.segments import SEGMENT_BYTES, SegmentWriter, sync_directory
 from tailrace.journal.wake import Bell
+from tailrace.sqlite import transaction
 
 INLINE_BYTES_MAX = 64 << 10
 """An append up to this size goes into the database whole, for one flush instead of two. Larger

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tailrace.errors import ExceptionsError, ExceptionsUnavailable
+from tailrace.sqlite import stamp, transaction
 
 APPLICATION_ID = 0x74616578
 VERSION = 1
@@ -99,40 +100,22 @@ def open_database(path: Path) -> sqlite3.Connection:
 
 
 def _make(connection: sqlite3.Connection) -> None:
-    if _versions(connection) != (0, 0):
+    if stamp(connection) != (0, 0):
         return
     with transaction(connection):
-        if _versions(connection) == (0, 0):  # nobody has made it meanwhile
+        if stamp(connection) == (0, 0):  # nobody has made it meanwhile
             for statement in _TABLES.split(";\n"):
                 connection.execute(statement)
 
 
-def _versions(connection: sqlite3.Connection) -> tuple[int, int]:
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    return application, version
-
-
 def _verify(connection: sqlite3.Connection, path: Path) -> None:
-    application, version = _versions(connection)
+    application, version = stamp(connection)
     if (application, version) != (APPLICATION_ID, VERSION):
         raise ExceptionsError(
             "this is no file of exceptions that this release reads",
             where={"file": path, "application_id": application, "version": version},
             fix=f"this release reads version {VERSION}; use the one that wrote it",
         )
-
-
-@contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
 
 
 @contextmanager

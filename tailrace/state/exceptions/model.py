@@ -20,7 +20,6 @@ waiting    waits behind an earlier change of the same key, which is parked
 replayed   was applied after all; its values are gone from here
 discarded  was given up, by a person or because a TRUNCATE overtook it; its values are gone
 """
-OPEN = ("parked", "waiting")
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from cdc.schema import TableSchema
-from tailrace.state.exceptions.database import open_database, storage_errors, transaction
+from tailrace.sqlite import transaction
+from tailrace.state.exceptions.database import open_database, storage_errors
 from tailrace.state.exceptions.model import (
     Cause,
     ExceptionId,
