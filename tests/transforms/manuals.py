@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
+
+import pytest
 
 from tests.transforms.oracle import FAILED
 from tests.transforms.tables import here, table
 from transforms.engine import Engine
+from transforms.errors import ExpressionError
+from transforms.expressions.translate import Place, source_columns, translate
 
 COLUMNS = {
     "id": "integer",
@@ -39,3 +44,15 @@ def given(engine: Engine, expression: str, row: Given, dialect: str) -> str | No
 
 
 FAILS = FAILED
+
+
+def is_refused(expression: str, why: str, dialect: str) -> None:
+    columns = source_columns(table(COLUMNS), dialect)
+    with pytest.raises(ExpressionError, match=re.escape(why)):
+        translate(expression, Place("m", ("fields", "x"), dialect), columns)
+
+
+def have_cases(functions: Collection[str], expressions: Iterable[str]) -> None:
+    """Every function of a dialect, but for ours, is called in one of the expressions."""
+    called = {name.lower() for text in expressions for name in re.findall(r"(\w+)\(", text)}
+    assert set(functions) - {"parse_date", "parse_decimal"} <= called

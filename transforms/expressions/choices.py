@@ -50,3 +50,15 @@ def extreme(function: str) -> Build:
         return derived(to, f"{function}({branches})", arguments, nullable=nullable, exact=exact)
 
     return build
+
+
+def extreme_of_known(function: str) -> Build:
+    """The same where it is NULL as soon as one value is: MySQL and Oracle."""
+
+    def build(arguments: Arguments, named: Named) -> Typed:
+        found = extreme(function)(arguments, named)
+        known = " AND ".join(f"{value.value} IS NOT NULL" for value in arguments)
+        nullable = any(value.nullable for value in arguments)
+        return replace(found, sql=f"CASE WHEN {known} THEN {found.value} END", nullable=nullable)
+
+    return build

@@ -99,19 +99,6 @@ _MOMENT_FUNCTIONS = {
     "to_char": Function("to_char(date or number, format)", moments.formatted, 2, 2),
 }
 
-_OUR_FUNCTIONS = {
-    "parse_date": Function(
-        "parse_date(text, format [, empty => '…'])", ours.parse_date, 2, 2, ("empty",)
-    ),
-    "parse_decimal": Function(
-        "parse_decimal(text, decimal => '…' [, group => '…'])",
-        ours.parse_decimal,
-        1,
-        1,
-        ("decimal", "group"),
-    ),
-}
-
 FUNCTIONS: dict[str, Function] = {
     **_TEXT_FUNCTIONS,
     **_CHOICES,
@@ -120,7 +107,7 @@ FUNCTIONS: dict[str, Function] = {
     **_DOCUMENTS,
     **_NUMBER_FUNCTIONS,
     **_MOMENT_FUNCTIONS,
-    **_OUR_FUNCTIONS,
+    **ours.FUNCTIONS,
 }
 
 SYNONYMS = {

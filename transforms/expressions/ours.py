@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from transforms.expressions.arguments import Function
 from transforms.expressions.sql import checked, quoted
 from transforms.expressions.typed import Refusal, Typed, as_text, derived, text
 from transforms.types import DATE, INTEGERS, NUMERIC, STRINGS, TIMESTAMP, Kind, numeric
@@ -131,3 +132,18 @@ def _iso(bare: str, tokens: Sequence[str]) -> str:
     if "HH24" in at:
         sql += piece("HH24", " ", "00") + piece("MI", ":", "00") + piece("SS", ":", "00")
     return f"({sql}')"
+
+
+FUNCTIONS = {
+    "parse_date": Function(
+        "parse_date(text, format [, empty => '…'])", parse_date, 2, 2, ("empty",)
+    ),
+    "parse_decimal": Function(
+        "parse_decimal(text, decimal => '…' [, group => '…'])",
+        parse_decimal,
+        1,
+        1,
+        ("decimal", "group"),
+    ),
+}
+"""In every dialect."""

@@ -57,18 +57,6 @@ def _is_null(arguments: Arguments, named: Named) -> Typed:
     return is_null(arguments[0])
 
 
-def _extreme(name: str) -> Build:
-    """NULL where one is."""
-
-    def build(arguments: Arguments, named: Named) -> Typed:
-        found = choices.extreme(name)(arguments, named)
-        known = " AND ".join(f"{value.value} IS NOT NULL" for value in arguments)
-        nullable = any(value.nullable for value in arguments)
-        return replace(found, sql=f"CASE WHEN {known} THEN {found.value} END", nullable=nullable)
-
-    return build
-
-
 def _round(arguments: Arguments, named: Named) -> Typed:
     value = arguments[0]
     if value.kind in INTEGERS:
@@ -163,11 +151,11 @@ EXTRACTED = replace(documents.JSON, name="what JSON_EXTRACT() gives")
 
 _CHOICES = {
     "coalesce": Function("COALESCE(value, …)", choices.coalesce, 1, None),
-    "greatest": Function("GREATEST(value, …)", _extreme("greatest"), 2, None),
+    "greatest": Function("GREATEST(value, …)", choices.extreme_of_known("greatest"), 2, None),
     "if": Function("IF(condition, value, other)", _if, 3, 3),
     "ifnull": Function("IFNULL(value, other)", choices.coalesce, 2, 2),
     "isnull": Function("ISNULL(value)", _is_null, 1, 1),
-    "least": Function("LEAST(value, …)", _extreme("least"), 2, None),
+    "least": Function("LEAST(value, …)", choices.extreme_of_known("least"), 2, None),
     "nullif": Function("NULLIF(value, other)", _nullif, 2, 2),
 }
 
@@ -188,26 +176,13 @@ _DOCUMENTS = {
     "regexp_replace": Function("REGEXP_REPLACE(text, pattern, replacement)", regexp_replace, 3, 3),
 }
 
-_OURS = {
-    "parse_date": Function(
-        "parse_date(text, format [, empty => '…'])", ours.parse_date, 2, 2, ("empty",)
-    ),
-    "parse_decimal": Function(
-        "parse_decimal(text, decimal => '…' [, group => '…'])",
-        ours.parse_decimal,
-        1,
-        1,
-        ("decimal", "group"),
-    ),
-}
-
 FUNCTIONS: dict[str, Function] = {
     **TEXTS,
     **_CHOICES,
     **_NUMBERS,
     **DATES,
     **_DOCUMENTS,
-    **_OURS,
+    **ours.FUNCTIONS,
 }
 
 SYNONYMS = {

@@ -6,8 +6,6 @@ There is no server to hold them against: a test has a table of cases for each, a
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from transforms.expressions import choices, numbers, ours
 from transforms.expressions.arguments import (
     Arguments,
@@ -54,15 +52,10 @@ def _nullif(arguments: Arguments, named: Named) -> Typed:
 
 
 def _extreme(name: str) -> Build:
-    """NULL where one is."""
-
     def build(arguments: Arguments, named: Named) -> Typed:
         for value in arguments[1:]:
             same_kind(arguments[0], value)
-        found = choices.extreme(name)(arguments, named)
-        known = " AND ".join(f"{value.value} IS NOT NULL" for value in arguments)
-        nullable = any(value.nullable for value in arguments)
-        return replace(found, sql=f"CASE WHEN {known} THEN {found.value} END", nullable=nullable)
+        return choices.extreme_of_known(name)(arguments, named)
 
     return build
 
@@ -125,20 +118,7 @@ _NUMBERS = {
     "trunc": Function("TRUNC(number [, digits]) or TRUNC(date [, unit])", _trunc, 1, 2),
 }
 
-_OURS = {
-    "parse_date": Function(
-        "parse_date(text, format [, empty => '…'])", ours.parse_date, 2, 2, ("empty",)
-    ),
-    "parse_decimal": Function(
-        "parse_decimal(text, decimal => '…' [, group => '…'])",
-        ours.parse_decimal,
-        1,
-        1,
-        ("decimal", "group"),
-    ),
-}
-
-FUNCTIONS: dict[str, Function] = {**TEXTS, **_CHOICES, **_NUMBERS, **DATES, **_OURS}
+FUNCTIONS: dict[str, Function] = {**TEXTS, **_CHOICES, **_NUMBERS, **DATES, **ours.FUNCTIONS}
 
 SYNONYMS: dict[str, str] = {}
 

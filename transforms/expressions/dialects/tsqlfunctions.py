@@ -320,20 +320,7 @@ _MOMENTS = {
     "year": Function("YEAR(date)", _extract("year"), 1, 1),
 }
 
-_OURS = {
-    "parse_date": Function(
-        "parse_date(text, format [, empty => '…'])", ours.parse_date, 2, 2, ("empty",)
-    ),
-    "parse_decimal": Function(
-        "parse_decimal(text, decimal => '…' [, group => '…'])",
-        ours.parse_decimal,
-        1,
-        1,
-        ("decimal", "group"),
-    ),
-}
-
-FUNCTIONS: dict[str, Function] = {**_TEXTS, **_CHOICES, **_NUMBERS, **_MOMENTS, **_OURS}
+FUNCTIONS: dict[str, Function] = {**_TEXTS, **_CHOICES, **_NUMBERS, **_MOMENTS, **ours.FUNCTIONS}
 
 VOLATILE = frozenset(
     {
