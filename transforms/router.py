@@ -52,6 +52,10 @@ class Router:
         """`protection`: what the target demands of entities; None: their fields pass."""
         self._rules = tuple(rules)
         self._mappings = tuple(mappings)
+        if protection is not None:
+            composites = {
+                table: protection.composite(composite) for table, composite in composites.items()
+            }
         self._mapped = _mapped(mappings, entities, source, composites)
         self._protection = protection
         self._copies: dict[str, TargetTable | None] = {}

@@ -344,6 +344,7 @@ def test_what_two_sources_say_of_one_entity_is_protected_alike(
         assert hub.execute("select field, owner_value, value from tailrace.discrepancy") == [
             ("name", _token(tokens, "Anna"), _token(tokens, "ANNA"))
         ]
+    with line:  # each pipeline finds rows of the other
         second_database18.execute("insert into crm.contact values (2, 'Bert', '22')")
         database18.execute("delete from sales.kunden where id = 1")
         wait_until(lambda: rows() == [("C-2", "Bert", "22")], "the changed rows")

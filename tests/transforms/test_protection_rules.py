@@ -13,13 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cdc.schema import TableName
 from tests.transforms.batches import Change, batch, shown, table
 from transforms.classes import MaskStyle
+from transforms.composite import composite
 from transforms.entity import Entity
 from transforms.model import Mapping as MappingModel
 from transforms.preview import preview
 from transforms.protect.hashes import hashed
-from transforms.protect.keys import Key
+from transforms.protect.keys import Key, key_id
 from transforms.protect.masks import masked
 from transforms.protect.model import Protect
 from transforms.protect.protection import Protection
@@ -35,19 +37,18 @@ SOURCE = table(
     ["id"],
     full=True,
 )
-ENTITY = Entity.model_validate(
-    {
-        "entity": "customer",
-        "key": ["no"],
-        "fields": {
-            "no": {"type": "text", "class": "personal"},
-            "name": {"type": "text", "class": "internal"},
-            "mail": {"type": "text", "class": "public", "mask": "last4"},
-            "note": {"type": "text", "class": "secret"},
-            "born": {"type": "date", "class": "internal"},
-        },
-    }
-)
+CONTRACT: dict[str, Any] = {
+    "entity": "customer",
+    "key": ["no"],
+    "fields": {
+        "no": {"type": "text", "class": "personal"},
+        "name": {"type": "text", "class": "internal"},
+        "mail": {"type": "text", "class": "public", "mask": "last4"},
+        "note": {"type": "text", "class": "secret"},
+        "born": {"type": "date", "class": "internal"},
+    },
+}
+ENTITY = Entity.model_validate(CONTRACT)
 FIELDS: dict[str, Any] = {
     "name": "name || ''",
     "mail": "mail",
@@ -233,6 +234,35 @@ def test_values_that_repeat_give_what_each_gives(texts: list[str | None]) -> Non
     protection = Protection(rules, KEYS)
     change, _ = protection._change(rules.rule("public"), None)  # type: ignore[arg-type]
     assert change(values(texts)).to_pylist() == [text and digest(text) for text in texts]
+
+
+@pytest.mark.parametrize("source", ["erp", "crm"])
+def test_the_tables_of_other_sources_are_said_to_be_protected_too(source: str) -> None:
+    """Of all that is protected each pipeline says the same, whichever of them makes it."""
+    record = {"rows": "erp", "default": "erp", "mail": "crm"}
+    entity = Entity.model_validate(CONTRACT | {"system_of_record": record})
+    delivered = {"erp": ["name", "note", "born"], "crm": ["mail"]}
+    plan = composite(entity, TableName("public", "customer"), delivered, dropped=["note"])
+    protection = Protection(Protect.model_validate(ALL), KEYS)
+    fields = {name: FIELDS[name] for name in delivered[source]}
+    mapping = MappingModel.model_validate(DOCUMENT | {"fields": fields})
+    with Router(
+        (),
+        (mapping,),
+        {"customer": entity},
+        protection,
+        source=source,
+        composites={plan.table: plan},
+    ) as router:
+        tables = router.target_tables(SOURCE)
+    assert {table for one in tables if one.composite for table in one.composite.tables} <= {*tables}
+    said = {table.table.name: [column.protected for column in table.columns] for table in tables}
+    no, mail = f"tokenise {key_id(TOKEN_KEY)}", f"hash {key_id(HASH_KEY)}"
+    assert said == {
+        "customer": [no, "mask first", mail, "mask first"],
+        "customer__crm": [no, mail, "", ""],
+        "customer__erp": [no, "mask first", "mask first", "", ""],
+    }
 
 
 # What people are shown

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.columns import TEXT
+from transforms.composite import Composite
 from transforms.protect.hashes import hashed
 from transforms.protect.keys import Key, key_id, parsed
 from transforms.protect.masks import masked
@@ -53,6 +54,12 @@ class Protection:
         """The table as it is at the target: without columns that are dropped."""
         plan = self._plan(table)
         return table if plan is None else plan.table
+
+    def composite(self, composite: Composite) -> Composite:
+        """The plan with the columns as they are at the target, so that each pipeline says the same
+        of tables that others write."""
+        table = self.table(composite.whole)
+        return replace(composite, columns=table.columns, unique=table.unique)
 
     def rows(self, rows: RowChanges) -> RowChanges:
         """The same changes with protected values. *Not sent* stays so, and NULL stays NULL."""
