@@ -55,7 +55,8 @@ docs: $(VENV)/ready
 	@$(BIN)/python -m tailrace.pipeline.policy > docs/errors.md
 
 # The tests also run on the PostgreSQL of the system (14 or newer), on its MariaDB, and on a MySQL
-# unpacked below .venv; where that cannot be had, tests on it skip themselves.
+# unpacked below .venv, and on a Kafka fetched there; where one cannot be had, tests on it skip
+# themselves.
 servers: $(VENV)/bin/python
 	@missing=; \
 	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="postgresql"; \
@@ -64,6 +65,7 @@ servers: $(VENV)/bin/python
 	elif [ -n "$(AS_ROOT)" ]; then $(SUDO) apt-get update -q && $(SUDO) apt-get install -q -y $$missing; \
 	else echo "The tests need servers of the system: apt install $$missing" >&2; exit 1; fi
 	@tests/install_mysql.sh $(VENV)/mysql || echo "no MySQL server was unpacked; its tests are skipped" >&2
+	@tests/install_kafka.sh $(VENV)/kafka $(BIN)/pip || echo "no Kafka was fetched; its tests are skipped" >&2
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
@@ -73,7 +75,7 @@ $(VENV)/bin/python:
 
 $(VENV)/ready: pyproject.toml setup.py requirements.lock $(COMPILED_SOURCES) | $(VENV)/bin/python
 	@echo "Installing into $(VENV) (the first time takes a minute)"
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -c requirements.lock -e '.[demo,dev]'
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c requirements.lock -e '.[demo,dev,kafka,confluent]'
 	@$(BIN)/python -c 'import sys; \
 	  from cdc.postgres.decode import COMPILED as d; from cdc.mysql.layout import COMPILED as m; \
 	  from sinks.rowtext import COMPILED as e; \

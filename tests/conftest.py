@@ -1,4 +1,5 @@
-"""Real servers for the tests: PostgreSQL 18 (wheel) and the system's, one each for the session."""
+"""Real servers for the tests: PostgreSQL 18 (wheel) and the system's, and others, one each for
+the session."""
 
 from __future__ import annotations
 
@@ -14,10 +15,11 @@ from typing import Any
 import pytest
 
 from tailrace.service.localpg import LocalPostgres
+from tests.localkafka import kafka
 from tests.localmysql import mysql
 from tests.maria import maria, maria_server, second_maria
 
-__all__ = ["maria", "maria_server", "mysql", "second_maria"]
+__all__ = ["kafka", "maria", "maria_server", "mysql", "second_maria"]
 
 _numbers = itertools.count(1)
 
