@@ -115,6 +115,7 @@ def joined(changes: Sequence[RowChanges]) -> RowChanges:
         old_key=_joined_old_keys(changes),
         fresh=all(change.fresh for change in changes),
         source=first.source,
+        logged=tuple(one for change in changes for one in change.logged),
     )
     seq = together.seq.to_numpy()
     if (np.diff(seq) > 0).all():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -20,7 +21,7 @@ from transforms.entity import Entity
 from transforms.model import Mapping as MappingModel
 from transforms.model import Replicate
 from transforms.replicate import copy_of, replicate
-from transforms.rows import RowChanges, TargetTable
+from transforms.rows import Logged, RowChanges, TargetTable
 from transforms.rules import rule_for
 
 if TYPE_CHECKING:
@@ -120,7 +121,8 @@ class Router:
             made += self._protected(self._mapped.run(changes, seq_base, transactions))
         for target, rows in made:
             self._count(changes, target, rows)
-        return [each for _, rows in made for each in rows]
+        logged = (Logged(changes, seq_base, transactions),)
+        return [replace(each, logged=logged) for _, rows in made for each in rows]
 
     def take_counts(self) -> Counts:
         """Rows since the last call: received = filtered + emitted."""

@@ -16,6 +16,7 @@ from transforms.classes import FieldClass, MaskStyle
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from cdc.changes import TableChanges
     from transforms.composite import Composite
 
 UPSERT, PATCH, DELETE, CLEAR = (ord(op) for op in "updt")
@@ -70,6 +71,19 @@ class TargetTable:
 
 
 @dataclass(frozen=True, slots=True)
+class Logged:
+    """What the log said, for targets that pass on more than rows: operations, rows before,
+    transactions.
+
+    `changes`, whose `seq` is counted from `base` on; `transactions` are those of their change set.
+    """
+
+    changes: TableChanges
+    base: int
+    transactions: pa.RecordBatch | None
+
+
+@dataclass(frozen=True, slots=True)
 class RowChanges:
     """Changes of one target table, in source order.
 
@@ -83,6 +97,8 @@ class RowChanges:
     fresh    true when every op is an UPSERT of a row that the source says is new (insert or
              snapshot), so that a plain COPY may be tried first
     source   the source table, for error messages and counts
+    logged   the source changes these were made of, found by `seq`; several where row changes were
+             joined
     """
 
     table: TargetTable
@@ -93,6 +109,7 @@ class RowChanges:
     old_key: tuple[pa.Array, ...] | None = None
     fresh: bool = False
     source: str = ""
+    logged: tuple[Logged, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def rows(self) -> int:
