@@ -116,6 +116,7 @@ def joined(changes: Sequence[RowChanges]) -> RowChanges:
         fresh=all(change.fresh for change in changes),
         source=first.source,
         logged=tuple(one for change in changes for one in change.logged),
+        origins=first.origins,
     )
     seq = together.seq.to_numpy()
     if (np.diff(seq) > 0).all():

@@ -65,6 +65,12 @@ class Sink(Protocol):
     """A connection to one target on behalf of one pipeline. Not thread-safe."""
 
     @property
+    def undoes(self) -> bool:
+        """Whether `rollback` takes back what was written. Where not, it remembers what the target
+        took, so that a change that is written again in the same transaction does nothing; and it
+        is given transactions only once the journal has all of them, and no snapshot's clear."""
+
+    @property
     def system(self) -> str:
         """Identifies the target's system, in the words of a source's transaction origin."""
 

@@ -6,9 +6,12 @@ to know nothing of sources or mappings beyond this.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
 
 from cdc.schema import TableName
 from transforms.classes import FieldClass, MaskStyle
@@ -84,6 +87,27 @@ class Logged:
 
 
 @dataclass(frozen=True, slots=True)
+class Places:
+    """Where changes come from, one element each: the same however often they are delivered.
+
+    entry, number   the journal entry's offset and the place in it; of a change that was parked,
+                    those it had when it came
+    position        of the source's transaction; `committed_us`: its commit, µs since 1970 UTC
+    """
+
+    entry: npt.NDArray[np.int64]
+    number: npt.NDArray[np.int64]
+    position: Sequence[str]
+    committed_us: npt.NDArray[np.int64]
+
+
+class Origins(Protocol):
+    """Of all changes that are written at once."""
+
+    def of(self, seq: npt.NDArray[np.int64]) -> Places: ...
+
+
+@dataclass(frozen=True, slots=True)
 class RowChanges:
     """Changes of one target table, in source order.
 
@@ -99,6 +123,7 @@ class RowChanges:
     source   the source table, for error messages and counts
     logged   the source changes these were made of, found by `seq`; several where row changes were
              joined
+    origins  where each came from, by `seq`; None where nobody delivers them
     """
 
     table: TargetTable
@@ -110,6 +135,7 @@ class RowChanges:
     fresh: bool = False
     source: str = ""
     logged: tuple[Logged, ...] = field(default=(), compare=False, repr=False)
+    origins: Origins | None = field(default=None, compare=False, repr=False)
 
     @property
     def rows(self) -> int:

@@ -64,6 +64,8 @@ class MariadbSink:
     and a pipeline back to that system skips it.
     """
 
+    undoes = True
+
     def __init__(
         self, url: str, pipeline: str, *, origin: str | None = None, product: Product = MARIADB
     ) -> None:

@@ -52,6 +52,8 @@ class PostgresSink:
     transaction says so, and a pipeline back to that system skips it.
     """
 
+    undoes = True
+
     def __init__(self, url: str, pipeline: str, *, origin: str | None = None) -> None:
         self._url = url
         self._pipeline = pipeline

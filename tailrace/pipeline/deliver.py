@@ -123,6 +123,7 @@ class Delivery:
         self._discrepancies: dict[str, int] = {}
         self._cursor = 0
         self._next_part = 0
+        self._whole = self._looked = 0
         self._batch: _Batch | None = None
         self._progress = _Progress()
         self._asked_s = 0.0
@@ -205,7 +206,10 @@ class Delivery:
             if entries:
                 waited_since = time.monotonic()
                 failpoint("deliver.read")
-                self._deliver(sink, entries)
+                if not self._deliver(sink, entries):
+                    if self._once:
+                        return
+                    self._journal.wait(POLL_S)
             elif self._batch is not None and (
                 self._stop or time.monotonic() - waited_since > UNFINISHED_S
             ):
@@ -227,21 +231,39 @@ class Delivery:
         """Where nothing may be cleared, only a snapshot that will not start over is delivered."""
         return self._settings.keeps_existing and self._journal.get(SNAPSHOT) != "done"
 
-    def _deliver(self, sink: Sink, entries: Sequence[Entry]) -> None:
-        """Write entries; commit at the last complete one, so that none waits for a huge one."""
+    def _deliver(self, sink: Sink, entries: Sequence[Entry]) -> bool:
+        """Write entries; commit at the last complete one, so that none waits for a huge one.
+
+        False where nothing of them may be written yet.
+        """
         last = max((i for i, entry in enumerate(entries) if entry.changes.complete), default=-1)
         for run, ends in ((entries[: last + 1], True), (entries[last + 1 :], False)):
             if not run:
                 continue
+            if not (ends or sink.undoes or self._is_whole(run[-1].offset)):
+                return last >= 0
             if not self._continues(run[0]):
                 log.info("the journal's unfinished tail was cut; reading again from the checkpoint")
                 sink.rollback()
                 self._rewind()
-                return
+                return True
             self._write(sink, run)
             if ends:
                 self._commit(sink)
                 self._intake.committed()
+        return True
+
+    def _is_whole(self, offset: int) -> bool:
+        """Whether the journal has the end of the transaction of which `offset` is a part: it can
+        be cut off no more."""
+        self._looked = max(self._looked, offset)
+        while self._whole < offset:
+            entries = self._journal.read(self._looked, bytes_max=READ_BYTES)
+            if not entries or entries[0].changes.part == 0:
+                return False
+            self._looked = entries[-1].offset
+            self._whole = max((one.offset for one in entries if one.changes.complete), default=0)
+        return True
 
     def _continues(self, entry: Entry) -> bool:
         return entry.changes.part == self._next_part

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 
 import numpy as np
+import numpy.typing as npt
 
 from cdc.changes import TableChanges
 from sinks.applying import add
@@ -33,7 +34,7 @@ from tailrace.pipeline.tally import Tally
 from tailrace.state.exceptions.codec import pack
 from tailrace.state.exceptions.model import Cause, ExceptionId, Held, Key, Ref
 from transforms.errors import RowError
-from transforms.rows import CLEAR, RowChanges
+from transforms.rows import CLEAR, Places, RowChanges
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,29 @@ class _Arrived:
         at = int(np.searchsorted(numbers, seq - self.base))
         found = at < len(numbers) and numbers[at] == seq - self.base
         return sliced(self.changes, at, 1) if found else None
+
+
+class _Origins:
+    """Of what is written at once."""
+
+    def __init__(self, arrived: Sequence[_Arrived]) -> None:
+        self._arrived = arrived
+
+    def of(self, seq: npt.NDArray[np.int64]) -> Places:
+        bases = np.array([one.base for one in self._arrived])
+        at = np.searchsorted(bases, seq, side="right") - 1
+        found = [
+            (self._arrived[index].origin, int(number) - self._arrived[index].base)
+            for index, number in zip(at, seq, strict=True)
+        ]
+        ids = [origin.id(number) for origin, number in found]
+        places = [origin.place(number) for origin, number in found]
+        return Places(
+            np.array([one.offset for one in ids], np.int64),
+            np.array([one.seq for one in ids], np.int64),
+            [one.position for one in places],
+            np.array([one.committed_us for one in places], np.int64),
+        )
 
 
 class Intake:
@@ -93,7 +117,7 @@ class Intake:
                 targets = self._receivers(changes)
                 self._tally.add(targets, "received", -changes.rows)
                 self._came(targets, changes.rows, origin)
-            self._rows += made
+            self._take(made)
             self._arrived.append(_Arrived(changes, base, origin))
             self.has_rows = True
             return
@@ -106,11 +130,15 @@ class Intake:
         """
         assert not self.has_rows, "write what came before"
         made = self._router.route(changes, base, origin.transactions)
-        self._rows += made
+        self._take(made)
         self._arrived.append(_Arrived(changes, base, origin))
         if any((rows.op.to_numpy() == CLEAR).any() for rows in made):
             for ref in self._desk.overtaken(str(changes.schema.table)):
                 self._tally.add(ref.targets, "discarded", 1)
+
+    def _take(self, made: Sequence[RowChanges]) -> None:
+        origins = _Origins(self._arrived)
+        self._rows += [replace(rows, origins=origins) for rows in made]
 
     def write(self, sink: Sink) -> Mapping[str, Written]:
         """Write what was routed. Errors: as `Sink.write`, but for RowRefused; TooManyExceptions."""
