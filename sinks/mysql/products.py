@@ -43,7 +43,7 @@ MARIADB = Product(
     type="mariadb",
     oldest=(10, 5),
     collation="utf8mb4_nopad_bin",
-    pins="max_statement_time = 0, check_constraint_checks = 1, idle_transaction_timeout = 0,"
+    pins="check_constraint_checks = 1, idle_transaction_timeout = 0,"
     " idle_write_transaction_timeout = 0, tx_isolation = 'READ-COMMITTED'",
     rounds=False,
     json="json",  # a LONGTEXT with a check
@@ -58,7 +58,7 @@ MYSQL = Product(
     type="mysql",
     oldest=(8, 0, 22),
     collation="utf8mb4_0900_bin",
-    pins="max_execution_time = 0, transaction_isolation = 'READ-COMMITTED'",
+    pins="transaction_isolation = 'READ-COMMITTED'",
     rounds=True,
     json="longtext",  # its JSON turns numbers into doubles, and keeps one of two equal keys
     # A key, since sql_require_primary_key asks for one in temporary tables, too.

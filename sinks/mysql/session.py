@@ -22,6 +22,12 @@ SQL_MODE = (
     "STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,"
     "NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION"
 )
+UNTIMED = (
+    "set autocommit = 1"
+    " /*M!100101 , max_statement_time = 0 */ /*!50708 , max_execution_time = 0 */"
+)
+"""Before anything is asked: a server may limit the time of each statement, and it never cuts a SET
+short. Each server runs what stands in the comment that is meant for it."""
 PINS = (
     "set time_zone = '+00:00', autocommit = 1, completion_type = 0, foreign_key_checks = 1,"
     f" unique_checks = 1, sql_notes = 1, sql_mode = '{SQL_MODE}',"
@@ -119,6 +125,7 @@ def _login(url: str, pipeline: str) -> Connection:
             **arguments(url),
             charset="utf8mb4",
             autocommit=True,
+            init_command=UNTIMED,
             client_flag=CLIENT.FOUND_ROWS,
             program_name=f"tailrace:{pipeline}"[:63],
         )

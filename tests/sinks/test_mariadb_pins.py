@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack, closing
+from typing import Any, TypeAlias
 
+import pymysql
 import pytest
 
+from cdc.mysql import session
 from sinks.conformance import TABLE, apply, changes, delete, opened, upsert
 from sinks.mysql.products import MARIADB
 from sinks.mysql.session import SQL_MODE, connect, query
 from tailrace.errors import TargetRefused
 from tests.sinks.maria_harness import MariadbHarness
+
+Session: TypeAlias = "pymysql.Connection[Any]"
 
 BOTH = {
     "time_zone": ("'+07:00'", "+00:00"),
@@ -56,6 +62,35 @@ def test_a_session_has_its_own_settings(maria_harness: MariadbHarness) -> None:
     found = dict(zip(wanted, values, strict=True))
     found["sql_mode"] = sorted(found["sql_mode"].split(","))
     assert found == {name: own for name, (_, own) in wanted.items()}
+
+
+def to_target(harness: MariadbHarness) -> Session:
+    return connect(harness.url, "line", harness.product)
+
+
+def to_source(harness: MariadbHarness) -> Session:
+    return session.connect(harness.url)
+
+
+@pytest.mark.parametrize("opening", [to_target, to_source])
+def test_nothing_that_may_be_cut_short_comes_before_its_time_is_unlimited(
+    opening: Callable[[MariadbHarness], Session], maria_harness: MariadbHarness
+) -> None:
+    """These servers limit what reads, never a SET."""
+    of_mariadb = maria_harness.product is MARIADB
+    limit = "max_statement_time" if of_mariadb else "max_execution_time"
+    with (
+        maria_harness.setting("log_output", "'TABLE'"),
+        maria_harness.setting("general_log", 1),
+        closing(opening(maria_harness)) as connection,
+    ):
+        logged = maria_harness.execute(
+            "select convert(argument using utf8mb4) from mysql.general_log where command_type ="
+            f" 'Query' and thread_id = {connection.thread_id()} order by event_time"
+        )
+    statements = [str(text).lower() for (text,) in logged]
+    first = next(n for n, text in enumerate(statements) if limit in text)
+    assert all(text.startswith("set ") for text in statements[: first + 1])
 
 
 @pytest.mark.parametrize("rows", [3, 40])
