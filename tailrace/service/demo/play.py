@@ -13,6 +13,7 @@ from tailrace.service.demo.line import Line
 from tailrace.service.demo.load import Load
 from tailrace.service.demo.screen import Screen
 from tailrace.service.demo.shop import Shop
+from tailrace.service.demo.signals import Signals
 from tailrace.state.processes import Role
 
 SNAPSHOT_S = 180
@@ -30,6 +31,7 @@ class Play:
     line: Line
     load: Load
     screen: Screen
+    signals: Signals
     shop: Shop | None = None
     _killed: dict[Role, tuple[int, float]] = field(default_factory=dict)
     """Role → (id, time in seconds) of the process that was killed, until another is at work."""
@@ -40,11 +42,12 @@ class Play:
 
     def work(self, seconds: float | None) -> None:
         """The load, with one kill of each process on the way."""
-        self.screen.event("streaming; the ERP is at work")
-        began_s = time.monotonic()
         kills = list(KILLS)
+        began_s = time.monotonic()
 
         def ended() -> bool:
+            if self.signals.asked:
+                return True
             self._check()
             self._look()
             elapsed_s = time.monotonic() - began_s
@@ -56,14 +59,15 @@ class Play:
                 kills.pop(0)
             return seconds is not None and elapsed_s >= seconds and not kills
 
-        for load in self._loads:
-            load.start()
-        try:
+        with self.signals.deferred():
+            self.screen.event("streaming; the ERP is at work")
+            for load in self._loads:
+                load.start()
             self.screen.show(ended)
-        except KeyboardInterrupt:
-            self.screen.event("Ctrl-C")
-        for load in self._loads:
-            load.stop()
+            if self.signals.was_interrupt():
+                self.screen.event("Ctrl-C")
+            for load in self._loads:
+                load.stop()
         self._check()
 
     def drain(self, erp_url: str, hub_url: str) -> None:
@@ -107,6 +111,7 @@ class Play:
         end_s = time.monotonic() + deadline_s
 
         def ended() -> bool:
+            self.signals.check()
             self._look()
             if time.monotonic() > end_s:
                 raise TailraceError(f"waited {deadline_s:.0f} s for {what}")

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from importlib import resources
 from pathlib import Path
-from types import FrameType
 
 from tailrace.errors import TailraceError
 from tailrace.service.demo import servers
@@ -21,6 +18,7 @@ from tailrace.service.demo.oracle import Comparison, compare
 from tailrace.service.demo.play import Play
 from tailrace.service.demo.screen import Screen
 from tailrace.service.demo.shop import TABLES, Shop
+from tailrace.service.demo.signals import Signals
 from tailrace.service.localmaria import binary as mariadb
 from tailrace.service.localpg import LocalPostgres
 
@@ -32,7 +30,7 @@ def main(seconds: float | None, rows: int = ROWS) -> int:
 
     `seconds` is how long the ERP is changed; None: until Ctrl-C.
     """
-    with _ended_by_signals(), ExitStack() as stack:
+    with Signals() as signals, ExitStack() as stack:
         scratch = Path(tempfile.mkdtemp(prefix="tailrace-demo-"))
         stack.callback(shutil.rmtree, scratch, ignore_errors=True)
         scratch.chmod(0o755)  # the servers' user must reach its own directories inside
@@ -48,12 +46,13 @@ def main(seconds: float | None, rows: int = ROWS) -> int:
         if with_shop:
             shop = Shop(scratch / "shop", rows // 16)
             stack.callback(shop.end)
-        changes, compared = _play(stack, scratch, erp, hub, shop, seconds, rows)
+        changes, compared = _play(stack, signals, scratch, erp, hub, shop, seconds, rows)
     return _verdict(changes, compared)
 
 
 def _play(
     stack: ExitStack,
+    signals: Signals,
     scratch: Path,
     erp: LocalPostgres,
     hub: LocalPostgres,
@@ -72,22 +71,24 @@ def _play(
     line = stack.enter_context(Line(project, urls))
     load = Load(erp.url("erp"), rows)
     stack.callback(load.stop)
-    stack.callback(_leave_undisturbed)
+    stack.callback(signals.ignore)  # what is being removed is removed, whatever keys are pressed
 
     def changes() -> int:
         return load.changes + (shop.changes if shop else 0)
 
-    play = Play(line, load, Screen(Figures(line, changes), erp.url("erp"), hub.url("hub")), shop)
+    screen = Screen(Figures(line, changes), erp.url("erp"), hub.url("hub"))
+    play = Play(line, load, screen, signals, shop)
     try:
         play.snapshot()
         play.work(seconds)
         play.drain(erp.url("erp"), hub.url("hub"))
-        play.screen.event("comparing every row")
-        play.screen.say()
+        screen.event("comparing every row")
+        screen.say()
         others = () if shop is None else TABLES
         compared = compare(erp.url("erp"), hub.url("hub"), others)
         if shop is not None:
             shop.compare(hub.url("hub"), compared)
+        signals.check()
         return changes(), compared
     except TailraceError:
         print(line.log, file=sys.stderr)
@@ -107,25 +108,3 @@ def _verdict(changes: int, compared: Comparison) -> int:
         print(f"differs: {key}")
     print(f"demo: {changes} changes, {compared.rows} rows compared, {compared.different} different")
     return 1 if compared.different else 0
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """SIGTERM and a closed terminal end the demo as errors do: with everything removed."""
-
-    def end(signum: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + signum)
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
-    before[signal.SIGINT] = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _leave_undisturbed() -> None:
-    """What is being removed is removed, whatever keys are pressed."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
