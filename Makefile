@@ -10,7 +10,7 @@ WORKERS ?= 2
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo yes || { sudo -n true 2>/dev/null && echo yes; })
 
-COMPILED_SOURCES := $(wildcard cdc/_columns.py cdc/_columns.pxd cdc/*/_*.py sinks/_*.py)
+COMPILED_SOURCES := $(wildcard cdc/_columns.py cdc/_columns.pxd cdc/*/_*.py sinks/_*.py tailrace/kafka/_*.py)
 
 .PHONY: help demo test check bench kill fuzz docs clean servers
 
@@ -85,4 +85,4 @@ $(VENV)/ready: pyproject.toml setup.py requirements.lock $(COMPILED_SOURCES) | $
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .hypothesis
-	rm -f cdc/_*.c cdc/*.so cdc/*/_*.c cdc/*/*.so sinks/_*.c sinks/*.so
+	rm -f cdc/_*.c cdc/*.so cdc/*/_*.c cdc/*/*.so sinks/_*.c sinks/*.so tailrace/kafka/_*.c tailrace/kafka/*.so

@@ -12,6 +12,7 @@ MODULES = [
     "cdc/mysql/_shortest.py",
     "cdc/mysql/_rows.py",
     "sinks/_rowtext.py",
+    "tailrace/kafka/_batches.py",
 ]
 
 

@@ -1,0 +1,246 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""Columns into Kafka's records: the hot part of producing.
+
+Records of a batch, https://kafka.apache.org/documentation/#record:
+
+    length (varint) · attributes 0 · timestamp delta (varint) · offset delta (varint) ·
+    key length (varint) · key · value length (varint, -1 for NULL) · value ·
+    count of headers (varint) · for each: length, key, length, value
+
+Numbers are zigzag varints. Written in Cython's pure-Python mode; uncompiled, a pointer is a
+memoryview.
+"""
+
+from __future__ import annotations
+
+try:
+    import cython
+except ModuleNotFoundError:
+    from tailrace import cyshim as cython
+
+if cython.compiled:
+    from cython.cimports.libc.string import memcpy
+
+COMPILED = cython.compiled
+
+OVERHEAD = 5 + 1 + 1 + 5 + 5 + 5
+"""Bytes of a record beyond key, value and headers, at the worst."""
+
+
+@cython.cfunc
+@cython.inline
+def _pointer(buffer: object) -> cython.p_uchar:
+    if cython.compiled:
+        address: cython.size_t = buffer.address
+        return cython.cast(cython.p_uchar, address)
+    return memoryview(buffer).cast("B")
+
+
+@cython.cfunc
+@cython.inline
+def _ints(buffer: object) -> cython.p_int:
+    if cython.compiled:
+        address: cython.size_t = buffer.address
+        return cython.cast(cython.p_int, address)
+    return memoryview(buffer).cast("B").cast("i")
+
+
+@cython.cfunc
+@cython.inline
+def _bytes_of(owner: bytearray) -> cython.p_uchar:
+    if cython.compiled:
+        return cython.cast(cython.p_uchar, cython.cast(cython.p_char, owner))
+    return memoryview(owner)
+
+
+@cython.final
+@cython.cclass
+class Column:
+    """A binary column's buffers, kept alive; `first` is where it begins in them."""
+
+    owners: tuple
+    valid: cython.p_uchar
+    offsets: cython.p_int
+    data: cython.p_uchar
+    first: cython.Py_ssize_t
+    has_nulls: cython.bint
+    has_data: cython.bint
+
+    def __init__(self, valid: object, offsets: object, data: object, first: int) -> None:
+        self.owners = (valid, offsets, data)
+        self.first = first
+        self.has_nulls = valid is not None
+        self.has_data = data is not None
+        if valid is not None:
+            self.valid = _pointer(valid)
+        self.offsets = _ints(offsets)
+        if data is not None:
+            self.data = _pointer(data)
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def _size(column: Column, row: cython.Py_ssize_t) -> cython.Py_ssize_t:
+    """Of the value in bytes; -1 for NULL."""
+    at: cython.Py_ssize_t = column.first + row
+    if column.has_nulls and not column.valid[at >> 3] >> (at & 7) & 1:
+        return -1
+    return column.offsets[at + 1] - column.offsets[at]
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def _varint(
+    p: cython.p_uchar, used: cython.Py_ssize_t, number: cython.Py_ssize_t
+) -> cython.Py_ssize_t:
+    left: cython.size_t = (number << 1) if number >= 0 else ((-number) << 1) - 1
+    while left > 127:
+        p[used] = left & 127 | 128
+        used += 1
+        left >>= 7
+    p[used] = left
+    return used + 1
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def _varint_size(number: cython.Py_ssize_t) -> cython.Py_ssize_t:
+    left: cython.size_t = (number << 1) if number >= 0 else ((-number) << 1) - 1
+    size: cython.Py_ssize_t = 1
+    while left > 127:
+        size += 1
+        left >>= 7
+    return size
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def _value(
+    p: cython.p_uchar, used: cython.Py_ssize_t, column: Column, row: cython.Py_ssize_t
+) -> cython.Py_ssize_t:
+    begin: cython.Py_ssize_t
+    size: cython.Py_ssize_t = _size(column, row)
+    used = _varint(p, used, size)
+    if size > 0:
+        begin = column.offsets[column.first + row]
+        if cython.compiled:
+            memcpy(p + used, column.data + begin, size)
+        else:
+            p[used : used + size] = column.data[begin : begin + size]
+        used += size
+    return used
+
+
+def encode(
+    keys: Column,
+    values: Column,
+    headers: list,
+    header_of: object,
+    rows: object,
+    first: int,
+    last: int,
+) -> bytearray:
+    """Records `first` … `last` of those that `rows` (int32) lists, numbered from 0 on.
+
+    `headers`: the encoded sets of headers, with their count; `header_of` (int32, or None for the
+    first of all): which of them a record has.
+    """
+    row: cython.Py_ssize_t
+    body: cython.Py_ssize_t
+    size: cython.Py_ssize_t
+    i: cython.Py_ssize_t
+    tail: bytes = headers[0]
+    begin: cython.Py_ssize_t = first
+    end: cython.Py_ssize_t = last
+    which: cython.p_int = _ints(rows)
+    sets: cython.p_int = _ints(rows if header_of is None else header_of)
+    has_sets: cython.bint = header_of is not None
+    room: cython.Py_ssize_t = 0
+    for i in range(begin, end):
+        row = which[i]
+        if has_sets:
+            tail = headers[sets[row]]
+        room += OVERHEAD + max(0, _size(keys, row)) + max(0, _size(values, row)) + len(tail)
+    out: bytearray = bytearray(room)
+    p: cython.p_uchar = _bytes_of(out)
+    used: cython.Py_ssize_t = 0
+    for i in range(begin, end):
+        row = which[i]
+        if has_sets:
+            tail = headers[sets[row]]
+        size = _size(keys, row)
+        body = 2 + _varint_size(i - begin) + _varint_size(size) + max(0, size)
+        size = _size(values, row)
+        body += _varint_size(size) + max(0, size) + len(tail)
+        used = _varint(p, used, body)
+        p[used] = 0
+        p[used + 1] = 0
+        used = _varint(p, used + 2, i - begin)
+        used = _value(p, used, keys, row)
+        used = _value(p, used, values, row)
+        size = len(tail)
+        if cython.compiled:
+            memcpy(p + used, cython.cast(cython.p_char, tail), size)
+        else:
+            p[used : used + size] = tail
+        used += size
+    if not cython.compiled:
+        p.release()
+    del out[used:]
+    return out
+
+
+def partitions(keys: Column, count: int, number: int) -> bytearray:
+    """The partition of each key (int32), of `number`: murmur2, as Kafka's Java client has it; 0
+    for NULL."""
+    row: cython.Py_ssize_t
+    size: cython.Py_ssize_t
+    at: cython.Py_ssize_t
+    i: cython.Py_ssize_t
+    k: cython.uint
+    h: cython.uint
+    rows: cython.Py_ssize_t = count
+    among: cython.uint = number
+    out: bytearray = bytearray(4 * rows)
+    p: cython.p_uchar = _bytes_of(out)
+    for row in range(rows):
+        size = _size(keys, row)
+        if size < 0:
+            continue
+        at = keys.offsets[keys.first + row]
+        h = 0x9747B28C ^ cython.cast(cython.uint, size)
+        for i in range(size >> 2):
+            k = (
+                cython.cast(cython.uint, keys.data[at])
+                | cython.cast(cython.uint, keys.data[at + 1]) << 8
+                | cython.cast(cython.uint, keys.data[at + 2]) << 16
+                | cython.cast(cython.uint, keys.data[at + 3]) << 24
+            )
+            k = k * 0x5BD1E995 & 0xFFFFFFFF
+            k ^= k >> 24
+            k = k * 0x5BD1E995 & 0xFFFFFFFF
+            h = h * 0x5BD1E995 & 0xFFFFFFFF
+            h ^= k
+            at += 4
+        if size & 3 == 3:
+            h ^= cython.cast(cython.uint, keys.data[at + 2]) << 16
+        if size & 3 >= 2:
+            h ^= cython.cast(cython.uint, keys.data[at + 1]) << 8
+        if size & 3 >= 1:
+            h ^= cython.cast(cython.uint, keys.data[at])
+            h = h * 0x5BD1E995 & 0xFFFFFFFF
+        h ^= h >> 13
+        h = h * 0x5BD1E995 & 0xFFFFFFFF
+        h ^= h >> 15
+        h = (h & 0x7FFFFFFF) % among
+        p[4 * row] = h & 255
+        p[4 * row + 1] = h >> 8 & 255
+        p[4 * row + 2] = h >> 16 & 255
+        p[4 * row + 3] = h >> 24
+    if not cython.compiled:
+        p.release()
+    return out
