@@ -23,8 +23,7 @@ SQL_MODE = (
     "NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION"
 )
 UNTIMED = (
-    "set autocommit = 1"
-    " /*M!100101 , max_statement_time = 0 */ /*!50708 , max_execution_time = 0 */"
+    "set autocommit = 1 /*M!100101 , max_statement_time = 0 */ /*!50708 , max_execution_time = 0 */"
 )
 """Before anything is asked: a server may limit the time of each statement, and it never cuts a SET
 short. Each server runs what stands in the comment that is meant for it."""
