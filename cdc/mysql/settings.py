@@ -9,8 +9,10 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from cdc.mysql.zerodates import Policy
 from cdc.patterns import Patterns, some_included
+
+Policy = Literal["exception", "null", "text"]
+"""What becomes of dates that are none, see `cdc.mysql.zerodates`."""
 
 _CONNECT_S_MAX = 31_536_000
 _OPTIONS = {"ssl_ca", "ssl_cert", "ssl_key", "ssl_verify_identity", "connect_timeout"}

@@ -11,15 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from cdc.changes import TableChanges
+from cdc.mysql.settings import Policy
 from cdc.schema import Column, TableSchema
-
-Policy = Literal["exception", "null", "text"]
 
 _KINDS = frozenset({"date", "timestamp without time zone", "timestamp with time zone"})
 _ZERO = r"^(0000|....-00|....-..-00)"

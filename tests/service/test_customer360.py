@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -103,15 +104,16 @@ class Example(Line):
 @pytest.fixture
 def example(
     tmp_path: Path, database18: Database, second_database18: Database, maria_server: LocalMariadb
-) -> Example:
-    maria_server.execute("drop database if exists shop", "create database shop")
+) -> Iterator[Example]:
+    maria_server.execute("create database shop")
     database18.execute((EXAMPLE / "erp.sql").read_text())
     for statement in (EXAMPLE / "shop.sql").read_text().split(";"):
         if statement.strip():
             maria_server.execute(statement, database="shop")
-    return Example(
+    yield Example(
         tmp_path / "customer360", database18.url, maria_server.url() + "shop", second_database18.url
     )
+    maria_server.execute("drop database shop")
 
 
 def test_files_and_databases_are_fit(example: Example) -> None:

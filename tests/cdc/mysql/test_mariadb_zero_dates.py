@@ -9,9 +9,8 @@ import pyarrow as pa
 import pytest
 
 from cdc.changes import ChangeSet
-from cdc.mysql.settings import MariadbSource
+from cdc.mysql.settings import MariadbSource, Policy
 from cdc.mysql.source import BinlogDatabase
-from cdc.mysql.zerodates import Policy
 from tests.maria import Maria
 
 MADE = (
