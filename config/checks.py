@@ -16,7 +16,7 @@ from config.protection import check_keys, check_protection
 from config.secrets import is_unresolved
 from config.writers import check_writers
 from transforms.entity import Entity
-from transforms.model import Replicate
+from transforms.model import Mapping, Replicate
 from transforms.rules import target_name
 
 
@@ -104,13 +104,19 @@ def _mappings(project: Project, problems: Problems) -> None:
         users = [key for key, pipeline in project.pipelines.items() if name in pipeline.mappings]
         for entities in [seen_entities(project, key) for key in users] or [dict(project.entities)]:
             errors = check_syntax(mapping, entities)
-            if mapping.declared is not None and not errors:
+            declared = mapping.declared is not None and _lookups_declared(mapping)
+            if mapping.declared is not None and declared and not errors:
                 _, errors = compile_mapping(mapping, entities, mapping.declared)
             problems.place(errors, project.mapping_places[name])
         problems.place(check_examples(mapping), project.mapping_places[name])
         for loc, rows in mapping.parts:
             where = project.where_in_mapping(name, (*loc, "into" if rows.into else "entity"))
             _check_target(rows.target, where, f"mapping {name}", problems)
+
+
+def _lookups_declared(mapping: Mapping) -> bool:
+    """Without their columns a mapping is only checked against its source."""
+    return all(lookup.columns is not None for lookup in mapping.lookups.values())
 
 
 def _constants(project: Project, problems: Problems) -> None:
@@ -151,6 +157,14 @@ def _captured(project: Project, problems: Problems) -> None:
                     project.where_in_mapping(mapping, ("table",)),
                     fix,
                 )
+            for alias, lookup in () if declared is None else declared.lookups.items():
+                if not source.patterns.matches(lookup.source):
+                    problems.add(
+                        f"lookup {alias} of mapping {mapping} reads {lookup.table}, which source"
+                        f" {pipeline.source} does not capture",
+                        project.where_in_mapping(mapping, ("lookups", alias, "table")),
+                        fix,
+                    )
         for at, pattern_at, pattern in _patterns(pipeline):
             if not _can_capture(source, pattern):
                 loc: Loc = ("pipelines", name, "replicate", at, "tables", pattern_at)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from cdc.schema import TableName, TableSchema
 from config.owners import seen_entities
+from config.places import Loc
 from config.problems import Problems, suggest
 from config.project import Project
 from config.writers import check_writers
@@ -13,6 +14,7 @@ from tailrace.errors import ConfigError
 from transforms.compile import compile_mapping
 from transforms.declared import fits_declared
 from transforms.disjoint import check_together
+from transforms.model import Mapping as MappingModel
 
 
 def validate_mappings(
@@ -47,8 +49,12 @@ def _fit(project: Project, name: str, schemas: Sequence[TableSchema], problems: 
             )
             continue
         if mapping.declared is not None:
-            _declared(project, mapping.mapping, fits_declared(schema, mapping.declared), problems)
-        _, errors = compile_mapping(mapping, entities, schema)
+            misfits = fits_declared(schema, mapping.declared)
+            _declared(project, mapping.mapping, (), misfits, problems)
+        if not _lookups(project, mapping, tables, problems):
+            continue
+        known = {one.table: one for one in schemas}
+        _, errors = compile_mapping(mapping, entities, schema, known)
         problems.place(errors, project.mapping_places[mapping.mapping])
     found = project.pipeline_mappings(name)
     for error in check_together(found, entities, tables):
@@ -56,13 +62,43 @@ def _fit(project: Project, name: str, schemas: Sequence[TableSchema], problems: 
     _rules(project, name, [schema.table for schema in schemas], problems)
 
 
+def _lookups(
+    project: Project,
+    mapping: MappingModel,
+    tables: Mapping[str, TableSchema],
+    problems: Problems,
+) -> bool:
+    """Whether all looked up tables are there."""
+    absent = False
+    for alias, lookup in mapping.lookups.items():
+        loc: Loc = ("lookups", alias)
+        real = tables.get(lookup.table)
+        if real is None:
+            absent = True
+            problems.add(
+                f"lookup {alias} of mapping {mapping.mapping} reads {lookup.table}, which its"
+                " source does not have, or which is not captured",
+                project.where_in_mapping(mapping.mapping, (*loc, "table")),
+                suggest(lookup.table, tables, "it has"),
+            )
+        elif lookup.declared is not None:
+            misfits = fits_declared(real, lookup.declared)
+            _declared(project, mapping.mapping, loc, misfits, problems)
+    return not absent
+
+
 def _declared(
-    project: Project, mapping: str, misfits: Mapping[str | None, str], problems: Problems
+    project: Project,
+    mapping: str,
+    loc: Loc,
+    misfits: Mapping[str | None, str],
+    problems: Problems,
 ) -> None:
     for column, what in misfits.items():
+        at = (*loc, "columns", *([column] if column else []))
         problems.add(
-            f"mapping {mapping}, columns: {what}",
-            project.where_in_mapping(mapping, ("columns", *([column] if column else []))),
+            f"mapping {mapping}, {'.'.join(map(str, (*loc, 'columns')))}: {what}",
+            project.where_in_mapping(mapping, at),
             "write `columns` as the source has them; the examples hold for these only",
         )
 

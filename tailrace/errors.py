@@ -11,6 +11,7 @@
     │   ├── JournalFull            the disk is full; capture holds, nothing is acknowledged
     │   └── JournalCorrupt         a stored entry does not read back
     ├── TransformError         a row that a mapping cannot turn into its entity
+    │   └── LookupsLost            what a looked up table held is not known any more
     ├── ExceptionsError
     │   ├── ExceptionsUnavailable  their file cannot be written now; retried with backoff
     │   ├── ExceptionsLost         the target knows of exceptions whose contents are not here
@@ -97,6 +98,10 @@ class JournalCorrupt(JournalError):
 
 class TransformError(TailraceError):
     code = "TR-402"
+
+
+class LookupsLost(TransformError):
+    code = "TR-403"
 
 
 class ExceptionsError(TailraceError):

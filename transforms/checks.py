@@ -17,14 +17,24 @@ from transforms.words import NULL
 def check_syntax(mapping: MappingModel, entities: Mapping[str, Entity]) -> list[MappingError]:
     """What can be said of a mapping without its source's schema."""
     errors: list[MappingError] = []
+    for alias, lookup in mapping.lookups.items():
+        loc: Loc = ("lookups", alias, "on")
+        place = Place(mapping.mapping, loc, mapping.dialect, lookups=(alias,))
+        try:
+            syntax(lookup.on, place)
+        except ExpressionError as error:
+            errors.append(error)
     for prefix, rows in mapping.parts:
         checks = Checks(mapping, prefix, rows)
         entity = checks.entity(entities)
         if entity is not None:
             checks.fields_of(entity)
-        for loc, written in _expressions(rows):
+        for at, written in _expressions(rows):
             try:
-                syntax(written, Place(mapping.mapping, prefix + loc, mapping.dialect))
+                place = Place(
+                    mapping.mapping, prefix + at, mapping.dialect, lookups=mapping.lookups
+                )
+                syntax(written, place)
             except ExpressionError as error:
                 checks.errors.append(error)
         errors += checks.errors

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 
 from sqlglot import exp
 
@@ -25,6 +26,7 @@ from transforms.expressions.translate import (
 )
 from transforms.expressions.typed import Refusal, Typed, as_text, text
 from transforms.keys import Recovered, recover
+from transforms.lookups.compile import Joined, Schemas, join
 from transforms.model import FieldRule, Rows
 from transforms.model import Mapping as MappingModel
 from transforms.program import Codes, Output, Program
@@ -42,12 +44,21 @@ def target_table(
 
 
 def compile_mapping(
-    mapping: MappingModel, entities: Mapping[str, Entity], schema: TableSchema
+    mapping: MappingModel,
+    entities: Mapping[str, Entity],
+    schema: TableSchema,
+    lookups: Schemas = MappingProxyType({}),
 ) -> tuple[list[Program], list[MappingError]]:
-    """The programs of a mapping's rows, faultless ones only, and everything that is wrong."""
-    programs, errors = [], []
+    """The programs of a mapping's rows, faultless ones only, and everything that is wrong.
+
+    `lookups`: what is known of the looked up tables beyond what the mapping declares.
+    """
+    programs: list[Program] = []
+    joined, errors = join(mapping, schema, lookups)
+    if errors:
+        return programs, errors
     for prefix, rows in mapping.parts:
-        compiler = _Compiler(mapping, prefix, rows, schema)
+        compiler = _Compiler(mapping, prefix, rows, schema, joined)
         program = compiler.run(entities)
         errors += compiler.errors
         if program is not None and not compiler.errors:
@@ -67,11 +78,21 @@ class _Where:
 class _Compiler(Checks):
     """Compiles one of a mapping's rows."""
 
-    def __init__(self, mapping: MappingModel, prefix: Loc, rows: Rows, schema: TableSchema) -> None:
+    def __init__(
+        self,
+        mapping: MappingModel,
+        prefix: Loc,
+        rows: Rows,
+        schema: TableSchema,
+        joined: Joined,
+    ) -> None:
         super().__init__(mapping, prefix, rows)
         self.schema = schema
-        self.columns = source_columns(schema, mapping.dialect)
+        self.joined = joined
+        self.columns = {**source_columns(schema, mapping.dialect), **joined.columns}
         self.positions = {column.name: at for at, column in enumerate(schema.columns)}
+        self.positions |= joined.positions
+        self.read: set[str] = set()
 
     def run(self, entities: Mapping[str, Entity]) -> Program | None:
         entity = self.entity(entities)
@@ -114,6 +135,7 @@ class _Compiler(Checks):
             soft=None if soft is None else names.index(soft),
             identity=self.schema.key_indexes,
             contract=contract_of(entity)[0],
+            lookups=self.joined.used(frozenset(self.read)),
         )
 
     def _delivered(self, entity: Entity) -> list[str]:
@@ -126,8 +148,13 @@ class _Compiler(Checks):
 
     def _expression(self, written: str, loc: Loc) -> Expression | None:
         try:
-            place = Place(self.mapping.mapping, self.prefix + loc, self.mapping.dialect)
-            return translate(written, place, self.columns)
+            mapping = self.mapping
+            place = Place(
+                mapping.mapping, self.prefix + loc, mapping.dialect, lookups=mapping.lookups
+            )
+            found = translate(written, place, self.columns)
+            self.read |= found.typed.reads
+            return found
         except ExpressionError as error:
             self.errors.append(error)
             return None

@@ -85,13 +85,20 @@ def _of_output(
     try:
         selected = _run(selection, source, rows)
     except EvaluationError:
-        asked = Asked(engine, f"(({output.sql}) IS NOT NULL)", output.reads)
-        _, failing = asked.run(source, rows)
+        failing = output_faults(engine, output, source, rows)
         found += [Fault(row, output.name, reason) for row, reason in failing.items()]
         rows = np.setdiff1d(rows, list(failing))
         selected = _run(selection, source, rows)
     lacks = _of_values(output, selected.values[0], selected.unlisted.get(0), key=key)
     return found + [replace(fault, row=int(rows[fault.row])) for fault in lacks]
+
+
+def output_faults(
+    engine: Engine, output: Output, source: Mapping[int, pa.Array], rows: Rows
+) -> dict[int, str]:
+    """The rows for which an output cannot be computed, and why."""
+    asked = Asked(engine, f"(({output.sql}) IS NOT NULL)", output.reads)
+    return asked.run(source, rows)[1]
 
 
 def _of_values(output: Output, value: pa.Array, other: Flags | None, *, key: bool) -> list[Fault]:

@@ -208,7 +208,10 @@ def _comparable(part: Part, column: str, constant: exp.Expr) -> str | None:
 
 def _tree(part: Part, written: str) -> exp.Expr | None:
     try:
-        return syntax(written, Place(part.mapping.mapping, part.loc, part.mapping.dialect))
+        mapping = part.mapping
+        return syntax(
+            written, Place(mapping.mapping, part.loc, mapping.dialect, lookups=mapping.lookups)
+        )
     except ExpressionError:
         return None
 

@@ -31,6 +31,8 @@ from transforms.diagnose import all_faults, lacking
 from transforms.engine import Engine, EvaluationError
 from transforms.faults import Faults
 from transforms.judge import delivered, judge_of
+from transforms.lookups.evaluate import Lookups
+from transforms.lookups.tables import LookupTables
 from transforms.program import Output, Program
 from transforms.quick import Quick
 from transforms.rows import RowChanges
@@ -50,9 +52,20 @@ class _After:
 class Evaluation:
     """Runs one program. `sole`: no other mapping writes its target."""
 
-    def __init__(self, program: Program, engine: Engine, *, sole: bool) -> None:
-        """Errors: EvaluationError where a constant of the mapping does not convert."""
+    def __init__(
+        self,
+        program: Program,
+        engine: Engine,
+        *,
+        sole: bool,
+        tables: LookupTables | None = None,
+    ) -> None:
+        """`tables`: the looked up ones. Errors: EvaluationError where a constant of the mapping
+        does not convert."""
         self.program = program
+        self._lookups = None
+        if program.lookups and tables is not None:
+            self._lookups = Lookups(program.lookups, tables, engine)
         self._engine = engine
         self._sole = sole
         self._where = (
@@ -62,6 +75,7 @@ class Evaluation:
         self._mine = mine
         self._selections: dict[tuple[Output, ...], tuple[Quick, Selection]] = {}
         self._gone = Selection(engine, program.keys, mine)
+        self._meets = Selection(engine, (), self._where)
         self._judge = judge_of(program, engine)
         self._select(program.fields)
 
@@ -79,12 +93,15 @@ class Evaluation:
         """Errors: RowError, with all rows that cannot be mapped."""
         faults = Faults(self.program, changes)
         operations = columns.operations(changes)
+        values: Sequence[pa.Array]
         values, unsent = columns.completed(changes)
         clears = operations == change.TRUNCATE
         if clears.any():
             self._may_clear(changes, clears, faults)
         deleted = operations == change.DELETE
         present = np.flatnonzero(~(clears | deleted))
+        if self._lookups is not None:
+            values, present = self._looked_up(self._lookups, values, unsent, present, faults)
         after = self._after(changes, values, unsent, present, faults)
         upserts, removals = self._before(changes, values, operations, after, faults)
         faults.check()
@@ -92,6 +109,45 @@ class Evaluation:
         if self.program.on_delete.action == "ignore":
             removals, cleared = Removals.empty(), cleared[:0]
         return assembled(self.program, changes, base, upserts, removals, cleared)
+
+    def _looked_up(
+        self,
+        lookups: Lookups,
+        values: Sequence[pa.Array],
+        unsent: dict[int, Flags],
+        present: Rows,
+        faults: Faults,
+    ) -> tuple[list[pa.Array], Rows]:
+        """`values` with the columns of lookups, and the rows that have what they look up.
+
+        Where a row that `where` leaves out finds nothing is no matter.
+        """
+        found = lookups.run(values, unsent, present, len(values[0]))
+        width = max([len(values), *(at + 1 for at in found.columns)])
+        nothing = columns.nulls(len(values[0]))
+        wide = [*values, *[nothing] * (width - len(values))]
+        for at, column in found.columns.items():
+            wide[at] = column
+        unsent |= found.unsent
+        for failing in found.failing:
+            faults.add_reason(self._meeting(wide, unsent, failing.rows, faults), failing)
+        return wide, present[faults.sound(present)]
+
+    def _meeting(
+        self,
+        values: Sequence[pa.Array],
+        unsent: Mapping[int, Flags],
+        rows: Rows,
+        faults: Faults,
+    ) -> Rows:
+        """Those of the rows that meet `where`, as far as it is known without lookups."""
+        if self._where is None or self.program.reads_lookups:
+            return rows
+        for at in self._where.reads:
+            if at in unsent:
+                rows = rows[~unsent[at][rows]]
+        source = {at: columns.take(values[at], rows) for at in self._meets.needed}
+        return self._run(self._meets, self._where, source, rows, faults)[0]
 
     def _after(
         self,
@@ -324,7 +380,7 @@ class Evaluation:
             )
 
     def _unsent(self, name: str, absent: set[int], rows: Rows, faults: Faults) -> None:
-        names = ", ".join(self.program.schema.columns[at].name for at in sorted(absent))
+        names = ", ".join(self.program.column(at) for at in sorted(absent))
         faults.add(
             rows,
             name,

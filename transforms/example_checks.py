@@ -23,9 +23,25 @@ def check_examples(mapping: MappingModel) -> list[MappingError]:
         for part, row in (("before", example.before), ("given", example.after)):
             if row is not None:
                 errors += _check_row(mapping, schema, row, (*loc, part))
+        errors += _check_lookups(mapping, example, (*loc, "lookups"))
         for where, rows, expected in expectations(mapping, example):
             errors += _check_expected(mapping, rows, expected, (*loc, *where))
     return errors
+
+
+def _check_lookups(mapping: MappingModel, example: Example, loc: Loc) -> Iterator[MappingError]:
+    for alias, rows in example.lookups.items():
+        lookup = mapping.lookups.get(alias)
+        if lookup is None:
+            yield MappingError(
+                f"the mapping has no lookup {alias}",
+                mapping=mapping.mapping,
+                loc=(*loc, alias),
+                fix=suggestion(alias, mapping.lookups),
+            )
+        elif lookup.declared is not None:
+            for at, row in enumerate(rows):
+                yield from _check_row(mapping, lookup.declared, row, (*loc, alias, at))
 
 
 def _check_row(

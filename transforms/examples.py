@@ -40,12 +40,14 @@ class Example(Strict):
     and `before` deleted; both are an update. A column that is not named is NULL, in an update of
     `given` as it was before. `expect` is what becomes of it: the entity's fields, as far as they
     are named, ``filtered`` or ``deleted``; with `rows` by the name of each. `fails`: by field (or
-    ``where``) the reason why the mapping cannot take it.
+    ``where``) the reason why the mapping cannot take it. `lookups`: by lookup the rows that its
+    table has.
     """
 
     name: str | None = None
     before: Annotated[Row, Field(min_length=1)] | None = None
     given: Annotated[Row, Field(min_length=1)] | None = None
+    lookups: dict[str, tuple[Row, ...]] = Field(default_factory=dict)
     expect: Annotated[
         Any,
         PlainValidator(_expect),

@@ -12,12 +12,16 @@ from transforms.diagnose import Fault
 from transforms.errors import RowError, RowFault
 from transforms.expressions.sql import REASONS
 from transforms.judge import Broken
+from transforms.lookups.evaluate import Failing
 from transforms.program import Program
 
 _FIXES = {
     "required": "map NULL to something (a default), or drop `required` from the entity",
     "unlisted": "add the code to the value map, or say otherwise: null or {value: X}",
     "separator": "use another separator, or one field of the key for each column",
+    "missing": "add the row to the looked up table, then replay; or say missing: null",
+    "ambiguous": "join by a key of the looked up table",
+    "unread": "update the row of the looked up table at the source, so that the log shows it",
     "null_key": "use columns that are never NULL",
 }
 
@@ -50,6 +54,11 @@ class Faults:
             for seq, fault in zip(self._seq.take(at).to_pylist(), found, strict=True)
         ]
         self._rows = np.union1d(self._rows, at)
+
+    def add_reason(self, rows: Rows, failing: Failing) -> None:
+        """Rows that a lookup fails for."""
+        reason = failing.reason
+        self.add(rows, failing.alias, reason, REASONS[reason], _fix(reason))
 
     def add_broken(self, rows: Rows, found: Sequence[Broken]) -> None:
         """The rules of the contract that `rows` break."""

@@ -25,6 +25,7 @@ from transforms.errors import RowError
 from transforms.evaluate import Evaluation
 from transforms.expressions.sql import REASONS
 from transforms.faults import together
+from transforms.lookups.tables import LookupTables, not_captured
 from transforms.model import Mapping as MappingModel
 from transforms.program import Program
 from transforms.rows import DELETE, PATCH, UPSERT, RowChanges, TargetTable
@@ -54,11 +55,18 @@ class Mapped:
         composites: Mapping[TableName, Composite] = MappingProxyType({}),
     ) -> None:
         self._mappings = tuple(mappings)
+        self.lookups = LookupTables(
+            {one.source for mapping in mappings for one in mapping.lookups.values()}
+        )
         self._entities = entities
         self._source = source
         self._composites = composites
         self._engine = Engine()
-        self._plans: dict[str, _Plan] = {}
+        self._plans: dict[tuple[str, ...], _Plan] = {}
+
+    def looks_up(self, table: TableName) -> bool:
+        """Whether rows of this table are joined with looked up ones."""
+        return any(one.source == table and one.lookups for one in self._mappings)
 
     def targets(self, schema: TableSchema) -> list[TargetTable]:
         """In the order in which they are made: an entity before the part of it that is written.
@@ -117,10 +125,24 @@ class Mapped:
         self._engine.close()
 
     def _plan(self, schema: TableSchema) -> _Plan:
-        plan = self._plans.get(schema.version)
+        """It is made anew where a looked up table has another shape."""
+        shapes = [self._shape(one) for one in self._looked_up(schema.table)]
+        plan = self._plans.get(version := (schema.version, *shapes))
         if plan is None:
-            plan = self._plans[schema.version] = self._planned(schema)
+            plan = self._plans[version] = self._planned(schema)
         return plan
+
+    def _looked_up(self, table: TableName) -> list[TableName]:
+        return [
+            lookup.source
+            for mapping in self._mappings
+            if mapping.source == table
+            for lookup in mapping.lookups.values()
+        ]
+
+    def _shape(self, table: TableName) -> str:
+        schema = self.lookups[table].schema
+        return "" if schema is None else schema.version
 
     def _planned(self, schema: TableSchema) -> _Plan:
         parts = [
@@ -145,7 +167,10 @@ class Mapped:
     def _compiled(
         self, mapping: MappingModel, schema: TableSchema, writers: Sequence[TableName]
     ) -> list[Evaluation]:
-        programs, errors = compile_mapping(mapping, self._entities, schema)
+        for lookup in mapping.lookups.values():
+            if lookup.source not in self.lookups.schemas:
+                raise not_captured(lookup.source)
+        programs, errors = compile_mapping(mapping, self._entities, schema, self.lookups.schemas)
         if errors:
             raise TransformError(
                 f"mapping {mapping.mapping} does not fit {schema.table}: {errors[0].what}",
@@ -154,7 +179,12 @@ class Mapped:
             )
         try:
             return [
-                Evaluation(program, self._engine, sole=writers.count(program.target.table) == 1)
+                Evaluation(
+                    program,
+                    self._engine,
+                    sole=writers.count(program.target.table) == 1,
+                    tables=self.lookups,
+                )
                 for program in programs
             ]
         except EvaluationError as error:

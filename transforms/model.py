@@ -10,9 +10,10 @@ from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, mode
 
 from cdc.patterns import Patterns
 from cdc.schema import TableName, TableSchema
-from transforms.declared import DeclaredColumn, declared_column, declared_schema
+from transforms.declared import declared_schema
 from transforms.errors import Loc
 from transforms.examples import Example
+from transforms.lookups.declared import Alias, Lookup, SourceColumn
 from transforms.words import (
     NULL,
     Existing,
@@ -196,20 +197,23 @@ class Rows(Strict):
         return TableName(schema, name) if dot else TableName("public", text)
 
 
-def _column(value: object) -> DeclaredColumn:
-    return value if isinstance(value, DeclaredColumn) else declared_column(str(value))
-
-
-SourceColumn = Annotated[
-    DeclaredColumn, PlainValidator(_column), WithJsonSchema({"type": "string"})
-]
-_SAYS_NOTHING = {"columns", "examples"}
+_SAYS_NOTHING: dict[str, Any] = {
+    "columns": True,
+    "examples": True,
+    "lookups": {"__all__": {"columns"}},
+}
 """What a mapping is checked with, and nothing that it does."""
+_NO_LOOKUPS = {**_SAYS_NOTHING, "lookups": True}
+
+
+LOOKUPS_MAX = 16
+"""Each is joined to every row."""
 
 
 class Mapping(Strict):
     """How the rows of one source table become entities. `dialect` is that of the expressions.
 
+    `lookups` are small tables of the source of which a row stands beside each: ``zb.days``.
     `columns` are those of the source table, as far as the mapping is concerned: with them it is
     checked, and its `examples` are run, without a database.
     """
@@ -225,6 +229,9 @@ class Mapping(Strict):
     where: str | None = None
     on_delete: OnDeleteRule | None = None
     into: Annotated[str, AfterValidator(target_name)] | None = None
+    lookups: Annotated[dict[Alias, Lookup], Field(max_length=LOOKUPS_MAX)] = Field(
+        default_factory=dict
+    )
     columns: Annotated[dict[Identifier, SourceColumn], Field(min_length=1)] | None = None
     examples: tuple[Example, ...] = ()
 
@@ -258,6 +265,9 @@ class Mapping(Strict):
                 raise ValueError("examples need `columns`: the source table's, with their types")
         elif not any(column.primary for column in self.columns.values()):
             raise ValueError("no column of `columns` is the key: write id: integer primary key")
+        unknown = [alias for alias, lookup in self.lookups.items() if lookup.columns is None]
+        if self.examples and unknown:
+            raise ValueError(f"examples need `columns` of the lookup {unknown[0]}, too")
         return self
 
     @property
@@ -274,7 +284,8 @@ class Mapping(Strict):
     def version(self) -> str:
         """Sixteen hex digits that change when what the mapping does may change, its code tables
         included."""
-        text = self.model_dump_json(exclude=_SAYS_NOTHING, warnings="none")
+        silent = _SAYS_NOTHING if self.lookups else _NO_LOOKUPS
+        text = self.model_dump_json(exclude=silent, warnings="none")
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property

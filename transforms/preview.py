@@ -18,11 +18,13 @@ import cdc.changes as change
 from cdc.changes import TableChanges
 from transforms import columns
 from transforms.compile import compile_mapping
-from transforms.diagnose import Fault, all_faults
+from transforms.diagnose import Asked, Fault, all_faults
 from transforms.engine import Engine
 from transforms.entity import Entity
 from transforms.expressions.sql import REASONS
 from transforms.judge import delivered, judge_of
+from transforms.lookups.evaluate import Lookups
+from transforms.lookups.tables import LookupTables
 from transforms.model import Mapping as MappingModel
 from transforms.program import Output, Program
 from transforms.protect.shown import class_of, source_classes, veiled
@@ -64,22 +66,27 @@ def preview(
     entities: Mapping[str, Entity],
     sample: TableChanges,
     *,
+    lookups: Sequence[TableChanges] = (),
     reveal: bool = False,
 ) -> list[Preview]:
-    """One preview for each of the mapping's rows. `sample` holds existing rows (operation r).
+    """One preview for each of the mapping's rows. `sample` holds existing rows (operation r), and
+    `lookups` all those of each looked up table.
 
     Without `reveal` personal and secret fields, and the source columns they are computed from, are
     masked.
 
     Errors: MappingError, the first of what `check` would show.
     """
-    programs, errors = compile_mapping(mapping, entities, sample.schema)
+    tables = LookupTables({lookup.source for lookup in mapping.lookups.values()})
+    for changes in lookups:
+        tables.apply(changes)
+    programs, errors = compile_mapping(mapping, entities, sample.schema, tables.schemas)
     if errors:
         raise errors[0]
     engine = Engine()
     try:
         veil = _Veil(programs, reveal=reveal)
-        return [_preview(program, engine, sample, veil) for program in programs]
+        return [_preview(program, engine, sample, veil, tables) for program in programs]
     finally:
         engine.close()
 
@@ -99,13 +106,18 @@ class _Veil:
         return veiled(values, field_class, program.target.columns[output.index].mask)
 
 
-def _preview(program: Program, engine: Engine, sample: TableChanges, veil: _Veil) -> Preview:
+def _preview(
+    program: Program, engine: Engine, sample: TableChanges, veil: _Veil, tables: LookupTables
+) -> Preview:
     gone = (change.DELETE, change.TRUNCATE)
     present = np.flatnonzero(~np.isin(columns.operations(sample), gone))
     source = {at: columns.take(column, present) for at, column in enumerate(sample.new)}
     outputs = (*program.keys, *program.fields)
     condition = None if program.where is None else Condition(program.where, program.where_reads)
-    faults = all_faults(program, engine, outputs, condition, source, len(present))
+    faults = _looked_up(program, engine, tables, source, condition, len(present))
+    failed = {fault.row for fault in faults}
+    found = all_faults(program, engine, outputs, condition, source, len(present))
+    faults += [fault for fault in found if fault.row not in failed]
     sound = np.setdiff1d(np.arange(len(present)), [fault.row for fault in faults])
     rest = {at: columns.take(column, sound) for at, column in source.items()}
     selected = Selection(engine, outputs, condition).run(rest, len(sound))
@@ -134,6 +146,31 @@ def _preview(program: Program, engine: Engine, sample: TableChanges, veil: _Veil
         Counter((name, reason) for _, name, reason in reasons),
         _unlisted(program, engine, source, faults, veil),
     )
+
+
+def _looked_up(
+    program: Program,
+    engine: Engine,
+    tables: LookupTables,
+    source: dict[int, pa.Array],
+    condition: Condition | None,
+    count: int,
+) -> list[Fault]:
+    """Put the columns of lookups behind the row's own; rows that they fail for."""
+    found = Lookups(program.lookups, tables, engine).run(
+        list(source.values()), {}, np.arange(count), count
+    )
+    source |= found.columns
+    faults = [
+        Fault(int(row), failing.alias, failing.reason)
+        for failing in found.failing
+        for row in failing.rows
+    ]
+    if condition is None or program.reads_lookups or not faults:
+        return faults
+    test = Asked(engine, f"(({condition.sql}) IS TRUE)", condition.reads)
+    met, _ = test.run(source, np.arange(count))
+    return [fault for fault in faults if met[fault.row]]
 
 
 def _row(

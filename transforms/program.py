@@ -1,18 +1,22 @@
 """A compiled mapping: what to read, what to compute in DuckDB, where the results go.
 
 SQL here is over a table of texts whose columns are named after their position in the source
-table: c0, c1, …
+table: c0, c1, …; those of lookups stand behind them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from cdc.schema import TableSchema
 from transforms.contract import Rule
 from transforms.errors import Loc
 from transforms.model import OnDelete
 from transforms.rows import TargetTable
+
+if TYPE_CHECKING:
+    from transforms.lookups.program import LookupProgram
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,7 @@ class Program:
     soft      position of the target's column that marks deleted rows
     identity  positions of the columns of the replica identity
     contract  what the entity's contract demands of its values
+    lookups   what is joined to each row
     """
 
     name: str
@@ -82,7 +87,19 @@ class Program:
     soft: int | None
     identity: tuple[int, ...]
     contract: tuple[Rule, ...] = ()
+    lookups: tuple[LookupProgram, ...] = ()
 
     @property
     def source(self) -> str:
         return str(self.schema.table)
+
+    def column(self, at: int) -> str:
+        """The name of the column at this position: of the source table, or of a lookup."""
+        if at < len(self.schema.columns):
+            return self.schema.columns[at].name
+        return next(name for one in self.lookups if (name := one.column(at)) is not None)
+
+    @property
+    def reads_lookups(self) -> bool:
+        """Whether `where` does."""
+        return any(at >= len(self.schema.columns) for at in self.where_reads)

@@ -25,6 +25,7 @@ from transforms.rows import Logged, RowChanges, TargetTable
 from transforms.rules import rule_for
 
 if TYPE_CHECKING:
+    from transforms.lookups.tables import LookupTables
     from transforms.mapped import Mapped
     from transforms.protect.protection import Protection
 
@@ -81,6 +82,15 @@ class Router:
             for mapping in self._mappings
             for _, rows in mapping.parts
         )
+
+    @property
+    def lookups(self) -> LookupTables | None:
+        """The tables that mappings look up, as of what was routed last; None: there are none."""
+        return self._mapped.lookups if self._mapped is not None and self._mapped.lookups else None
+
+    def looks_up(self, table: TableName) -> bool:
+        """Whether rows of this source table are joined with looked up ones."""
+        return self._mapped is not None and self._mapped.looks_up(table)
 
     def target_tables(self, schema: TableSchema) -> list[TargetTable]:
         """The tables that changes of this table write, in the order in which to make them.

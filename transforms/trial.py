@@ -15,7 +15,7 @@ import pyarrow as pa
 
 import cdc.changes as change
 from cdc.changes import OLD_KEY, TableChanges
-from cdc.schema import TableSchema
+from cdc.schema import TableName, TableSchema
 from transforms.columns import TEXT
 from transforms.declared import printed
 from transforms.entity import Entity
@@ -69,6 +69,7 @@ def _differences(
     schema: TableSchema,
     example: Example,
 ) -> Iterator[Difference]:
+    _put_lines(mapping, mapped, example)
     try:
         made = mapped.run(_changes(schema, example), 0)
     except RowError as error:
@@ -85,6 +86,21 @@ def _differences(
         prefix = f"{rows.name}." if mapping.rows is not None else ""
         fields = {name: field.type for name, field in entities[rows.entity].fields.items()}
         yield from _compared(prefix, fields, expected, became[rows.name])
+
+
+def _put_lines(mapping: MappingModel, mapped: Mapped, example: Example) -> None:
+    """The looked up tables hold what the example says, and nothing else."""
+    lines: dict[TableName, list[dict[str, str | None]]] = {}
+    schemas: dict[TableName, TableSchema] = {}
+    for alias, lookup in mapping.lookups.items():
+        assert lookup.declared is not None, "the checks demand it"
+        schema = schemas.setdefault(lookup.source, lookup.declared)
+        rows = [_row(schema, row) for row in example.lookups.get(alias, ())]
+        lines.setdefault(lookup.source, []).extend(rows)
+    for table, rows in lines.items():
+        names = [column.name for column in schemas[table].columns]
+        made = [tuple(row.get(name) for name in names) for row in rows]
+        mapped.lookups[table].put_all(schemas[table], made)
 
 
 def _compared(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from cdc.findings import refuse_errors
 from cdc.mysql.alteration import Shape
@@ -39,10 +39,14 @@ class BinlogDatabase:
 
     It leaves nothing at the server: no table, no slot; a replica's registration ends with its
     connection. `name` makes our number among the replicas, where the settings give none.
+    `copied_first`: tables that a snapshot begins with.
     """
 
-    def __init__(self, settings: BinlogSource, name: str) -> None:
+    def __init__(
+        self, settings: BinlogSource, name: str, *, copied_first: Collection[TableName] = ()
+    ) -> None:
         self._settings = settings
+        self._copied_first = copied_first
         self._server_id = settings.server_id or zlib.crc32(name.encode()) | 1 << 31
         self._zero_dates = ZeroDates(settings.zero_dates)
         self._product = product_of(settings)
@@ -93,7 +97,7 @@ class BinlogDatabase:
         if [table.map for table in tables] != self._before:
             # What they were when the snapshot began is not known; try again.
             raise SourceUnavailable("tables were altered while the snapshot began")
-        return tables
+        return sorted(tables, key=lambda table: table.name not in self._copied_first)
 
     def _begin(self, tables: list[CatalogTable]) -> Mapping[str, str]:
         self._captured = frozenset(table.name for table in tables)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing
 
 from cdc.changes import BYTES_MAX, ROWS_MAX, ChangeSet
@@ -36,7 +36,7 @@ from cdc.postgres.slot import (
 from cdc.postgres.snapshot import SnapshotReader
 from cdc.postgres.stream import ReplicationStream
 from cdc.protocol import START_OVER, SnapshotProgress, SourceState
-from cdc.schema import TableSchema
+from cdc.schema import TableName, TableSchema
 from tailrace.errors import ContinuityError, PreflightError
 
 log = logging.getLogger("tailrace.postgres")
@@ -44,12 +44,16 @@ log = logging.getLogger("tailrace.postgres")
 
 class Postgres:
     """Implements `cdc.protocol.Source`. `name` is the default of slot and publication.
+    `copied_first`: tables that a snapshot begins with.
 
     Errors of every method: SourceUnavailable.
     """
 
-    def __init__(self, settings: PostgresSource, name: str) -> None:
+    def __init__(
+        self, settings: PostgresSource, name: str, *, copied_first: Collection[TableName] = ()
+    ) -> None:
         self._settings = settings
+        self._copied_first = copied_first
         self._slot = settings.slot or name
         self._publication = settings.publication or name
         self._name = name
@@ -100,7 +104,9 @@ class Postgres:
                 fix="if no other Tailrace uses it: tailrace remove SOURCE; else name another slot",
             )
         publication = self._ensure_publication()
-        opened = PostgresSnapshot(self._settings, self._slot, publication, self._connection)
+        opened = PostgresSnapshot(
+            self._settings, self._slot, publication, self._connection, self._copied_first
+        )
         self._identity = opened.identity
         return opened
 
@@ -190,6 +196,7 @@ class PostgresSnapshot:
         slot: str,
         publication: Publication,
         connection: Connection,
+        copied_first: Collection[TableName],
     ) -> None:
         self._slot = slot
         self._connection = connection
@@ -203,7 +210,7 @@ class PostgresSnapshot:
             raise
         with translated("reading the catalog"):
             named = read_tables(self._reader.connection, settings.patterns, publication.name)
-        self._tables = parents_first(_capturable(named))
+        self._tables = parents_first(_capturable(named), copied_first)
         self.identity = read_identity(connection, slot, publication, self._tables)
 
     @property

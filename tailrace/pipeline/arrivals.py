@@ -112,10 +112,10 @@ def strips(tables: Sequence[TableChanges]) -> Iterator[Sequence[TableChanges]]:
     after = -1
     for cut in cuts:
         for first, last in ((after, cut - 1), (cut - 1, cut)):
-            if part := _between(tables, first, last):
+            if part := between(tables, first, last):
                 yield part
         after = cut
-    if part := _between(tables, after, np.iinfo(np.int64).max):
+    if part := between(tables, after, np.iinfo(np.int64).max):
         yield part
 
 
@@ -128,7 +128,8 @@ def _truncates(table: TableChanges) -> np.ndarray:
     return found
 
 
-def _between(tables: Sequence[TableChanges], after: int, upto: int) -> list[TableChanges]:
+def between(tables: Sequence[TableChanges], after: int, upto: int) -> list[TableChanges]:
+    """The changes whose `seq` is larger than `after` and at most `upto`."""
     found = []
     for table in tables:
         seq = table.seq.to_numpy()

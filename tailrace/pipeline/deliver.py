@@ -14,11 +14,11 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -48,6 +48,9 @@ from tailrace.pipeline.stopping import Stop
 from tailrace.pipeline.tally import Outcomes, Tally, imbalances
 from tailrace.state.exceptions.model import Request
 from tailrace.state.processes import Reporter
+
+if TYPE_CHECKING:
+    from tailrace.pipeline.lookups import Lookups
 
 log = logging.getLogger("tailrace.deliver")
 
@@ -105,8 +108,11 @@ class Delivery:
         reporter: Reporter,
         stop: Stop,
         *,
+        lookups: Lookups | None = None,
         once: bool = False,
     ) -> None:
+        """`lookups`: where the router's mappings look something up."""
+        self._lookups = lookups
         self._settings = settings
         self._journal = journal
         self._router = router
@@ -175,8 +181,10 @@ class Delivery:
     def _open(self, sink: Sink) -> None:
         self._checkpoint = sink.open(self._journal.id)
         self._desk.open(sink.receipts())
+        if self._lookups is not None:
+            self._lookups.open(self._checkpoint.offset)
         self._rewind()
-        write_hint(self._settings.hints, self._settings.pipeline, self._checkpoint.offset)
+        self._hint()
         log.info(
             "delivering",
             extra={"pipeline": self._settings.pipeline, "offset": self._checkpoint.offset},
@@ -191,6 +199,8 @@ class Delivery:
         self._intake.forget()
         self._tally.clear()
         self._router.take_counts()
+        if self._lookups is not None:
+            self._lookups.rewind()
 
     def _follow(self, sink: Sink) -> None:
         waited_since = time.monotonic()
@@ -287,7 +297,7 @@ class Delivery:
 
     def _route(self, sink: Sink, entry: Entry, base: int, chunk: Sequence[Entry]) -> None:
         origin = FromJournal(entry.offset, entry.changes)
-        for strip in strips(self._changes(sink, entry)):
+        for strip in self._strips(sink, entry):
             clears = is_truncate(strip)
             if clears and self._intake.has_rows:
                 self._flush(sink, chunk)
@@ -301,6 +311,15 @@ class Delivery:
                 except TailraceError as error:
                     _locate(error, entry, table)
                     raise
+
+    def _strips(self, sink: Sink, entry: Entry) -> Iterator[Sequence[TableChanges]]:
+        """What is routed at once: up to a TRUNCATE, or until a looked up table changes."""
+        tables = self._changes(sink, entry)
+        pieces: Iterable[Sequence[TableChanges]] = [tables]
+        if self._lookups is not None:
+            pieces = self._lookups.pieces(entry.changes, tables)
+        for piece in pieces:
+            yield from strips(piece)
 
     def _changes(self, sink: Sink, entry: Entry) -> list[TableChanges]:
         tables: Sequence[TableChanges | None] = without_origin(entry.changes, sink.system)
@@ -366,10 +385,17 @@ class Delivery:
         self._batch = None
         self._backoff.reset()
         settings = self._settings
-        write_hint(settings.hints, settings.pipeline, self._checkpoint.offset)
+        if self._lookups is not None:
+            self._lookups.committed(self._checkpoint.offset)
+        self._hint()
         metrics.BATCH_SECONDS.labels(settings.pipeline).observe(time.monotonic() - batch.began_s)
         self._progress.committed(batch.commit_us)
         self._count(batch)
+
+    def _hint(self) -> None:
+        """Tell capture from where on the journal is needed."""
+        at = self._checkpoint.offset if self._lookups is None else self._lookups.needs_from
+        write_hint(self._settings.hints, self._settings.pipeline, at)
 
     def _count(self, batch: _Batch) -> None:
         """What became of the rows, per table; only what is durable counts."""

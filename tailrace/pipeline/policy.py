@@ -22,6 +22,7 @@ from tailrace.errors import (
     JournalCorrupt,
     JournalError,
     JournalFull,
+    LookupsLost,
     PreflightError,
     RowRefused,
     SourceUnavailable,
@@ -146,6 +147,13 @@ POLICIES = (
         "stop",
         "A source table has changed so that its mapping or its copy does not fit any more.",
         "`tailrace check` shows all that does not fit; mend it and start the pipeline again.",
+    ),
+    Policy(
+        LookupsLost,
+        "stop",
+        "The copy of the looked up tables is missing, and the journal does not reach back to make"
+        " it anew.",
+        "Restore the file that is named; or begin anew with a snapshot.",
     ),
     Policy(
         TargetUnavailable,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from cdc.mysql.settings import BinlogSource
 from cdc.postgres.settings import PostgresSource
 from cdc.protocol import Source
+from cdc.schema import TableName
 from config.project import Project
 from tailrace.journal.paths import JournalPaths
 from tailrace.journal.protocol import JournalWriter
@@ -18,13 +19,24 @@ from tailrace.service.layout import Layout
 def source_factory(project: Project, name: str) -> Callable[[], Source]:
     """Only the adapter that is needed is imported."""
     settings, ours = project.sources[name], object_name(project, name)
+    first = looked_up(project, name)
     if isinstance(settings, BinlogSource):
         from cdc.mysql.source import BinlogDatabase
 
-        return lambda: BinlogDatabase(settings, ours)
+        return lambda: BinlogDatabase(settings, ours, copied_first=first)
     from cdc.postgres.source import Postgres
 
-    return lambda: Postgres(settings, ours)
+    return lambda: Postgres(settings, ours, copied_first=first)
+
+
+def looked_up(project: Project, source: str) -> frozenset[TableName]:
+    """Tables of a source that mappings look up: a snapshot copies them before those that do."""
+    return frozenset(
+        lookup.source
+        for pipeline in project.pipelines_of(source)
+        for mapping in project.pipeline_mappings(pipeline)
+        for lookup in mapping.lookups.values()
+    )
 
 
 def object_name(project: Project, source: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager, closing, nullcontext
+from typing import TYPE_CHECKING
 
 from cdc.mysql.marks import SYSTEM
 from cdc.postgres.continuity import IDENTITY
@@ -23,6 +25,9 @@ from tailrace.pipeline.stopping import Stop
 from tailrace.service.layout import Layout
 from tailrace.state.exceptions.store import Store
 from transforms.router import Router
+
+if TYPE_CHECKING:
+    from tailrace.pipeline.lookups import Lookups
 
 OPEN_AGAIN_S = 0.05
 
@@ -63,6 +68,17 @@ def mapping_version(project: Project, name: str) -> str:
 
 def desk(layout: Layout, name: str, journal: JournalReader) -> Desk:
     return Desk(Store(layout.exceptions(name), journal.id))
+
+
+def lookups(
+    layout: Layout, name: str, journal: JournalReader, routes: Router
+) -> AbstractContextManager[Lookups | None]:
+    """None where the pipeline's mappings look nothing up."""
+    if routes.lookups is None:
+        return nullcontext()
+    from tailrace.pipeline.lookups import Lookups
+
+    return closing(Lookups(layout.lookups(name), journal, routes))
 
 
 def router(project: Project, name: str) -> Router:

@@ -2,6 +2,7 @@
 
 .tailrace/journal/<source>/   the journal, and readers' hints
 .tailrace/exceptions/         what waits at the exceptions desk of each pipeline, with its values
+.tailrace/lookups/            copies of looked up tables, for each pipeline
 .tailrace/run/                what each process last said of itself
 .tailrace/metrics/            the processes' metrics, while they run
 """
@@ -22,6 +23,9 @@ class Layout:
 
     def exceptions(self, pipeline: str) -> Path:
         return self.root / "exceptions" / f"{pipeline}.db"
+
+    def lookups(self, pipeline: str) -> Path:
+        return self.root / "lookups" / f"{pipeline}.json"
 
     @property
     def run(self) -> Path:

@@ -17,6 +17,7 @@ from sinks.mysql.settings import MariadbTarget, MysqlTarget
 from sinks.postgres.settings import PostgresTarget
 from transforms.entity import Entity, EntityField
 from transforms.examples import Example
+from transforms.lookups.declared import Lookup
 from transforms.model import FieldRule, Mapping, Replicate, Rows
 from transforms.protect.keys import Key
 from transforms.protect.model import Protect
@@ -40,6 +41,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "A consumer of an entity": Consumer,
     "mappings/*.yml": Mapping,
     "One of the `rows`": Rows,
+    "One of the `lookups`": Lookup,
     "A field of a mapping": FieldRule,
     "An example of a mapping": Example,
 }

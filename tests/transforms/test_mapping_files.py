@@ -24,6 +24,7 @@ def _field(**demands: Any) -> dict[str, Any]:
     return {"fields": {"a": {"type": "text", **demands}}}
 
 
+LOOKUP = {"table": "s.t", "on": "zb.nr = b"}
 REFUSED: list[tuple[type[Any], dict[str, Any], tuple[Any, ...], str]] = [
     (Entity, {"fields": {"a": {"type": "varchar"}}}, ("fields", "a", "type"), "no field type"),
     (Entity, {"fields": {"a": {"type": "decimal(40,2)"}}}, ("fields", "a", "type"), "p <= 38"),
@@ -56,7 +57,15 @@ REFUSED: list[tuple[type[Any], dict[str, Any], tuple[Any, ...], str]] = [
     (Mapping, {"table": "kunden"}, ("table",), "schema.table"),
     (Mapping, {"dialect": "db2"}, ("dialect",), "postgres"),
     (Mapping, {"origin": "keep"}, ("origin",), "Extra"),
-    (Mapping, {"lookups": {}}, ("lookups",), "Extra"),
+    (Mapping, {"lookups": {"ZB": LOOKUP}}, ("lookups",), "small letters"),
+    (
+        Mapping,
+        {"lookups": {"zb": {**LOOKUP, "missing": "stop"}}},
+        ("lookups", "zb", "missing"),
+        "missing:",
+    ),
+    (Mapping, {"lookups": {"zb": {"table": "s.t"}}}, ("lookups", "zb", "on"), "required"),
+    (Mapping, {"lookups": {"zb": {**LOOKUP, "limit": "5"}}}, ("lookups", "zb", "limit"), "Extra"),
     (Mapping, {"on_delete": "clear"}, ("on_delete",), "on_delete"),
     (Mapping, {"on_delete": {"soft": "x", "y": "z"}}, ("on_delete",), "on_delete"),
     (Mapping, {"on_delete": {"action": "delete"}}, ("on_delete",), "on_delete"),

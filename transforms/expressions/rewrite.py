@@ -284,10 +284,46 @@ def resolved(tree: exp.Expr, columns: Collection[str] | None, dialect: Dialect) 
         if dialect.insensitive and len(alike) == 1:
             node.this.set("this", alike[0])
             continue
+        if LOOKUP in node.meta:
+            raise _not_in_lookup(node, columns)
         fix = suggestion(node.name, columns)
         if alike and not dialect.insensitive:
             fix = f'did you mean "{alike[0]}"? (in double quotes)'
         raise Refusal(f"the table has no column {node.name}", fix=fix, node=node)
+    return tree
+
+
+def _not_in_lookup(node: exp.Expr, columns: Collection[str]) -> Refusal:
+    alias = node.meta[LOOKUP]
+    known = [name for name in columns if name.startswith(f"{alias}.")]
+    if not known:
+        return Refusal(f"lookup {alias} is not known here", node=node)
+    name = node.name.removeprefix(f"{alias}.")
+    what = f"the table of lookup {alias} has no column {name}"
+    return Refusal(what, fix=suggestion(node.name, known), node=node)
+
+
+LOOKUP = "lookup"
+"""Marks a column of a lookup, whose name is ``zb.days`` from here on."""
+
+
+def qualified(tree: exp.Expr, lookups: Collection[str]) -> exp.Expr:
+    """Columns of lookups by one name. What else stands before a dot is refused later."""
+    for node in tree.find_all(exp.Column):
+        before = node.args.get("table")
+        if not isinstance(before, exp.Identifier) or node.args.get("db"):
+            continue
+        alias = before.name if before.args.get("quoted") else before.name.lower()
+        if alias not in lookups:
+            if lookups:
+                what = f"{before.name} is no lookup of this mapping"
+                raise Refusal(what, fix=suggestion(alias, lookups), node=node)
+            continue
+        node.set("table", None)
+        node.this.set("this", f"{alias}.{node.this.name}")
+        if isinstance(before.meta.get("start"), int):
+            node.this.meta["start"] = before.meta["start"]
+        node.meta[LOOKUP] = alias
     return tree
 
 
@@ -300,8 +336,14 @@ REWRITES: tuple[Callable[[exp.Expr, Dialect], exp.Expr], ...] = (
 )
 
 
-def rewritten(tree: exp.Expr, columns: Collection[str] | None, dialect: Dialect) -> exp.Expr:
+def rewritten(
+    tree: exp.Expr,
+    columns: Collection[str] | None,
+    dialect: Dialect,
+    lookups: Collection[str] = (),
+) -> exp.Expr:
     """Errors: Refusal, with the node."""
+    tree = qualified(tree, lookups)
     for rewrite in REWRITES:
         tree = rewrite(tree, dialect)
     return resolved(tree, columns, dialect)

@@ -19,6 +19,9 @@ REASONS = {
     "separator": "a key column holds the key's separator, so two rows could share a key",
     "otherwise": "a value does not convert or is out of range",
     "unlisted": "the value map does not list the code",
+    "missing": "the looked up table has no such row",
+    "ambiguous": "the looked up table has several such rows",
+    "unread": "the looked up row is older than the column that is read, so its value is not known",
     "null_key": "the key is NULL",
     "required": "a required field is NULL",
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from sqlglot import exp
@@ -39,12 +39,14 @@ from transforms.types import (
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an expression stands, for its errors: in a mapping, or what `kind` says."""
+    """Where an expression stands, for its errors: in a mapping, or what `kind` says. `lookups`:
+    names before a dot, ``zb.days``."""
 
     mapping: str
     loc: Loc
     dialect: str = "postgres"
     kind: str = "mapping"
+    lookups: Collection[str] = ()
 
     def advice(self, fix: str | None) -> str | None:
         """What to write instead, in the words of the expression's dialect."""
@@ -77,7 +79,7 @@ def syntax(written: str, place: Place) -> exp.Expr:
     """The rewritten tree without a schema: columns and types unchecked. Errors: ExpressionError."""
     try:
         dialect = DIALECTS[place.dialect]
-        tree = rewritten(dialect.read(written), None, dialect)
+        tree = rewritten(dialect.read(written), None, dialect, place.lookups)
         _check_excess(tree, dialect)
         return tree
     except Refusal as refusal:
@@ -114,7 +116,7 @@ def translate(written: str, place: Place, columns: Mapping[str, Typed]) -> Expre
     """Check an expression against a table's columns and translate it. Errors: ExpressionError."""
     try:
         dialect = DIALECTS[place.dialect]
-        tree = rewritten(dialect.read(written), columns, dialect)
+        tree = rewritten(dialect.read(written), columns, dialect, place.lookups)
         typed = _translate(tree, columns, dialect)
         if typed.fix is not None and len(at_some_scale(typed)) > SQL_CHARS_MAX:
             raise Refusal("the expression is too complex", fix="split it into several fields")
@@ -145,6 +147,18 @@ def conjuncts(expression: Expression, columns: Mapping[str, Typed]) -> list[tupl
     return found
 
 
+def equality(
+    node: exp.Expr, expression: Expression, columns: Mapping[str, Typed]
+) -> tuple[Typed, Typed] | None:
+    """The sides of a condition that is an equality, as `conjuncts` found it."""
+    dialect = DIALECTS[expression.place.dialect]
+    if not isinstance(node, exp.EQ):
+        return None
+    sides = (node.this, node.expression)
+    one, other = (_translate(side, columns, dialect) for side in sides)
+    return one, other
+
+
 def _located(refusal: Refusal, written: str, place: Place) -> ExpressionError:
     if isinstance(refusal, SyntaxRefusal):
         span = refusal.span
@@ -161,20 +175,27 @@ def _located(refusal: Refusal, written: str, place: Place) -> ExpressionError:
     )
 
 
-def source_columns(schema: TableSchema, dialect: str = "postgres") -> dict[str, Typed]:
-    """Each column as a typed expression over the table of texts `c0`, `c1`, … by position."""
+def source_columns(
+    schema: TableSchema, dialect: str = "postgres", *, lookup: str = "", first: int = 0
+) -> dict[str, Typed]:
+    """Each column as a typed expression over the table of texts `c0`, `c1`, … by position.
+
+    `lookup`: the table is joined under this name, its columns from position `first` on, and NULL
+    where it has no row.
+    """
     own = DIALECTS[dialect]
     return {
-        column.name: own.column(
+        name: own.column(
             _column(
                 source_type(column),
                 f"c{index}",
-                column.name,
-                column.nullable and column.name not in schema.key,
+                name,
+                bool(lookup) or (column.nullable and column.name not in schema.key),
             ),
             column,
         )
-        for index, column in enumerate(schema.columns)
+        for index, column in enumerate(schema.columns, first)
+        for name in (f"{lookup}.{column.name}" if lookup else column.name,)
     }
 
 

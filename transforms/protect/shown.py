@@ -26,7 +26,7 @@ def source_classes(programs: Iterable[Program]) -> dict[str, FieldClass]:
     for program in programs:
         for output in (*program.keys, *program.fields):
             for at in output.reads:
-                name = program.schema.columns[at].name
+                name = program.column(at)
                 known = found.get(name, "public")
                 found[name] = strictest((known, class_of(program, output)))
     return found

@@ -101,7 +101,10 @@ def _look_at_target(
     tables = []
     for pipeline in used:
         routes = router(project, pipeline)
-        for schema in schemas.get(project.pipelines[pipeline].source, ()):
+        known = schemas.get(project.pipelines[pipeline].source, ())
+        if routes.lookups is not None:
+            routes.lookups.expect(known)
+        for schema in known:
             if schema.key:
                 tables += routes.target_tables(schema)
     found.findings[f"target {name}"] = look(project.targets[name], tables, used)

@@ -15,6 +15,7 @@ from tailrace.service.assemble_delivery import (
     delivery_settings,
     desk,
     journal_reader,
+    lookups,
     router,
     sink_factory,
 )
@@ -43,6 +44,7 @@ def command(directory: Path, pipeline: str, once: bool) -> None:
             closing(journal),
             closing(router(project, pipeline)) as routes,
             closing(desk(layout, pipeline, journal)) as exceptions,
+            lookups(layout, pipeline, journal, routes) as looked_up,
         ):
             Delivery(
                 delivery_settings(project, layout, pipeline, routes),
@@ -52,6 +54,7 @@ def command(directory: Path, pipeline: str, once: bool) -> None:
                 sink_factory(project, pipeline, journal),
                 reporter,
                 stop,
+                lookups=looked_up,
                 once=once,
             ).run()
 

@@ -17,8 +17,9 @@ from cdc.postgres.settings import PostgresSource
 from cdc.schema import TableName
 from config.load import load_project
 from config.owners import entities_of
-from config.project import Project
+from config.project import Project, Source
 from tailrace.errors import ConfigError
+from transforms.lookups.tables import ROWS_MAX
 from transforms.preview import Preview, preview
 
 SHOWN_ROWS = 10
@@ -49,18 +50,24 @@ def command(directory: Path, mapping: str, sample: int, reveal: bool) -> None:
         raise ConfigError(f"no mapping is named {mapping!r}", where={"folder": "mappings"})
     source = project.sources[_source_of(project, mapping)]
     declared = project.mappings[mapping]
-    if isinstance(source, PostgresSource):
-        rows = _from_postgres(source, declared.source, sample)
-    else:
-        rows = sample_of(source, declared.source, sample)
+    rows = _rows(source, declared.source, sample)
+    named = {lookup.source for lookup in declared.lookups.values()}
+    lookups = [_rows(source, name, ROWS_MAX + 1) for name in sorted(named)]
     if not (rows.op.to_numpy() == READ).any():
         click.echo(f"{declared.table} is empty")
         return
     failed = 0
-    for seen in preview(declared, entities_of(project, mapping), rows, reveal=reveal):
+    entities = entities_of(project, mapping)
+    for seen in preview(declared, entities, rows, lookups=lookups, reveal=reveal):
         _show(seen)
         failed += seen.count("failed")
     raise SystemExit(1 if failed else 0)
+
+
+def _rows(source: Source, name: TableName, rows: int) -> TableChanges:
+    if isinstance(source, PostgresSource):
+        return _from_postgres(source, name, rows)
+    return sample_of(source, name, rows)
 
 
 def _source_of(project: Project, mapping: str) -> str:
