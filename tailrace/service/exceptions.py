@@ -8,9 +8,10 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
-from cdc.schema import TableSchema
+from cdc.schema import TableName, TableSchema
 from config.load import load_project
 from config.project import Project
 from tailrace.errors import ConfigError, TailraceError
@@ -20,6 +21,7 @@ from tailrace.service.assemble_delivery import mapping_version
 from tailrace.service.layout import Layout
 from tailrace.state.exceptions.model import ExceptionId, Held
 from tailrace.state.exceptions.store import Store
+from tailrace.state.lookups import load
 from tailrace.state.processes import Report, is_alive, read_reports
 from transforms.classes import FieldClass
 from transforms.compile import compile_mapping
@@ -75,11 +77,19 @@ class Office:
         programs: list[Program] = []
         for mapping in self._project.pipeline_mappings(self.pipeline):
             if mapping.source == schema.table:
-                compiled, errors = compile_mapping(mapping, self._project.entities, schema)
+                compiled, errors = compile_mapping(
+                    mapping, self._project.entities, schema, self._looked_up
+                )
                 if errors:
                     return {column.name: "secret" for column in schema.columns}
                 programs += compiled
         return source_classes(programs)
+
+    @cached_property
+    def _looked_up(self) -> dict[TableName, TableSchema]:
+        """The looked up tables as delivery has found them."""
+        stored = load(self._layout.lookups(self.pipeline))
+        return {one.schema.table: one.schema for one in stored}
 
     def id(self, text: str) -> ExceptionId:
         """Errors: ConfigError for one that was never here."""

@@ -58,11 +58,12 @@ def save(path: Path, journal: str, tables: Sequence[StoredTable]) -> None:
         os.close(folder)
 
 
-def load(path: Path, journal: str) -> list[StoredTable]:
-    """Nothing where there is no file, or it is of another journal or release, or damaged."""
+def load(path: Path, journal: str | None = None) -> list[StoredTable]:
+    """Nothing where there is no file, or it is of another release, or damaged, or not of the
+    `journal` where one is named."""
     try:
         document = json.loads(path.read_text())
-        if (document["version"], document["journal"]) != (VERSION, journal):
+        if document["version"] != VERSION or journal not in (None, document["journal"]):
             return []
         return [
             StoredTable(TableSchema.from_json(one["schema"]), int(one["offset"]), one["rows"])
