@@ -11,6 +11,7 @@ MODULES = [
     "cdc/postgres/_copyrows.py",
     "cdc/mysql/_shortest.py",
     "cdc/mysql/_rows.py",
+    "sinks/_jsontext.py",
     "sinks/_rowtext.py",
     "tailrace/kafka/_batches.py",
 ]

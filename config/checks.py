@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from cdc.patterns import OWN_SCHEMA, Pattern
 from cdc.postgres.settings import IDENTIFIER_BYTES_MAX, PostgresSource
 from cdc.schema import TableName
+from config.brokers import check_brokers
 from config.identities import check_identities
 from config.owners import check_owners, entities_of, seen_entities
 from config.places import Loc, Places
@@ -243,4 +244,5 @@ _RULES: tuple[Callable[[Project, Problems], None], ...] = (
     check_keys,
     check_protection,
     check_identities,
+    check_brokers,
 )

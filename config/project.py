@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchem
 from cdc.mysql.settings import MariadbSource, MysqlSource
 from cdc.postgres.settings import PostgresSource
 from config.places import Loc, Places
+from sinks.kafka.settings import KafkaTarget
 from sinks.mysql.settings import MariadbTarget, MysqlTarget
 from sinks.postgres.settings import PostgresTarget
 from transforms.entity import Entity
@@ -19,11 +20,16 @@ from transforms.model import Mapping, Replicate
 from transforms.protect.keys import Key
 
 SOURCES = {"postgres": PostgresSource, "mariadb": MariadbSource, "mysql": MysqlSource}
-TARGETS = {"postgres": PostgresTarget, "mariadb": MariadbTarget, "mysql": MysqlTarget}
+TARGETS = {
+    "postgres": PostgresTarget,
+    "mariadb": MariadbTarget,
+    "mysql": MysqlTarget,
+    "kafka": KafkaTarget,
+}
 """What is built, by `type`. A new adapter is one line here and one in a union below."""
 
 Source = PostgresSource | MariadbSource | MysqlSource
-Target = PostgresTarget | MariadbTarget | MysqlTarget
+Target = PostgresTarget | MariadbTarget | MysqlTarget | KafkaTarget
 
 FILE = "tailrace.yml"
 NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")

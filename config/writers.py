@@ -15,7 +15,7 @@ from cdc.patterns import Pattern
 from cdc.schema import TableName
 from config.places import Loc
 from config.problems import Problems
-from config.project import Project
+from config.project import Project, Source, Target
 from transforms.rules import rule_for, target_name
 
 
@@ -70,7 +70,7 @@ def _conflict(project: Project, one: Writer, two: Writer) -> bool:
 
 def _is_itself(project: Project, writer: Writer) -> bool:
     source = project.sources[project.pipelines[writer.pipeline].source]
-    return writer.reads == writer.table and source.url == project.targets[writer.target].url
+    return writer.reads == writer.table and _is_one(source, project.targets[writer.target])
 
 
 def _writers(project: Project, tables: Mapping[str, Iterable[TableName]]) -> Iterator[Writer]:
@@ -148,7 +148,7 @@ def _check_onto_itself(project: Project, problems: Problems) -> None:
     for name, pipeline in project.pipelines.items():
         source = project.sources.get(pipeline.source)
         target = project.targets.get(pipeline.target)
-        if source is None or target is None or source.url != target.url:
+        if source is None or target is None or not _is_one(source, target):
             continue
         for at, rule in enumerate(pipeline.replicate):
             wild = any(pattern.exact is None for pattern in rule.patterns.included)
@@ -166,3 +166,10 @@ def _share(one: Iterable[str], two: Iterable[str]) -> bool:
     shared = {text.strip() for text in one} & {text.strip() for text in two}
     patterns = [Pattern.parse(text) for text in shared]
     return any(pattern.exact is None and not pattern.excludes for pattern in patterns)
+
+
+def _is_one(source: Source, target: Target) -> bool:
+    """Whether they are one database, as far as what is written tells; a file or a topic has no
+    `url`."""
+    url = getattr(source, "url", None)
+    return url is not None and url == getattr(target, "url", None)

@@ -27,6 +27,9 @@ def is_topic(name: str) -> bool:
     return bool(_TOPIC.fullmatch(name)) and name not in (".", "..")
 
 
+Brokers = Annotated[str, Field(min_length=1), AfterValidator(_brokers)]
+
+
 class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -59,7 +62,7 @@ class Cluster(Strict):
     """brokers: host:port, some of the cluster's, with commas between them. tls: `{}` trusts what
     the system trusts; without it nothing is encrypted. client: which library speaks to it."""
 
-    brokers: Annotated[str, Field(min_length=1), AfterValidator(_brokers)]
+    brokers: Brokers
     tls: Tls | None = None
     sasl: Sasl | None = None
     client: Client = "kafka-python"

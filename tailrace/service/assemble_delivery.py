@@ -12,6 +12,8 @@ from cdc.mysql.marks import SYSTEM
 from cdc.postgres.continuity import IDENTITY
 from config.owners import composites, seen_entities
 from config.project import Project
+from sinks.kafka.settings import KafkaTarget
+from sinks.kafka.source import Source
 from sinks.mysql.settings import MariadbTarget, MysqlTarget
 from sinks.protocol import Sink
 from tailrace.journal.index import is_made
@@ -51,7 +53,8 @@ def delivery_settings(
     return DeliverySettings(
         pipeline=name,
         hints=JournalPaths.of(layout.project, project.pipelines[name].source).hints,
-        keeps_existing=not routes.can_clear,
+        keeps_existing=not routes.can_clear
+        or isinstance(project.targets[project.pipelines[name].target], KafkaTarget),
         mapping_version=mapping_version(project, name),
     )
 
@@ -103,7 +106,11 @@ def sink_factory(project: Project, name: str, journal: JournalReader) -> Callabl
     its connection was away stays fenced."""
     target = project.targets[project.pipelines[name].target]
     sink: Sink
-    if isinstance(target, MariadbTarget | MysqlTarget):
+    if isinstance(target, KafkaTarget):
+        from sinks.kafka.sink import KafkaSink
+
+        sink = KafkaSink(target, name, _kafka_source(project, name, journal))
+    elif isinstance(target, MariadbTarget | MysqlTarget):
         from sinks.mysql.sink import MariadbSink
 
         sink = MariadbSink(target.url, name, origin=_origin(journal), product=target.product)
@@ -112,6 +119,16 @@ def sink_factory(project: Project, name: str, journal: JournalReader) -> Callabl
 
         sink = PostgresSink(target.url, name, origin=_origin(journal))
     return lambda: sink
+
+
+def _kafka_source(project: Project, pipeline: str, journal: JournalReader) -> Source:
+    """How events name it."""
+    name = project.pipelines[pipeline].source
+    type_ = project.sources[name].type
+    fact = journal.get(IDENTITY)
+    if type_ == "postgres":
+        return Source("postgresql", name, "" if fact is None else json.loads(fact)["database"])
+    return Source(type_, name)
 
 
 def _origin(journal: JournalReader) -> str | None:

@@ -7,6 +7,7 @@ from cdc.mysql.settings import BinlogSource
 from cdc.patterns import Pattern, Patterns
 from cdc.postgres.script import source_script
 from config.project import Project
+from sinks.kafka.settings import KafkaTarget
 from sinks.mysql.script import target_script as mariadb_target_script
 from sinks.mysql.settings import MariadbTarget, MysqlTarget
 from sinks.postgres.script import target_script
@@ -21,6 +22,13 @@ _HEAD = """\
 """
 
 
+_RIGHTS = """\
+-- Target {name}: a Kafka cluster. Who writes there needs, of its ACLs: Describe, DescribeConfigs,
+-- Create, Read and Write on its topics and on tailrace.PIPELINE, and Describe and Write on the
+-- transactional ids tailrace.PIPELINE ({pipelines}).
+"""
+
+
 def script(project: Project) -> str:
     """For psql; needs the projects' URLs and connects to nothing."""
     parts = [_HEAD]
@@ -30,12 +38,19 @@ def script(project: Project) -> str:
         else:
             parts.append(source_script(f"Source {name}", source, object_name(project, name)))
     for name, target in project.targets.items():
+        if isinstance(target, KafkaTarget):
+            parts.append(_RIGHTS.format(name=name, pipelines=_pipelines(project, name)))
+            continue
         writes = _writes(project, name)
         if isinstance(target, MariadbTarget | MysqlTarget):
             parts.append(mariadb_target_script(f"Target {name}", target, writes))
         else:
             parts.append(target_script(f"Target {name}", target, writes))
     return "\n".join(parts)
+
+
+def _pipelines(project: Project, target: str) -> str:
+    return ", ".join(name for name, one in project.pipelines.items() if one.target == target)
 
 
 def _writes(project: Project, target: str) -> Patterns:

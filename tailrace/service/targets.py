@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from cdc.findings import Finding
 from config.project import Target
 from sinks.discrepancies import Discrepancy
+from sinks.kafka.settings import KafkaTarget
 from sinks.mysql.settings import MariadbTarget, MysqlTarget
 from transforms.rows import TargetTable
 
@@ -17,6 +18,10 @@ def look(target: Target, tables: Sequence[TargetTable], pipelines: Sequence[str]
         from sinks.mysql import preflight
 
         return preflight.inspect(target, tables, pipelines)
+    if isinstance(target, KafkaTarget):
+        from sinks.kafka.preflight import inspect as inspect_kafka
+
+        return inspect_kafka(target, tables, pipelines)
     from sinks.postgres.preflight import inspect
 
     return inspect(target, tables, pipelines)
@@ -24,6 +29,8 @@ def look(target: Target, tables: Sequence[TargetTable], pipelines: Sequence[str]
 
 def discrepancies(target: Target, entities: Sequence[str], limit: int) -> list[Discrepancy]:
     """At most `limit` that the target knows of these entities. Errors: TargetUnavailable."""
+    if isinstance(target, KafkaTarget):
+        return []  # `config.brokers` refuses entities of several sources
     if isinstance(target, MariadbTarget | MysqlTarget):
         from sinks.mysql.discrepancies import read as read_mariadb
 

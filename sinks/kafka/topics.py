@@ -1,0 +1,165 @@
+"""Which topic each table has, whether it can be written, and how its messages look."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+from cdc.schema import TableName
+from sinks.kafka.debezium import Debezium
+from sinks.kafka.messages import Format
+from sinks.kafka.plain import CloudEvents, Plain
+from sinks.kafka.settings import KafkaTarget
+from sinks.kafka.source import Source
+from sinks.kafka.state import State
+from sinks.kafka.values import NotRepresentable, field_of
+from tailrace.errors import TargetRefused
+from tailrace.kafka.protocol import Client, Topic
+from tailrace.kafka.records import Header
+from tailrace.kafka.settings import is_topic
+from transforms.rows import TargetTable
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """`overhead`: about how many bytes a message has beyond its row."""
+
+    name: str
+    message_max: int
+    style: Format
+    overhead: int
+
+
+def topic_name(template: str, table: TableName, pipeline: str, source: str) -> str:
+    return (
+        template.replace("{source}", source)
+        .replace("{pipeline}", pipeline)
+        .replace("{schema}", table.schema)
+        .replace("{table}", table.name)
+    )
+
+
+def shape_version(table: TargetTable) -> str:
+    """Sixteen hex digits that change with the columns and their types."""
+    text = "\n".join(f"{one.name} {one.type} {one.nullable}" for one in table.columns)
+    return hashlib.sha256(f"{text}\n{table.key}".encode()).hexdigest()[:16]
+
+
+def misfits(table: TargetTable, target: KafkaTarget) -> list[tuple[str, str]]:
+    """(column, type) of what the target's format has no form for."""
+    found = []
+    for column in table.columns if target.format == "debezium" else ():
+        try:
+            field_of(column, target.decimals)
+        except NotRepresentable:
+            found.append((column.name, column.type))
+    return found
+
+
+class Topics:
+    """Of one open sink."""
+
+    def __init__(
+        self, target: KafkaTarget, client: Client, pipeline: str, source: Source, journal: str
+    ) -> None:
+        self._target = target
+        self._client = client
+        self._pipeline = pipeline
+        self._source = source
+        self._journal = journal
+        self._prepared: dict[TargetTable, Prepared] = {}
+
+    def prepare(self, tables: Sequence[TargetTable], state: State) -> None:
+        """Errors: TargetRefused; TransportError."""
+        new = [table for table in dict.fromkeys(tables) if table not in self._prepared]
+        if not new:
+            return
+        names = {table: self._name(table) for table in new}
+        with closing(self._client.admin()) as admin:
+            there = admin.topics(list(dict.fromkeys(names.values())))
+            for table, name in names.items():
+                if name not in there:
+                    if state.is_known(name):
+                        raise _vanished(table, name)
+                    admin.create(name, self._target.partitions, self._target.replication or -1, {})
+                    there |= admin.topics([name])
+                elif not state.is_known(name):
+                    self._refuse_others(table, there[name])
+                self._prepared[table] = self._of(table, there[name])
+
+    def of(self, table: TargetTable) -> Prepared:
+        return self._prepared[table]
+
+    def unknown(self, state: State) -> list[str]:
+        """Those that are not yet known as ours."""
+        names = dict.fromkeys(one.name for one in self._prepared.values())
+        return [name for name in names if not state.is_known(name)]
+
+    def close(self) -> None:
+        self._prepared.clear()
+
+    def _name(self, table: TargetTable) -> str:
+        name = topic_name(self._target.topic, table.table, self._pipeline, self._source.name)
+        if not is_topic(name):
+            raise TargetRefused(
+                f"{name} cannot be the name of a topic",
+                where={"table": str(table.table), "topic": name},
+                fix="name the table with `into` in letters, digits, . _ and - only",
+            )
+        return name
+
+    def _of(self, table: TargetTable, topic: Topic) -> Prepared:
+        style = self._style(table, topic.name)
+        overhead = 600 + 120 * len(table.columns) * (5 if self._target.schemas else 1)
+        return Prepared(topic.name, topic.message_max, style, overhead)
+
+    def _style(self, table: TargetTable, name: str) -> Format:
+        target = self._target
+        headers: list[Header] = []
+        if target.schema_header is not None:
+            headers.append((target.schema_header, shape_version(table).encode()))
+        if target.format == "json":
+            return Plain(table, headers)
+        if target.format == "cloudevents":
+            place = f"/tailrace/{self._pipeline}/{table.table}"
+            return CloudEvents(table, headers, place, self._journal)
+        for column, type_ in misfits(table, target):
+            raise TargetRefused(
+                f"{type_} has no form in Debezium's envelope here",
+                where={"table": str(table.table), "column": column},
+                fix="map the table without this column, or use `format: json`",
+            )
+        return Debezium(
+            table,
+            name,
+            self._source,
+            schemas=target.schemas,
+            decimals=target.decimals,
+            tombstones=target.tombstones,
+            headers=headers,
+        )
+
+    def _refuse_others(self, table: TargetTable, topic: Topic) -> None:
+        if table.existing == "keep":
+            return
+        partitions = [(topic.name, number) for number in range(topic.partitions)]
+        with closing(self._client.consumer()) as consumer:
+            if all(first == last for first, last in consumer.extent(partitions).values()):
+                return
+        raise TargetRefused(
+            f"topic {topic.name} holds messages that are not ours",
+            where={"table": str(table.table), "topic": topic.name},
+            fix="name another topic (`topic` at the target, `into` at the table); or, to write"
+            " behind them, existing: keep",
+        )
+
+
+def _vanished(table: TargetTable, name: str) -> TargetRefused:
+    return TargetRefused(
+        f"topic {name} was written by this pipeline and is gone",
+        where={"table": str(table.table), "topic": name},
+        fix="its messages will not be sent again: make the topic anew, by hand, to go on without"
+        " them; or copy everything anew",
+    )
