@@ -58,3 +58,5 @@ def set_up_logs(process: str) -> None:
     root.setLevel(logging.INFO)
     # It warns of each pipeline that a refused row ends, which is told where it matters.
     logging.getLogger("psycopg").setLevel(logging.ERROR)
+    # It tells of each connection, and what goes wrong is told again where it matters.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
