@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from tailrace.kafka.errors import Unreachable
 from tailrace.kafka.protocol import Partition
-from tailrace.kafka.python import CONNECT_S, configuration, translated
+from tailrace.kafka.python import CONNECT_S, REQUEST_S, configuration, translated
 from tailrace.kafka.records import Fetched
 from tailrace.kafka.settings import Cluster
 
@@ -64,9 +66,16 @@ class PythonConsumer:
     def extent(self, partitions: Sequence[Partition]) -> dict[Partition, tuple[int, int]]:
         consumer = self._opened()
         wanted = [_partition(one) for one in partitions]
-        with translated("asking for offsets"):
-            first, last = consumer.beginning_offsets(wanted), consumer.end_offsets(wanted)
-        return {tuple(one): (first[one], last[one]) for one in wanted}
+        deadline = time.monotonic() + REQUEST_S
+        while True:
+            try:
+                with translated("asking for offsets"):
+                    first, last = consumer.beginning_offsets(wanted), consumer.end_offsets(wanted)
+                return {tuple(one): (first[one], last[one]) for one in wanted}
+            except KeyError:  # of a topic that it has not heard of yet
+                if time.monotonic() > deadline:
+                    raise Unreachable("asking for offsets: an unknown topic") from None
+                time.sleep(0.05)
 
     def positions(self) -> dict[Partition, int]:
         consumer = self._opened()

@@ -11,6 +11,7 @@ import pymysql
 
 from tailrace.service.localmaria import LocalMariadb
 from tailrace.service.localpg import LocalPostgres
+from tests.kill.topics import Kafka
 from tests.localmysql import LocalMysql
 
 ABSENT = (
@@ -143,4 +144,5 @@ KINDS: dict[str, Callable[[Path, str], Database]] = {
     "postgres": Postgres,
     "mariadb": lambda directory, _: Mariadb(directory),
     "mysql": lambda directory, _: Mysql(directory),
+    "kafka": lambda directory, _: Kafka(directory),
 }

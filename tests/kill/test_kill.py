@@ -42,3 +42,13 @@ def test_kills_with_mariadb(ends: tuple[str, str], server_path: Path) -> None:
     assert len(outcome.kills) > len(NAMES) // 2
     assert outcome.operations > 500
     assert outcome.clean, outcome
+
+
+@pytest.mark.timeout(900)
+def test_kills_before_topics(server_path: Path) -> None:
+    """A reader of committed messages counts them."""
+    outcome = torture(16, server_path, ends=("postgres", "kafka"))
+    print(outcome.line(), outcome.kills)
+    assert sum(outcome.kills.values()) >= 16
+    assert outcome.operations > 200
+    assert outcome.clean, outcome
