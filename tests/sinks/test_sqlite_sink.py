@@ -1,0 +1,88 @@
+"""A SQLite file as a target."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+import sinks.embedded.sink as module
+from sinks.conformance import PLAIN_CASES, Harness, Row
+from sinks.sqlite.names import plain, quoted
+from sinks.sqlite.sink import SqliteSink
+from sinks.sqlite.types import column_type
+from transforms.rows import TargetTable
+
+
+class SqliteHarness:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._sinks: list[SqliteSink] = []
+
+    def sink(self, pipeline: str = "line") -> SqliteSink:
+        self._sinks.append(SqliteSink(self.path, pipeline))
+        return self._sinks[-1]
+
+    def execute(self, *sql: str) -> list[tuple[object, ...]]:
+        with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
+            for statement in sql:
+                found = connection.execute(statement).fetchall()
+        return found
+
+    def rows(self, table: TargetTable) -> set[Row]:
+        """Decimals with the digits of their column, as a program would show them."""
+        columns = ", ".join(_shown(column.name, column.type) for column in table.columns)
+        found = self.execute(f"select {columns} from {quoted(plain(table.table))}")
+        return {tuple(None if v is None else str(v) for v in row) for row in found}
+
+    def insert(self, table: TargetTable, rows: Sequence[Row]) -> None:
+        columns = ", ".join(
+            f"{quoted(column.name)} {column_type(column).ddl}"
+            + ("" if column.nullable else " not null")
+            for column in table.columns
+        )
+        key = ", ".join(map(quoted, table.key))
+        self.execute(f"create table {quoted(plain(table.table))} ({columns}, primary key ({key}))")
+        with closing(sqlite3.connect(self.path)) as connection, connection:
+            for row in rows:
+                places = ", ".join("?" * len(row))
+                connection.execute(
+                    f"insert into {quoted(plain(table.table))} values ({places})", row
+                )
+
+    def drop(self, table: TargetTable) -> None:
+        self.execute(f"drop table {quoted(plain(table.table))}")
+
+    def close(self) -> None:
+        for sink in self._sinks:
+            sink.close()
+
+
+def _shown(name: str, type_: str) -> str:
+    if type_.startswith("numeric("):
+        scale = type_.partition(",")[2].rstrip(")") or "0"
+        name = quoted(name)
+        return f"case when {name} is null then null else printf('%.{scale}f', {name}) end"
+    return quoted(name)
+
+
+@pytest.fixture
+def sqlite_harness(tmp_path: Path) -> Iterator[SqliteHarness]:
+    harness = SqliteHarness(tmp_path / "hub.db")
+    yield harness
+    harness.close()
+
+
+@pytest.mark.parametrize("singly_max", [0, 100], ids=["sets", "singly"])
+@pytest.mark.parametrize("case", PLAIN_CASES, ids=lambda case: case.__name__)
+def test_conformance(
+    case: Callable[[Harness], None],
+    singly_max: int,
+    sqlite_harness: SqliteHarness,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "SINGLY_ROWS_MAX", singly_max)
+    case(sqlite_harness)
