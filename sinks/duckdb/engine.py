@@ -1,0 +1,83 @@
+"""DuckDB, as `sinks.embedded` writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from cdc.schema import TableName
+from sinks.applying import Writer
+from sinks.duckdb import catalog
+from sinks.duckdb.session import DuckdbSession, translated
+from sinks.duckdb.types import column_type, misfit
+from sinks.duckdb.write import DuckdbCodec, TableWriter
+from sinks.embedded.session import Codec, Found, FoundColumn, Session
+from sinks.foreign_keys import References
+from tailrace.errors import TargetRefused
+from transforms.rows import TargetColumn, TargetTable
+
+_SYSTEM = frozenset({"information_schema", "pg_catalog", "temp"})
+
+
+class DuckdbEngine:
+    product = "DuckDB"
+    keeps_others_out = True
+
+    def connect(self, path: Path) -> DuckdbSession:
+        with translated("opening the target's file", {"file": str(path)}):
+            return DuckdbSession(path)
+
+    def translated(self, doing: str, **where: object) -> AbstractContextManager[None]:
+        return translated(doing, where)
+
+    def quoted(self, name: str) -> str:
+        if not name or "\0" in name:
+            raise TargetRefused(f"{name[:80]!r} cannot be a name in DuckDB", fix="use another name")
+        return '"' + name.replace('"', '""') + '"'
+
+    def table(self, table: TableName) -> str:
+        """PostgreSQL's default schema is DuckDB's."""
+        place = self._place(table)
+        if place.schema in _SYSTEM:
+            raise TargetRefused(
+                f"target table {table} would be in a schema of DuckDB's own",
+                where={"table": str(table)},
+                fix="name another with `into`",
+            )
+        return f"{self.quoted(place.schema)}.{self.quoted(place.name)}"
+
+    def make_schema(self, session: Session, schema: str) -> None:
+        session.execute(f"create schema if not exists {self.quoted(_schema(schema))}")
+
+    def look(self, session: Session, table: TableName) -> Found | None:
+        return catalog.look(session, self._place(table))
+
+    def ddl(self, column: TargetColumn) -> str:
+        return column_type(column).ddl
+
+    def misfit(self, column: TargetColumn, found: FoundColumn) -> str | None:
+        return misfit(column_type(column), found.type)
+
+    def references(self, session: Session, tables: Sequence[TableName]) -> References:
+        return catalog.references(session, tables)
+
+    def codec(self, table: TargetTable, found: Found, session: Session) -> Codec:
+        assert isinstance(session, DuckdbSession)
+        return DuckdbCodec(table, found, session)
+
+    def writer(self, session: Session, table: TargetTable, codec: Codec) -> Writer:
+        assert isinstance(session, DuckdbSession)
+        assert isinstance(codec, DuckdbCodec)
+        codec.session = session
+        return TableWriter(self, session, table, codec)
+
+    def may_go_as_sets(self, where: Mapping[str, object]) -> bool:
+        return where.get("duckdb") == "ConstraintException"
+
+    def _place(self, table: TableName) -> TableName:
+        return TableName(_schema(table.schema), table.name)
+
+
+def _schema(name: str) -> str:
+    return "main" if name == "public" else name

@@ -1,0 +1,191 @@
+"""A connection to a DuckDB file, and what its errors mean."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from sinks.duckdb.effects import Effect, Effects
+from tailrace.errors import RowRefused, TailraceError, TargetRefused, TargetUnavailable
+
+LOCK_WAIT_S = 2.0
+"""How long we wait for another program that has the file open, before delivery says so."""
+LOCK_ASK_S = 0.05
+BATCH = "tailrace_batch"
+
+_PINS = ("set TimeZone = 'UTC'", "set preserve_insertion_order = false")
+
+
+class DuckdbSession:
+    """`open`: makes the connection. Errors: DuckDB's."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = _opened(path)
+        self._effects = Effects(path.parent)
+        self._savepoints: list[tuple[str, int]] = []
+        self._begun = False
+        for pin in _PINS:
+            self._connection.execute(pin)
+
+    @property
+    def in_transaction(self) -> bool:
+        return self._begun
+
+    def execute(self, sql: str, values: Sequence[object] = ()) -> int:
+        return self._do(Effect(sql, values))
+
+    def run(self, sql: str, batch: pa.Table) -> int:
+        """A statement that reads `batch` under the name of BATCH. Rows that were changed."""
+        return self._do(Effect(sql, (), batch))
+
+    def query(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        return self._connection.execute(sql, values).fetchall()
+
+    def ask(self, sql: str, batch: pa.Table) -> tuple[Any, ...]:
+        """The one row of a query over `batch`."""
+        self._connection.register(BATCH, batch)
+        try:
+            row: tuple[Any, ...] = self._connection.execute(sql).fetchall()[0]
+            return row
+        finally:
+            with suppress(duckdb.Error):  # after an error the transaction takes nothing more
+                self._connection.unregister(BATCH)
+
+    def begin(self) -> None:
+        self._connection.execute("begin")
+        self._begun = True
+
+    def commit(self) -> None:
+        self._connection.execute("commit")
+        self._ended()
+
+    def rollback(self) -> None:
+        self._ended()
+        self._connection.execute("rollback")
+
+    def savepoint(self, name: str) -> None:
+        self._savepoints.append((name, len(self._effects)))
+
+    def undo(self, name: str) -> None:
+        at = self._at(name)
+        self._effects.cut(self._savepoints[at][1])
+        del self._savepoints[at + 1 :]
+        self._connection.execute("rollback")
+        self._connection.execute("begin")
+        for effect in self._effects:
+            self._run(effect)
+
+    def release(self, name: str) -> None:
+        del self._savepoints[self._at(name) :]
+
+    def close(self) -> None:
+        self._ended()
+        with suppress(duckdb.Error):
+            self._connection.close()
+
+    def _do(self, effect: Effect) -> int:
+        changed = self._run(effect)
+        if self._begun:
+            self._effects.add(effect)
+        return changed
+
+    def _run(self, effect: Effect) -> int:
+        if effect.batch is None:
+            rows = self._connection.execute(effect.sql, effect.values).fetchall()
+            return int(rows[0][0]) if rows and isinstance(rows[0][0], int) else 0
+        (changed,) = self.ask(effect.sql, effect.batch)
+        return int(changed)
+
+    def _at(self, name: str) -> int:
+        return max(i for i, (known, _) in enumerate(self._savepoints) if known == name)
+
+    def _ended(self) -> None:
+        self._begun = False
+        self._savepoints.clear()
+        self._effects.clear()
+
+
+def _opened(path: Path) -> duckdb.DuckDBPyConnection:
+    deadline = time.monotonic() + LOCK_WAIT_S
+    while True:
+        try:
+            return duckdb.connect(str(path))
+        except duckdb.IOException as error:
+            if "lock on file" not in str(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(LOCK_ASK_S)
+
+
+@contextmanager
+def translated(doing: str, where: dict[str, object]) -> Iterator[None]:
+    try:
+        yield
+    except duckdb.Error as error:
+        raise _translate(error, doing, where) from None
+    except OSError as error:  # of the rows of a large transaction that wait on disk
+        raise TargetUnavailable(f"{doing}: {error.strerror}", where=where) from None
+
+
+def _translate(error: duckdb.Error, doing: str, where: dict[str, object]) -> TailraceError:
+    kind = type(error).__name__
+    place = {**where, "duckdb": kind}
+    text = str(error).partition("\n")[0]
+    if isinstance(error, duckdb.ConstraintException):
+        return RowRefused(f"{doing}: {_constraint(text)}", where=place)
+    if isinstance(error, duckdb.ConversionException | duckdb.OutOfRangeException):
+        return RowRefused(f"{doing}: a value is none of the column's type", where=place)
+    if isinstance(error, duckdb.IOException):
+        return _of_file(text, doing, place)
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return TargetUnavailable(
+            f"{doing}: DuckDB has no memory left",
+            where=place,
+            fix="give the machine more memory, or its temporary files more room",
+        )
+    if isinstance(error, duckdb.CatalogException | duckdb.BinderException):
+        return TargetRefused(f"{doing}: {text}", where=place)  # of names and types, not of rows
+    if isinstance(error, duckdb.TransactionException | duckdb.OperationalError):
+        return TargetUnavailable(f"{doing}: {kind}", where=place)
+    return TargetRefused(f"{doing}: {kind}, whose text may hold values", where=place)
+
+
+def _constraint(text: str) -> str:
+    for word, says in _SAYS.items():
+        if word in text.lower():
+            return says
+    return "a constraint is against it"
+
+
+_SAYS = {
+    "foreign key": "a foreign key is against it",
+    "not null": "a column that may not be NULL would be",
+    "check": "a check is against it",
+    "unique": "another row has this value of a unique key",
+    "primary key": "another row has this value of a unique key",
+    "duplicate": "another row has this value of a unique key",
+}
+_HOLDER = re.compile(r"\(PID (\d+)\)")
+
+
+def _of_file(text: str, doing: str, place: dict[str, object]) -> TailraceError:
+    if "lock on file" in text:
+        holder = _HOLDER.search(text)
+        return TargetUnavailable(
+            f"{doing}: another program has the DuckDB file open, which only one can",
+            where={**place, "process": holder[1] if holder else None},
+            fix="close it there; it is tried again. Between transactions the file is free",
+        )
+    if "not a valid DuckDB" in text or "version number" in text:
+        return TargetRefused(
+            f"{doing}: {text}", where=place, fix="name another file in the target's path"
+        )
+    return TargetUnavailable(
+        f"{doing}: {text}", where=place, fix="see to the file's directory, its rights and its disk"
+    )

@@ -1,0 +1,101 @@
+"""Types: what a column is called in DuckDB, and how the text of a value is read into it.
+
+Values arrive as PostgreSQL prints them, whatever the source (docs/architecture.md). What DuckDB has
+no exact type for (numbers of more than 38 digits or of any scale, arrays, ranges, intervals) is kept
+as that text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sinks.rowtext import as_text
+from transforms.rows import TargetColumn
+
+DECIMAL_DIGITS_MAX = 38
+
+_FORM = re.compile(r"([a-z][a-z ]*?) ?(?:\((\d+)(?:,(-?\d+))?\))?( with(?:out)? time zone)?")
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnType:
+    """`ddl`: the type's name, as the catalog spells it. `read`: SQL around the text of a value.
+    `fails`: a condition in SQL, true of a text that is no value. `text`: what becomes of a column
+    of PostgreSQL's text before."""
+
+    ddl: str
+    read: str = "{}"
+    fails: str = ""
+    text: Callable[[pa.Array], pa.Array] = as_text
+
+
+def column_type(column: TargetColumn) -> ColumnType:
+    matched = _FORM.fullmatch(column.type)
+    base, first, second, zone = matched.groups() if matched else (column.type, None, None, None)
+    size, scale = int(first) if first else None, int(second or 0)
+    if base == "numeric" and size and size <= DECIMAL_DIGITS_MAX and 0 <= scale <= size:
+        return _cast(f"DECIMAL({size},{scale})")
+    if base == "timestamp":
+        return _cast(
+            "TIMESTAMP WITH TIME ZONE" if zone == " with time zone" else "TIMESTAMP", _eras
+        )
+    if base == "time" and zone != " with time zone":
+        return _cast("TIME")
+    if base in ("character", "bpchar"):
+        return ColumnType("VARCHAR", text=_unpadded)
+    return _SIMPLE.get(base) or ColumnType("VARCHAR")
+
+
+def _cast(ddl: str, text: Callable[[pa.Array], pa.Array] = as_text) -> ColumnType:
+    return ColumnType(ddl, f"cast({{}} as {ddl})", f"try_cast({{}} as {ddl}) is null", text)
+
+
+def _eras(column: pa.Array) -> pa.Array:
+    """``44-03-15 00:00:00 BC`` is ``44-03-15 (BC) 00:00:00`` here."""
+    return pc.replace_substring_regex(as_text(column), r"^(\S+)( .*)? BC$", r"\1 (BC)\2")
+
+
+def _unpadded(column: pa.Array) -> pa.Array:
+    """Padding is no part of a character(n)."""
+    return pc.utf8_rtrim(as_text(column), " ")
+
+
+_SIMPLE = {
+    "smallint": _cast("SMALLINT"),
+    "integer": _cast("INTEGER"),
+    "bigint": _cast("BIGINT"),
+    "oid": _cast("BIGINT"),
+    "real": _cast("FLOAT"),
+    "double precision": _cast("DOUBLE"),
+    "boolean": _cast("BOOLEAN"),
+    "date": _cast("DATE", _eras),
+    "uuid": _cast("UUID"),
+    "json": _cast("JSON"),
+    "jsonb": _cast("JSON"),
+    "bytea": ColumnType(
+        "BLOB",
+        "from_hex(substr({}, 3))",
+        r"not regexp_full_match({}, '\\x([0-9a-fA-F]{{2}})*')",
+    ),
+}
+
+
+def fitted(type_: ColumnType, found: str) -> ColumnType:
+    """`type_` for the column as the file has it."""
+    return ColumnType("VARCHAR", text=type_.text) if _is_text(found) else type_
+
+
+def misfit(type_: ColumnType, found: str) -> str | None:
+    """What would become of its values in a column of type `found`; None where they stay."""
+    if found == type_.ddl or (_is_text(found) and type_.ddl != "BLOB"):
+        return None
+    return "could become others"
+
+
+def _is_text(found: str) -> bool:
+    return found == "VARCHAR"

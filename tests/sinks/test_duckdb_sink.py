@@ -1,0 +1,74 @@
+"""A DuckDB file as a target."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import duckdb
+import pytest
+
+import sinks.embedded.sink as module
+from sinks.conformance import PLAIN_CASES, Harness, Row
+from sinks.duckdb.engine import DuckdbEngine
+from sinks.duckdb.sink import DuckdbSink
+from transforms.rows import TargetTable
+
+ENGINE = DuckdbEngine()
+
+
+class DuckdbHarness:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._sinks: list[DuckdbSink] = []
+
+    def sink(self, pipeline: str = "line") -> DuckdbSink:
+        self._sinks.append(DuckdbSink(self.path, pipeline))
+        return self._sinks[-1]
+
+    def execute(self, *sql: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
+        with duckdb.connect(str(self.path)) as connection:
+            for statement in sql:
+                found: list[tuple[object, ...]] = connection.execute(statement, values).fetchall()
+        return found
+
+    def rows(self, table: TargetTable) -> set[Row]:
+        columns = ", ".join(f"{ENGINE.quoted(c.name)}::varchar" for c in table.columns)
+        return set(self.execute(f"select {columns} from {ENGINE.table(table.table)}"))  # type: ignore[arg-type]
+
+    def insert(self, table: TargetTable, rows: Sequence[Row]) -> None:
+        columns = ", ".join(f"{ENGINE.quoted(c.name)} {ENGINE.ddl(c)}" for c in table.columns)
+        key = ", ".join(map(ENGINE.quoted, table.key))
+        name = ENGINE.table(table.table)
+        self.execute(
+            f"create schema if not exists {ENGINE.quoted(table.table.schema)}",
+            f"create table {name} ({columns}, primary key ({key}))",
+        )
+        for row in rows:
+            self.execute(f"insert into {name} values ({', '.join('?' * len(row))})", values=row)
+
+    def drop(self, table: TargetTable) -> None:
+        self.execute(f"drop table {ENGINE.table(table.table)}")
+
+    def close(self) -> None:
+        for sink in self._sinks:
+            sink.close()
+
+
+@pytest.fixture
+def duckdb_harness(tmp_path: Path) -> Iterator[DuckdbHarness]:
+    harness = DuckdbHarness(tmp_path / "hub.duckdb")
+    yield harness
+    harness.close()
+
+
+@pytest.mark.parametrize("singly_max", [0, 100], ids=["sets", "singly"])
+@pytest.mark.parametrize("case", PLAIN_CASES, ids=lambda case: case.__name__)
+def test_conformance(
+    case: Callable[[Harness], None],
+    singly_max: int,
+    duckdb_harness: DuckdbHarness,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "SINGLY_ROWS_MAX", singly_max)
+    case(duckdb_harness)
