@@ -90,10 +90,6 @@ class Engine(Protocol):
     def keeps_others_out(self) -> bool:
         """Whether nobody else can read the file while we have it open."""
 
-    @property
-    def folds_case(self) -> bool:
-        """Whether Name and name are one table."""
-
     def connect(self, path: Path) -> Session:
         """Errors: TargetUnavailable; TargetRefused for a file that is something else."""
 

@@ -23,6 +23,8 @@ from transforms.rows import TargetColumn, TargetTable
 class SqliteEngine:
     product = "SQLite"
     keeps_others_out = False
+
+    def connect(self, path: Path) -> SqliteSession:
         if sqlite3.sqlite_version_info < VERSION_MIN:
             raise TargetRefused(
                 f"Python's SQLite is {sqlite3.sqlite_version}, and 3.35 is needed",
