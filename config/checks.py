@@ -8,6 +8,7 @@ from cdc.patterns import OWN_SCHEMA, Pattern
 from cdc.postgres.settings import IDENTIFIER_BYTES_MAX, PostgresSource
 from cdc.schema import TableName
 from config.brokers import check_brokers
+from config.embedded import check_files
 from config.identities import check_identities
 from config.owners import check_owners, entities_of, seen_entities
 from config.places import Loc, Places
@@ -237,6 +238,7 @@ _RULES: tuple[Callable[[Project, Problems], None], ...] = (
     _mappings,
     _constants,
     check_owners,
+    check_files,
     _together,
     _captured,
     _replicate,

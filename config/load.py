@@ -38,7 +38,7 @@ def load_project(directory: Path, *, resolve_secrets: bool = True) -> Project:
     problems = Problems()
     _refuse_no_project(directory)
     document = read(directory / FILE, FILE)
-    file = _project_file(document, problems, resolve_secrets)
+    file = _project_file(directory, document, problems, resolve_secrets)
     entities = _named(directory, "entities", Entity, "entity", problems)
     mappings = _named(directory, "mappings", Mapping, "mapping", problems)
     if file is not None and not problems.found:
@@ -70,7 +70,7 @@ def _refuse_no_project(directory: Path) -> None:
 
 
 def _project_file(
-    document: Document, problems: Problems, resolve_secrets: bool
+    directory: Path, document: Document, problems: Problems, resolve_secrets: bool
 ) -> ProjectFile | None:
     if _has_unbuilt(document, problems):
         return None
@@ -78,8 +78,9 @@ def _project_file(
     if problems.found:
         return None
     untold: set[Loc] = set()
+    context = {"project": directory}
     try:
-        return ProjectFile.model_validate(document.value)
+        return ProjectFile.model_validate(document.value, context=context)
     except ValidationError as error:
         if not resolve_secrets:
             untold = _drop_untold(error, document, written)
@@ -87,7 +88,7 @@ def _project_file(
             report(error, document.places, ProjectFile, problems, written)
             return None
     try:
-        return ProjectFile.model_validate(document.value)
+        return ProjectFile.model_validate(document.value, context=context)
     except ValidationError as error:
         report(error, document.places, ProjectFile, problems, written, untold)
         return None

@@ -13,8 +13,10 @@ from cdc.mysql.settings import MariadbSource, MysqlSource
 from cdc.postgres.settings import PostgresSource
 from config.places import Loc, Places
 from sinks.kafka.settings import KafkaTarget
+from sinks.duckdb.settings import DuckdbTarget
 from sinks.mysql.settings import MariadbTarget, MysqlTarget
 from sinks.postgres.settings import PostgresTarget
+from sinks.sqlite.settings import SqliteTarget
 from transforms.entity import Entity
 from transforms.model import Mapping, Replicate
 from transforms.protect.keys import Key
@@ -25,11 +27,13 @@ TARGETS = {
     "mariadb": MariadbTarget,
     "mysql": MysqlTarget,
     "kafka": KafkaTarget,
+    "sqlite": SqliteTarget,
+    "duckdb": DuckdbTarget,
 }
 """What is built, by `type`. A new adapter is one line here and one in a union below."""
 
 Source = PostgresSource | MariadbSource | MysqlSource
-Target = PostgresTarget | MariadbTarget | MysqlTarget | KafkaTarget
+Target = PostgresTarget | MariadbTarget | MysqlTarget | SqliteTarget | DuckdbTarget | KafkaTarget
 
 FILE = "tailrace.yml"
 NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")

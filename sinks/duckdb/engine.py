@@ -23,6 +23,7 @@ _SYSTEM = frozenset({"information_schema", "pg_catalog", "temp"})
 class DuckdbEngine:
     product = "DuckDB"
     keeps_others_out = True
+    singly_rows_max = 1
 
     def connect(self, path: Path) -> DuckdbSession:
         with translated("opening the target's file", {"file": str(path)}):

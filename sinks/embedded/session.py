@@ -90,6 +90,10 @@ class Engine(Protocol):
     def keeps_others_out(self) -> bool:
         """Whether nobody else can read the file while we have it open."""
 
+    @property
+    def singly_rows_max(self) -> int:
+        """Rows a table up to which each is applied by itself in less time than as a set."""
+
     def connect(self, path: Path) -> Session:
         """Errors: TargetUnavailable; TargetRefused for a file that is something else."""
 

@@ -34,7 +34,6 @@ from tailrace.errors import TailraceError, TargetRefused, TargetUnavailable
 from tailrace.failpoints import failpoint
 from transforms.rows import RowChanges, TargetTable
 
-SINGLY_ROWS_MAX = 16
 LOOK_S = 0.1
 """How often we look whether somebody waits for our turn."""
 IDLE_S = 0.5
@@ -276,7 +275,7 @@ class EmbeddedSink:
 
     @property
     def singly_max(self) -> int:
-        return SINGLY_ROWS_MAX
+        return self._engine.singly_rows_max
 
     @property
     def references(self) -> References:

@@ -23,6 +23,7 @@ from transforms.rows import TargetColumn, TargetTable
 class SqliteEngine:
     product = "SQLite"
     keeps_others_out = False
+    singly_rows_max = 16
 
     def connect(self, path: Path) -> SqliteSession:
         if sqlite3.sqlite_version_info < VERSION_MIN:

@@ -14,8 +14,10 @@ from config.owners import composites, seen_entities
 from config.project import Project
 from sinks.kafka.settings import KafkaTarget
 from sinks.kafka.source import Source
+from sinks.duckdb.settings import DuckdbTarget
 from sinks.mysql.settings import MariadbTarget, MysqlTarget
 from sinks.protocol import Sink
+from sinks.sqlite.settings import SqliteTarget
 from tailrace.journal.index import is_made
 from tailrace.journal.paths import JournalPaths
 from tailrace.journal.protocol import JournalReader
@@ -114,6 +116,14 @@ def sink_factory(project: Project, name: str, journal: JournalReader) -> Callabl
         from sinks.mysql.sink import MariadbSink
 
         sink = MariadbSink(target.url, name, origin=_origin(journal), product=target.product)
+    elif isinstance(target, SqliteTarget):
+        from sinks.sqlite.sink import SqliteSink
+
+        sink = SqliteSink(target.file, name)
+    elif isinstance(target, DuckdbTarget):
+        from sinks.duckdb.sink import DuckdbSink
+
+        sink = DuckdbSink(target.file, name)
     else:
         from sinks.postgres.sink import PostgresSink
 

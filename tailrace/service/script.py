@@ -8,6 +8,7 @@ from cdc.patterns import Pattern, Patterns
 from cdc.postgres.script import source_script
 from config.project import Project
 from sinks.kafka.settings import KafkaTarget
+from sinks.embedded.settings import FileTarget
 from sinks.mysql.script import target_script as mariadb_target_script
 from sinks.mysql.settings import MariadbTarget, MysqlTarget
 from sinks.postgres.script import target_script
@@ -42,7 +43,9 @@ def script(project: Project) -> str:
             parts.append(_RIGHTS.format(name=name, pipelines=_pipelines(project, name)))
             continue
         writes = _writes(project, name)
-        if isinstance(target, MariadbTarget | MysqlTarget):
+        if isinstance(target, FileTarget):
+            parts.append(f"-- Target {name}: a file, {target.path}; nothing is to be granted.\n")
+        elif isinstance(target, MariadbTarget | MysqlTarget):
             parts.append(mariadb_target_script(f"Target {name}", target, writes))
         else:
             parts.append(target_script(f"Target {name}", target, writes))

@@ -8,6 +8,9 @@ from cdc.findings import Finding
 from config.project import Target
 from sinks.discrepancies import Discrepancy
 from sinks.kafka.settings import KafkaTarget
+from sinks.duckdb.settings import DuckdbTarget
+from sinks.embedded.session import Engine
+from sinks.embedded.settings import FileTarget
 from sinks.mysql.settings import MariadbTarget, MysqlTarget
 from transforms.rows import TargetTable
 
@@ -22,6 +25,10 @@ def look(target: Target, tables: Sequence[TargetTable], pipelines: Sequence[str]
         from sinks.kafka.preflight import inspect as inspect_kafka
 
         return inspect_kafka(target, tables, pipelines)
+    if isinstance(target, FileTarget):
+        from sinks.embedded.preflight import inspect as inspect_file
+
+        return inspect_file(_engine(target), target.file, tables, pipelines)
     from sinks.postgres.preflight import inspect
 
     return inspect(target, tables, pipelines)
@@ -31,6 +38,8 @@ def discrepancies(target: Target, entities: Sequence[str], limit: int) -> list[D
     """At most `limit` that the target knows of these entities. Errors: TargetUnavailable."""
     if isinstance(target, KafkaTarget):
         return []  # `config.brokers` refuses entities of several sources
+    if isinstance(target, FileTarget):
+        return []  # `config.embedded` refuses what could differ
     if isinstance(target, MariadbTarget | MysqlTarget):
         from sinks.mysql.discrepancies import read as read_mariadb
 
@@ -38,3 +47,13 @@ def discrepancies(target: Target, entities: Sequence[str], limit: int) -> list[D
     from sinks.postgres.discrepancies import read
 
     return read(target, entities, limit)
+
+
+def _engine(target: FileTarget) -> Engine:
+    if isinstance(target, DuckdbTarget):
+        from sinks.duckdb.engine import DuckdbEngine
+
+        return DuckdbEngine()
+    from sinks.sqlite.engine import SqliteEngine
+
+    return SqliteEngine()

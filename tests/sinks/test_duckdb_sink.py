@@ -8,7 +8,6 @@ from pathlib import Path
 import duckdb
 import pytest
 
-import sinks.embedded.sink as module
 from sinks.conformance import PLAIN_CASES, Harness, Row
 from sinks.duckdb.engine import DuckdbEngine
 from sinks.duckdb.sink import DuckdbSink
@@ -70,5 +69,5 @@ def test_conformance(
     duckdb_harness: DuckdbHarness,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "SINGLY_ROWS_MAX", singly_max)
+    monkeypatch.setattr(DuckdbEngine, "singly_rows_max", singly_max)
     case(duckdb_harness)

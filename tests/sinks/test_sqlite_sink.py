@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-import sinks.embedded.sink as module
 from sinks.conformance import PLAIN_CASES, Harness, Row
+from sinks.sqlite.engine import SqliteEngine
 from sinks.sqlite.names import plain, quoted
 from sinks.sqlite.sink import SqliteSink
 from sinks.sqlite.types import column_type
@@ -84,5 +84,5 @@ def test_conformance(
     sqlite_harness: SqliteHarness,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "SINGLY_ROWS_MAX", singly_max)
+    monkeypatch.setattr(SqliteEngine, "singly_rows_max", singly_max)
     case(sqlite_harness)
