@@ -46,6 +46,12 @@ def kind_of(url: str) -> str:
     return url.partition(":")[0].replace("postgresql", "postgres")
 
 
+def place_of(url: str) -> str:
+    """``url: …``, or ``path: …`` of ``sqlite:FILE``."""
+    kind, _, path = url.partition(":")
+    return f'path: "{path}"' if kind in ("sqlite", "duckdb") else f'url: "{url}"'
+
+
 class Line:
     """`tailrace run` of a project with one source, one target and one pipeline."""
 
@@ -77,7 +83,7 @@ sources:
     {f"slot: {self.slot}" if source.startswith("postgres") else ""}
     {more}
 targets:
-  hub: {{type: {kind_of(target)}, url: "{target}"}}
+  hub: {{type: {kind_of(target)}, {place_of(target)}}}
 pipelines:
   line:
     source: erp

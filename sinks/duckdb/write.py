@@ -17,14 +17,14 @@ from tailrace.errors import RowRefused
 from tailrace.failpoints import failpoint
 from transforms.rows import RowChanges, TargetTable
 
+
 class DuckdbCodec:
     """Values stay text until the very statement; here they are tried, since an error would end
     the transaction."""
 
     def __init__(self, table: TargetTable, found: Found, session: DuckdbSession) -> None:
         self.types = [
-            fitted(column_type(column), found.columns[column.name].type)
-            for column in table.columns
+            fitted(column_type(column), found.columns[column.name].type) for column in table.columns
         ]
         self.session = session
 

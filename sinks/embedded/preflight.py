@@ -35,9 +35,7 @@ def inspect(
     except TargetRefused as refused:
         return [Finding("error", refused.what, str(path), f"-- {refused.fix}")]
     with closing(session), engine.translated("looking at the target", file=str(path)):
-        ours = all(
-            engine.look(session, TableName(OWN_SCHEMA, name)) is not None for name in _BOOKS
-        )
+        ours = all(engine.look(session, TableName(OWN_SCHEMA, name)) is not None for name in _BOOKS)
         for table in dict.fromkeys(tables):
             found += _table(engine, session, table, pipelines if ours else ())
     return list(dict.fromkeys(found))
@@ -46,9 +44,7 @@ def inspect(
 def _place(path: Path) -> Iterator[Finding]:
     folder = path.parent
     if not folder.is_dir():
-        yield Finding(
-            "error", "its directory is not there", str(path), f"-- mkdir -p {folder}"
-        )
+        yield Finding("error", "its directory is not there", str(path), f"-- mkdir -p {folder}")
     elif path.is_dir():
         yield Finding("error", "is a directory", str(path), "-- name a file in the target's path")
     elif not os.access(folder, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):

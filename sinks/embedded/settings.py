@@ -23,9 +23,7 @@ class FileTarget(TargetSettings):
     """path: of the file; where it is not absolute, from the project's directory on, which is
     `context["project"]` when settings are read."""
 
-    path: Annotated[
-        str, AfterValidator(_file), WithJsonSchema({"type": "string", "minLength": 1})
-    ]
+    path: Annotated[str, AfterValidator(_file), WithJsonSchema({"type": "string", "minLength": 1})]
 
     @property
     def file(self) -> Path:

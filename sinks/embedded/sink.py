@@ -59,6 +59,8 @@ def _alone(
 class EmbeddedSink:
     """One pipeline's hold on a file. May be opened again after `close`."""
 
+    undoes = True
+
     def __init__(self, engine: Engine, path: Path, pipeline: str) -> None:
         self._engine = engine
         self._path = path

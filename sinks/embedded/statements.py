@@ -59,6 +59,5 @@ class Statements:
 
     def key_values(self, key: Sequence[str | None]) -> list[object]:
         return [
-            self.codec.value(i, text)
-            for i, text in zip(self.table.key_indexes, key, strict=True)
+            self.codec.value(i, text) for i, text in zip(self.table.key_indexes, key, strict=True)
         ]

@@ -163,9 +163,7 @@ def _unpadded(column: pa.Array) -> pa.Array:
 def _floats(column: pa.Array) -> pa.Array:
     if pa.types.is_float64(column.type):
         return column
-    return _matching(
-        column, r"^(?:-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|NaN|-?Infinity|-?inf|-?nan)$"
-    )
+    return _matching(column, r"^(?:-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|NaN|-?Infinity|-?inf|-?nan)$")
 
 
 class _Decimals:
@@ -176,9 +174,7 @@ class _Decimals:
         self._scale = scale
         before = max((size or 0) - scale, 1)
         after = rf"\.\d{{{scale}}}" if scale > 0 else ""
-        self._form = (
-            rf"^-?\d{{1,{before}}}{after}$" if size is not None else r"^-?\d+(?:\.\d+)?$"
-        )
+        self._form = rf"^-?\d{{1,{before}}}{after}$" if size is not None else r"^-?\d+(?:\.\d+)?$"
 
     def __call__(self, column: pa.Array) -> pa.Array:
         text = as_text(column)

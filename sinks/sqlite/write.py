@@ -33,18 +33,22 @@ class SqliteCodec:
     def converted(self, change: RowChanges) -> RowChanges:
         names = [column.name for column in change.table.columns]
         keys = change.table.key_indexes
-        return replace(
-            change,
-            values=tuple(
-                self._column(change, i, values) for i, values in enumerate(change.values)
-            ),
-            old_key=None
-            if change.old_key is None
-            else tuple(
-                self._column(change, i, values)
-                for i, values in zip(keys, change.old_key, strict=True)
-            ),
-        ) if names else change
+        return (
+            replace(
+                change,
+                values=tuple(
+                    self._column(change, i, values) for i, values in enumerate(change.values)
+                ),
+                old_key=None
+                if change.old_key is None
+                else tuple(
+                    self._column(change, i, values)
+                    for i, values in zip(keys, change.old_key, strict=True)
+                ),
+            )
+            if names
+            else change
+        )
 
     def _column(self, change: RowChanges, index: int, values: pa.Array) -> pa.Array:
         try:
@@ -120,9 +124,7 @@ class TableWriter:
             raise diverged(self._table, len(columns[0]) - found)
 
 
-def _rows(
-    columns: Sequence[pa.Array], kinds: Sequence[str]
-) -> Iterator[list[tuple[object, ...]]]:
+def _rows(columns: Sequence[pa.Array], kinds: Sequence[str]) -> Iterator[list[tuple[object, ...]]]:
     for first in range(0, len(columns[0]), PIECE_ROWS):
         values = [
             bound(kind, column.slice(first, PIECE_ROWS))
