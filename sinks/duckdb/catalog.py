@@ -44,7 +44,8 @@ def look(session: Session, table: TableName) -> Found | None:
         (names, is_key or all(name in columns and not columns[name].nullable for name in names))
         for names, is_key in found
     ]
-    return Found(bool(kinds), columns, unique)
+    triggers = session.query(f"select 1 from duckdb_triggers() where {of} limit 1", place)
+    return Found(bool(kinds), columns, unique, bool(triggers))
 
 
 def references(session: Session, tables: Sequence[TableName]) -> References:

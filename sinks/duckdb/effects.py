@@ -73,7 +73,9 @@ class Effects:
         if isinstance(one, _Stored) or one.batch is None:
             return one
         if self._file is None:
-            self._file = tempfile.TemporaryFile(dir=self._folder, prefix="tailrace-")
+            self._file = tempfile.TemporaryFile(  # noqa: SIM115  closed by `clear`
+                dir=self._folder, prefix="tailrace-"
+            )
         offset = self._file.seek(0, 2)
         with pa.ipc.new_stream(self._file, one.batch.schema) as stream:
             stream.write_table(one.batch)

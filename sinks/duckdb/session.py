@@ -46,7 +46,8 @@ class DuckdbSession:
         return self._do(Effect(sql, (), batch))
 
     def query(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        return self._connection.execute(sql, values).fetchall()
+        rows: list[tuple[Any, ...]] = self._connection.execute(sql, values).fetchall()
+        return rows
 
     def ask(self, sql: str, batch: pa.Table) -> tuple[Any, ...]:
         """The one row of a query over `batch`."""

@@ -1,8 +1,8 @@
 """Types: what a column is called in DuckDB, and how the text of a value is read into it.
 
-Values arrive as PostgreSQL prints them, whatever the source (docs/architecture.md). What DuckDB has
-no exact type for (numbers of more than 38 digits or of any scale, arrays, ranges, intervals) is kept
-as that text.
+Values arrive as PostgreSQL prints them, whatever the source (docs/architecture.md). What DuckDB
+has no exact type for (numbers of more than 38 digits or of any scale, arrays, ranges, intervals) is
+kept as that text.
 """
 
 from __future__ import annotations

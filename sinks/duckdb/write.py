@@ -26,6 +26,7 @@ class DuckdbCodec:
         self.types = [
             fitted(column_type(column), found.columns[column.name].type) for column in table.columns
         ]
+        self.has_on_conflict = not found.has_triggers
         self.session = session
 
     def converted(self, change: RowChanges) -> RowChanges:
@@ -70,7 +71,7 @@ class DuckdbCodec:
                 "column": change.table.columns[index].name,
             },
         )
-        refused.seq = change.seq[row].as_py()  # type: ignore[attr-defined]
+        refused.seq = change.seq[row].as_py()
         raise refused
 
     def given(self, index: int) -> str:
@@ -118,26 +119,34 @@ class TableWriter:
                 for missing, part in by_missing(rows) if rows is not None else ():
                     batch = batch_of(part.columns)
                     if must_exist and not missing:
-                        self._session.run(self._put, batch)
+                        self._put(batch)
                     else:
                         self._update(missing, batch, must_exist)
                     written += part.count
         failpoint("deliver.staged")
         return written
 
-    @property
-    def _put(self) -> str:
-        values = ", ".join(type_.read.format(f"c{i}") for i, type_ in enumerate(self._types))
-        return (
-            f"insert into {self._sql.name} ({self._sql.columns})"
-            f" select {values} from {BATCH} {self._sql.on_conflict}"
+    def _put(self, batch: pa.Table) -> None:
+        values = ", ".join(type_.read.format(f"s.c{i}") for i, type_ in enumerate(self._types))
+        insert = (
+            f"insert into {self._sql.name} ({self._sql.columns}) select {values} from {BATCH} s"
         )
+        if self._sql.codec.has_on_conflict:
+            self._session.run(f"{insert} {self._sql.on_conflict}", batch)
+            return
+        self._update((), batch, must_exist=False)
+        there = f"select 1 from {self._sql.name} t where {self._same}"
+        self._session.run(f"{insert} where not exists ({there})", batch)
 
-    def _update(self, missing: tuple[int, ...], batch: pa.Table, must_exist: bool) -> None:
-        same = " and ".join(
+    @property
+    def _same(self) -> str:
+        return " and ".join(
             f"t.{self._names[i]} = {self._types[i].read.format(f's.c{i}')}"
             for i in self._table.key_indexes
         )
+
+    def _update(self, missing: tuple[int, ...], batch: pa.Table, must_exist: bool) -> None:
+        same = self._same
         if must_exist:
             count = f"select count(*) from {BATCH} s join {self._sql.name} t on {same}"
             (found,) = self._session.ask(count, batch)

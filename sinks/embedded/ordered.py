@@ -41,7 +41,7 @@ def _apply(session: Session, sql: Statements, row: Row) -> None:
     if row.op == DELETE:
         session.execute(sql.delete, sql.key_values(row.key))
     elif row.op == UPSERT and not row.moves and not row.missing:
-        session.execute(sql.upsert, sql.values(row.values))
+        _put(session, sql, sql.values(row.values))
     else:
         values = sql.values(row.values)
         sent = [values[i] for i in sql.written(row.missing, keys=row.moves)]
@@ -51,4 +51,14 @@ def _apply(session: Session, sql: Statements, row: Row) -> None:
             raise diverged(row.table, 1)
         if found == 0 and row.moves:
             # Whole rows need no row to move: what is not there is put there.
-            session.execute(sql.upsert, values)
+            _put(session, sql, values)
+
+
+def _put(session: Session, sql: Statements, values: Sequence[object]) -> None:
+    if sql.codec.has_on_conflict:
+        session.execute(sql.upsert, values)
+        return
+    sent = [values[i] for i in sql.written((), keys=False)]
+    key = [values[i] for i in sql.table.key_indexes]
+    if session.execute(sql.update((), keys=False), [*sent, *key]) == 0:
+        session.execute(sql.insert, values)

@@ -59,15 +59,20 @@ class FoundColumn:
 @dataclass(frozen=True, slots=True)
 class Found:
     """A table as the file has it. `unique`: the columns of each unique index, and whether none of
-    them may be NULL or be left out of it."""
+    them may be NULL or be left out of it. `has_triggers`: some act on rows that are written."""
 
     is_table: bool
     columns: Mapping[str, FoundColumn]
     unique: Sequence[tuple[tuple[str, ...], bool]]
+    has_triggers: bool = False
 
 
 class Codec(Protocol):
     """How the values of one table go into its columns."""
+
+    @property
+    def has_on_conflict(self) -> bool:
+        """Whether INSERT … ON CONFLICT DO UPDATE is known of the table as it is."""
 
     def converted(self, change: RowChanges) -> RowChanges:
         """The same with each value as the file takes it. Errors: RowRefused with its `seq`."""

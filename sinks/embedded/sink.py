@@ -14,7 +14,6 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -38,6 +37,9 @@ LOOK_S = 0.1
 """How often we look whether somebody waits for our turn."""
 IDLE_S = 0.5
 """After so long without a transaction a file that keeps others out is left to them."""
+BUSY_S = 5.0
+PAUSE_S = 0.25
+"""However busy we are, after so long they have the file for a moment."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -48,11 +50,11 @@ def _alone(
 ) -> Callable[Concatenate[EmbeddedSink, P], T]:
     """Not while the watching thread ends our turn."""
 
-    @wraps(method)
-    def alone(self: EmbeddedSink, *args: P.args, **more: P.kwargs) -> T:
+    def alone(self: EmbeddedSink, /, *args: P.args, **more: P.kwargs) -> T:
         with self._mutex:
             return method(self, *args, **more)
 
+    alone.__doc__ = method.__doc__
     return alone
 
 
@@ -72,7 +74,7 @@ class EmbeddedSink:
         self._checkpoint = CheckpointTable(engine, pipeline, uuid.uuid4().hex)
         self._session: Session | None = None
         self._is_open = self._was_ended = False
-        self._used_at = 0.0
+        self._used_at = self._since = 0.0
         self._statements: dict[TargetTable, Statements] = {}
         self._writers: dict[TargetTable, applying.Writer] = {}
         self._codecs: dict[TargetTable, Codec] = {}
@@ -199,6 +201,7 @@ class EmbeddedSink:
                 self._turn.give()
                 raise
             self._watch()
+            self._since = time.monotonic()
         self._used_at = time.monotonic()
         return self._session
 
@@ -226,6 +229,11 @@ class EmbeddedSink:
         if not self._engine.keeps_others_out:
             self._held.clear()
             self._turn.give()
+        elif self._turn.waiting() is not None:
+            self._leave()
+        elif self._used_at - self._since > BUSY_S:
+            self._leave()
+            time.sleep(PAUSE_S)
 
     def _leave(self) -> None:
         """Give the file up; what is not committed is rolled back."""

@@ -60,14 +60,14 @@ class SqliteSession:
         return self._connection.in_transaction
 
     def execute(self, sql: str, values: Sequence[object] = ()) -> int:
-        return self._connection.execute(sql, values).rowcount  # type: ignore[arg-type]
+        return self._connection.execute(sql, values).rowcount
 
     def executemany(self, sql: str, rows: Sequence[Sequence[object]]) -> int:
         """Rows that were changed."""
-        return self._connection.executemany(sql, rows).rowcount  # type: ignore[arg-type]
+        return self._connection.executemany(sql, rows).rowcount
 
     def query(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        return self._connection.execute(sql, values).fetchall()  # type: ignore[arg-type]
+        return self._connection.execute(sql, values).fetchall()
 
     def begin(self) -> None:
         self._connection.execute("begin immediate")
@@ -103,7 +103,7 @@ def translated(doing: str, where: dict[str, object]) -> Iterator[None]:
 def _translate(error: sqlite3.Error, doing: str, where: dict[str, object]) -> TailraceError:
     code = getattr(error, "sqlite_errorcode", 0)
     place = {**where, "sqlite": getattr(error, "sqlite_errorname", None)}
-    if code & 0xFF in _PASSING or isinstance(error, sqlite3.ProgrammingError) and not code:
+    if code & 0xFF in _PASSING or (isinstance(error, sqlite3.ProgrammingError) and not code):
         return TargetUnavailable(f"{doing}: {error}", where=place, fix=_ADVICE.get(code & 0xFF))
     if code in _SAYS or code == _DATATYPE or isinstance(error, sqlite3.DataError):
         if code in _NAMED:

@@ -23,6 +23,8 @@ PIECE_ROWS = 4096
 
 
 class SqliteCodec:
+    has_on_conflict = True
+
     def __init__(self, table: TargetTable, found: Found) -> None:
         self._types = [column_type(column) for column in table.columns]
         self.kinds = [
@@ -63,7 +65,7 @@ class SqliteCodec:
                     "column": change.table.columns[index].name,
                 },
             )
-            refused.seq = sliced(change, unfit.row, 1).seq[0].as_py()  # type: ignore[attr-defined]
+            refused.seq = sliced(change, unfit.row, 1).seq[0].as_py()
             raise refused from None
 
     def given(self, index: int) -> str:

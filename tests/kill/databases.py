@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import sqlite3
+import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol
 
+import duckdb
 import psycopg
 import pymysql
 
@@ -19,6 +24,9 @@ ABSENT = (
     psycopg.errors.InvalidSchemaName,
     pymysql.err.ProgrammingError,
     pymysql.err.OperationalError,
+    sqlite3.OperationalError,
+    duckdb.CatalogException,
+    duckdb.IOException,
 )
 """What a database says of a table that is not there yet."""
 
@@ -140,9 +148,143 @@ class Mysql(Mariadb):
         return LocalMysql.start(directory)
 
 
+class Sqlite:
+    """A file, only ever a target. A name with a dot is one name there."""
+
+    upsert = create_source = source = ""  # never one
+    create_target = """
+create table shop.ledger (id bigint not null primary key, lane int not null, note text not null);
+create table counted.applied (id bigint not null);
+create trigger inserted after insert on shop.ledger
+    begin insert into counted.applied values (new.id); end;
+create trigger updated after update on shop.ledger
+    begin insert into counted.applied values (new.id); end;
+"""
+
+    def __init__(self, directory: Path, version: str) -> None:
+        self._path = directory.with_suffix(".db")
+
+    def execute(self, sql: str) -> list[tuple[Any, ...]]:
+        with closing(self.connect()) as connection:
+            found: list[tuple[Any, ...]] = []
+            for statement in filter(str.strip, sql.split(";\n")):
+                try:
+                    found = connection.execute(statement).fetchall()
+                except sqlite3.OperationalError as error:
+                    if "no such table" not in str(error):
+                        raise
+            return found
+
+    def connect(self) -> Any:
+        return sqlite3.connect(
+            self._path, isolation_level=None, check_same_thread=False, factory=_Named
+        )
+
+    @property
+    def target(self) -> str:
+        return f'{{type: sqlite, path: "{self._path}"}}'
+
+    def stop(self) -> None:
+        """Nothing runs."""
+
+
+class _Named(sqlite3.Connection):
+    def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+        return super().execute(_NAMES.sub(r'"\g<0>"', sql), *values)
+
+    def cursor(self) -> Any:  # type: ignore[override]
+        return super().cursor(_Cursor)
+
+
+class _Cursor(sqlite3.Cursor):
+    """One that a `with` closes, as those of other databases."""
+
+    def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+        return super().execute(_NAMES.sub(r'"\g<0>"', sql), *values)
+
+    def __enter__(self) -> sqlite3.Cursor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+_NAMES = re.compile(r"\b(?:shop|counted|tailrace)\.\w+")
+
+
+class Duckdb:
+    """A file that one process at a time has open, only ever a target."""
+
+    upsert = create_source = source = ""  # never one
+    create_target = """
+create schema shop;
+create table shop.ledger (id bigint primary key, lane int not null, note text not null);
+create schema counted;
+create table counted.applied (id bigint not null);
+create trigger inserted after insert on shop.ledger referencing new table as rows
+    for each statement insert into counted.applied select id from rows;
+create trigger updated after update on shop.ledger referencing new table as rows
+    for each statement insert into counted.applied select id from rows;
+"""
+
+    def __init__(self, directory: Path, version: str) -> None:
+        self._path = directory.with_suffix(".duckdb")
+
+    def execute(self, sql: str) -> list[tuple[Any, ...]]:
+        while True:
+            try:
+                with duckdb.connect(str(self._path)) as connection:
+                    return connection.execute(sql).fetchall()
+            except duckdb.IOException as error:
+                if "lock on file" not in str(error):
+                    raise
+            except duckdb.CatalogException:
+                return []
+            time.sleep(0.02)
+
+    def connect(self) -> Any:
+        return _Between(self._path)
+
+    @property
+    def target(self) -> str:
+        return f'{{type: duckdb, path: "{self._path}"}}'
+
+    def stop(self) -> None:
+        """Nothing runs."""
+
+
+class _Between:
+    """A connection and its cursor that have the file open no longer than a statement takes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._found: list[tuple[Any, ...]] = []
+
+    def cursor(self) -> _Between:
+        return self
+
+    def __enter__(self) -> _Between:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is open."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def execute(self, sql: str) -> None:
+        with duckdb.connect(str(self._path), read_only=True) as connection:
+            self._found = connection.execute(sql).fetchall()
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        return self._found[0] if self._found else None
+
+
 KINDS: dict[str, Callable[[Path, str], Database]] = {
     "postgres": Postgres,
     "mariadb": lambda directory, _: Mariadb(directory),
     "mysql": lambda directory, _: Mysql(directory),
     "kafka": lambda directory, _: Kafka(directory),
+    "sqlite": Sqlite,
+    "duckdb": Duckdb,
 }

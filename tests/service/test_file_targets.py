@@ -67,9 +67,14 @@ def run(url: str, *sql: str) -> None:
             connection.execute(statement.encode())
 
 
+TEXTS = (
+    *("n", "large", "free", "i8", "r", "d", "b", "day", "ts", "tz", "t"),
+    *("j", "u", "y", "a", "c", "iv"),
+)
 VALUES = """create table shop.value (id int primary key, n numeric(12,2), large numeric(30,4),
     free numeric, i8 bigint, r real, d double precision, b boolean, day date,
-    ts timestamp, tz timestamptz, t time, j jsonb, u uuid, y bytea, a int[], c char(5), iv interval)"""
+    ts timestamp, tz timestamptz, t time, j jsonb, u uuid, y bytea, a int[], c char(5),
+    iv interval)"""
 ROWS = (
     "(1, 1.50, 12345678901234567890123456.1234, 1.10, 9223372036854775807, 0.1, 0.1, true,"
     " '2024-02-29', '2024-02-29 23:59:59.123456', '2024-02-29 23:59:59+02', '24:00',"
@@ -109,10 +114,7 @@ def test_values_arrive_exactly(source: str, target: str, tmp_path: Path) -> None
             *(None, None, None, None, None),
         )
     else:
-        texts = ", ".join(
-            f"{column}::varchar"
-            for column in "n large free i8 r d b day ts tz t j u y a c iv".split()
-        )
+        texts = ", ".join(f"{column}::varchar" for column in TEXTS)
         found = ask(target, f"select {texts} from shop.value order by id")
         assert found == [
             (
