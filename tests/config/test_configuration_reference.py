@@ -13,8 +13,10 @@ from cdc.postgres.settings import PostgresSource
 from cdc.sizes import parse_bytes
 from config.jsonschema import MODELS, schema_comment
 from config.project import Pipeline, ProjectFile
+from sinks.duckdb.settings import DuckdbTarget
 from sinks.mysql.settings import MariadbTarget, MysqlTarget
 from sinks.postgres.settings import PostgresTarget
+from sinks.sqlite.settings import SqliteTarget
 from transforms.entity import Entity, EntityField
 from transforms.examples import Example
 from transforms.lookups.declared import Lookup
@@ -32,6 +34,8 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "A target of type postgres": PostgresTarget,
     "A target of type mariadb": MariadbTarget,
     "A target of type mysql": MysqlTarget,
+    "A target of type sqlite": SqliteTarget,
+    "A target of type duckdb": DuckdbTarget,
     "protect": Protect,
     "One of the `keys`": Key,
     "A pipeline": Pipeline,

@@ -231,9 +231,10 @@ create trigger updated after update on shop.ledger referencing new table as rows
         self._path = directory.with_suffix(".duckdb")
 
     def execute(self, sql: str) -> list[tuple[Any, ...]]:
+        reads = sql.lstrip().startswith("select")  # as `connect`: a process opens it in one way
         while True:
             try:
-                with duckdb.connect(str(self._path)) as connection:
+                with duckdb.connect(str(self._path), read_only=reads) as connection:
                     return connection.execute(sql).fetchall()
             except duckdb.IOException as error:
                 if "lock on file" not in str(error):
