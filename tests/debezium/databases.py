@@ -135,7 +135,7 @@ VARIANTS = tuple(
         f"{source}-{'schemas' if schemas else 'plain'}-{decimals}-{times}",
         source,
         schemas,
-        "precise" if source == "mysql" and times == "adaptive" and False else decimals,
+        decimals,
         times,
         {**_DONE, **more},
     )
