@@ -1,0 +1,140 @@
+"""Messages of one shape into columns. Pure.
+
+    {"before": row, "after": row, "source": {…}, "transaction": {"id": …}, "op": "u", …}
+
+With schemas embedded, that is what stands behind ``"payload":``, and every message of a table says
+all of its schema before; the bytes up to there are compared and parsed once. Rows are parsed by
+Arrow's JSON reader, which needs each field's type; where it stumbles (a NaN, which Connect writes
+as text) the same is done value by value.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.json as pj
+
+from cdc.kafka.connect import Field
+from tailrace.errors import DecodeError
+
+_PAYLOAD = b',"payload":'
+WITH_SCHEMA = b'{"schema":'
+
+_SOURCE: Mapping[str, pa.DataType] = {
+    "connector": pa.string(),
+    "ts_ms": pa.int64(),
+    "ts_us": pa.int64(),
+    "db": pa.string(),
+    "schema": pa.string(),
+    "table": pa.string(),
+    "collection": pa.string(),
+    "gtid": pa.string(),
+}
+"""What is read of `source`; `txId` is a number or a text, as the connector has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """What stands before the payload of messages of one schema. `schema`: what it says."""
+
+    text: bytes
+    schema: Mapping[str, Any]
+
+    def payload(self, message: bytes) -> bytes | None:
+        """None where the message is of another schema."""
+        if message.startswith(self.text) and message.endswith(b"}"):
+            return message[len(self.text) : -1]
+        return None
+
+
+def prefix_of(message: bytes) -> Prefix:
+    """Errors: ValueError where it is no message with a schema."""
+    whole = json.loads(message)
+    at = message.find(_PAYLOAD)
+    while at >= 0:
+        head = message[: at + len(_PAYLOAD)]
+        try:
+            if json.loads(head + b"null}")["schema"] == whole["schema"]:
+                return Prefix(head, whole["schema"])
+        except ValueError:
+            pass  # it stood inside of a text
+        at = message.find(_PAYLOAD, at + 1)
+    raise ValueError("schema and payload are not written as Connect's converter does")
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """The fields of the rows, and the type of ``source.txId``."""
+
+    fields: tuple[Field, ...]
+    tx_id: pa.DataType
+
+    @property
+    def schema(self) -> pa.Schema:
+        row = pa.struct([(one.column.name, one.parsed) for one in self.fields])
+        source = pa.struct([*_SOURCE.items(), ("txId", self.tx_id)])
+        return pa.schema(
+            [
+                ("before", row),
+                ("after", row),
+                ("source", source),
+                ("transaction", pa.struct([("id", pa.string())])),
+                ("op", pa.string()),
+            ]
+        )
+
+    def parse(self, payloads: Sequence[bytes]) -> pa.Table:
+        """One row a message. Errors: ValueError."""
+        schema = self.schema
+        try:
+            found = _read(payloads, schema)
+        except pa.ArrowInvalid:
+            return _one_by_one(payloads, schema)
+        if found.num_rows != len(payloads):
+            return _one_by_one(payloads, schema)
+        return found
+
+
+def _read(payloads: Sequence[bytes], schema: pa.Schema) -> pa.Table:
+    text = b"\n".join(payloads)
+    table = pj.read_json(
+        io.BytesIO(text),
+        read_options=pj.ReadOptions(use_threads=False, block_size=len(text) + 1),
+        parse_options=pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
+    )
+    return table.select(schema.names).combine_chunks()
+
+
+def _one_by_one(payloads: Sequence[bytes], schema: pa.Schema) -> pa.Table:
+    rows = [json.loads(payload) for payload in payloads]
+    columns = []
+    for field in schema:
+        values = [_fitted(row.get(field.name), field.type) for row in rows]
+        columns.append(pa.array(values, field.type))
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _fitted(value: Any, kind: pa.DataType) -> Any:
+    """A value of JSON as one of `kind`. Errors: ValueError, TypeError."""
+    if value is None:
+        return None
+    if pa.types.is_struct(kind):
+        return {one.name: _fitted(value.get(one.name), one.type) for one in kind}
+    if pa.types.is_list(kind):
+        return [_fitted(one, kind.value_type) for one in value]
+    if pa.types.is_floating(kind):
+        return float(value)
+    if pa.types.is_string(kind) != isinstance(value, str):
+        raise ValueError("a value is not of the type that its schema says")
+    return value
+
+
+def undecodable(what: str, topic: str, partition: int, offset: int, fix: str) -> DecodeError:
+    return DecodeError(
+        what, where={"topic": topic, "partition": partition, "offset": offset}, fix=fix
+    )

@@ -1,0 +1,139 @@
+"""How messages of a topic are read: by the schema that they carry, or by the declared one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from cdc.kafka.connect import Field, UnknownType, fields_of
+from cdc.kafka.declared import parse_type, schema_of
+from cdc.kafka.envelope import WITH_SCHEMA, Envelope, Prefix, prefix_of
+from cdc.schema import TableName
+
+NO_ENVELOPE = (
+    "take transformations such as ExtractNewRecordState out of the connector: rows are read from"
+    " Debezium's envelope (before, after, source, op)"
+)
+
+
+class Unreadable(Exception):
+    """A message that cannot be one of a row; `fix` says what to do."""
+
+    def __init__(self, what: str, fix: str) -> None:
+        super().__init__(what)
+        self.fix = fix
+
+
+class Shapes:
+    """Of one topic. `columns`: the declared columns of each table."""
+
+    def __init__(
+        self, columns: Mapping[TableName, Mapping[str, str]], decimals: str, times: str
+    ) -> None:
+        self._columns = columns
+        self._decimals = decimals
+        self._times = times
+        self._prefixes: list[tuple[Prefix, Envelope]] = []
+        self._plain: dict[TableName, Envelope] = {}
+
+    def split(self, message: bytes) -> tuple[Envelope, bytes]:
+        """How it is read, and the payload. Errors: Unreadable."""
+        for prefix, envelope in self._prefixes:
+            payload = prefix.payload(message)
+            if payload is not None:
+                return envelope, payload
+        if message.startswith(WITH_SCHEMA):
+            return self._learnt(message)
+        return self._declared(message), message
+
+    def _learnt(self, message: bytes) -> tuple[Envelope, bytes]:
+        try:
+            prefix = prefix_of(message)
+        except (ValueError, KeyError) as error:
+            raise Unreadable(f"a message is no JSON of Kafka Connect: {error}", _FORMAT) from None
+        payload = prefix.payload(message)
+        assert payload is not None
+        envelope = _with_schema(prefix.schema, _source_of(payload))
+        self._prefixes.insert(0, (prefix, envelope))
+        return envelope, payload
+
+    def _declared(self, message: bytes) -> Envelope:
+        """Messages of one topic are mostly of one table; those of another say so when parsed."""
+        source = _source_of(message)
+        table = table_of(source)
+        found = self._plain.get(table)
+        if found is None:
+            types = self._columns.get(table)
+            if types is None:
+                raise Unreadable(
+                    f"messages of {table} carry no schema, and its columns are not declared",
+                    f"declare columns: {{{table}: {{COLUMN: TYPE, …}}}} of this source, or set"
+                    " value.converter.schemas.enable and key.converter.schemas.enable to true at"
+                    " the connector",
+                )
+            schema = [
+                {"field": name, "spelled": parse_type(text).spelled}
+                | schema_of(text, self._decimals, self._times)
+                for name, text in types.items()
+            ]
+            found = self._plain[table] = Envelope(_fields(schema, source), _tx_id(source))
+        return found
+
+    @property
+    def one_table(self) -> bool:
+        """Whether all messages without a schema were of one table so far."""
+        return len(self._plain) <= 1
+
+
+_FORMAT = (
+    "let the connector write JSON (org.apache.kafka.connect.json.JsonConverter for keys and"
+    " values); Avro and Protobuf are not read"
+)
+
+
+def table_of(source: Mapping[str, Any]) -> TableName:
+    """What Debezium says the row is of. MySQL and MongoDB have databases in place of schemas."""
+    schema = source.get("schema") or source.get("db") or ""
+    return TableName(str(schema), str(source.get("table") or source.get("collection") or ""))
+
+
+def _source_of(payload: bytes) -> Mapping[str, Any]:
+    """Errors: Unreadable."""
+    try:
+        message = json.loads(payload)
+    except ValueError:
+        raise Unreadable("a message is no JSON", _FORMAT) from None
+    source = message.get("source") if isinstance(message, dict) else None
+    if not isinstance(source, dict) or "op" not in message:
+        raise Unreadable("a message is not in Debezium's envelope", NO_ENVELOPE)
+    return source
+
+
+def _with_schema(schema: Mapping[str, Any], source: Mapping[str, Any]) -> Envelope:
+    for one in schema.get("fields", ()):
+        if one.get("field") == "after":
+            if one.get("type") != "struct":
+                raise Unreadable(
+                    "rows are no structures here, as those of MongoDB's connector are not",
+                    "MongoDB's documents are not read yet: leave the topic out",
+                )
+            return Envelope(_fields(one["fields"], source), _tx_id(source))
+    raise Unreadable("a message is not in Debezium's envelope", NO_ENVELOPE)
+
+
+def _fields(schema: Sequence[Mapping[str, Any]], source: Mapping[str, Any]) -> tuple[Field, ...]:
+    try:
+        return fields_of(schema, str(source.get("connector", "")))
+    except UnknownType as error:
+        raise Unreadable(
+            f"{error}, which is not known, in {table_of(source)}",
+            "leave the column out at the connector (column.exclude.list), or give it a type there"
+            " that is listed in docs/debezium.md",
+        ) from None
+
+
+def _tx_id(source: Mapping[str, Any]) -> pa.DataType:
+    return pa.string() if isinstance(source.get("txId"), str) else pa.int64()
