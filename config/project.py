@@ -12,8 +12,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchem
 from cdc.mysql.settings import MariadbSource, MysqlSource
 from cdc.postgres.settings import PostgresSource
 from config.places import Loc, Places
-from sinks.kafka.settings import KafkaTarget
 from sinks.duckdb.settings import DuckdbTarget
+from sinks.kafka.settings import KafkaTarget
 from sinks.mysql.settings import MariadbTarget, MysqlTarget
 from sinks.postgres.settings import PostgresTarget
 from sinks.sqlite.settings import SqliteTarget

@@ -12,9 +12,9 @@ from cdc.mysql.marks import SYSTEM
 from cdc.postgres.continuity import IDENTITY
 from config.owners import composites, seen_entities
 from config.project import Project
+from sinks.duckdb.settings import DuckdbTarget
 from sinks.kafka.settings import KafkaTarget
 from sinks.kafka.source import Source
-from sinks.duckdb.settings import DuckdbTarget
 from sinks.mysql.settings import MariadbTarget, MysqlTarget
 from sinks.protocol import Sink
 from sinks.sqlite.settings import SqliteTarget

@@ -7,8 +7,8 @@ from cdc.mysql.settings import BinlogSource
 from cdc.patterns import Pattern, Patterns
 from cdc.postgres.script import source_script
 from config.project import Project
-from sinks.kafka.settings import KafkaTarget
 from sinks.embedded.settings import FileTarget
+from sinks.kafka.settings import KafkaTarget
 from sinks.mysql.script import target_script as mariadb_target_script
 from sinks.mysql.settings import MariadbTarget, MysqlTarget
 from sinks.postgres.script import target_script

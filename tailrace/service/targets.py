@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from cdc.findings import Finding
 from config.project import Target
 from sinks.discrepancies import Discrepancy
-from sinks.kafka.settings import KafkaTarget
 from sinks.duckdb.settings import DuckdbTarget
 from sinks.embedded.session import Engine
 from sinks.embedded.settings import FileTarget
+from sinks.kafka.settings import KafkaTarget
 from sinks.mysql.settings import MariadbTarget, MysqlTarget
 from transforms.rows import TargetTable
 

@@ -126,14 +126,14 @@ CASES: list[tuple[str, tuple[Change, ...], str, int, str, str | None]] = [
             (
                 MAIN,
                 "type: postgres\n    url: postgresql://tailrace:pw@hub",
-                "type: kafka\n    url: x",
+                "type: oracle\n    url: x",
             ),
         ),
         *(
             MAIN,
             10,
-            "targets.hub.type: 'kafka' is not known",
-            "built are: mariadb, mysql, postgres",
+            "targets.hub.type: 'oracle' is not known",
+            "built are: duckdb, kafka, mariadb, mysql, postgres, sqlite",
         ),
     ),
     (

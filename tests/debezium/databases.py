@@ -130,7 +130,7 @@ MODES = (
     (False, "precise", "microseconds", {}),
     (False, "precise", "nanoseconds", {}),
 )
-VARIANTS = tuple(
+_ALL = [
     Variant(
         f"{source}-{'schemas' if schemas else 'plain'}-{decimals}-{times}",
         source,
@@ -142,4 +142,5 @@ VARIANTS = tuple(
     for source in ("postgres", "mysql")
     for schemas, decimals, times, more in MODES
     if not (source == "mysql" and times == "adaptive")  # not known there any more
-) + (Variant("postgres-keyless", "postgres", True, "precise", "adaptive", NO_KEYS),)
+]
+VARIANTS = (*_ALL, Variant("postgres-keyless", "postgres", True, "precise", "adaptive", NO_KEYS))

@@ -33,9 +33,7 @@ def records(name: str) -> list[tuple[str, bytes | None, bytes | None]]:
     return found
 
 
-def fetched(
-    given: list[tuple[str, bytes | None, bytes | None]], first: int = 0
-) -> list[Fetched]:
+def fetched(given: list[tuple[str, bytes | None, bytes | None]], first: int = 0) -> list[Fetched]:
     """Of the topics that hold rows, one partition each."""
     topics: dict[str, list[tuple[bytes | None, bytes | None]]] = {}
     for topic, key, value in given:
