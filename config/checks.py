@@ -10,7 +10,7 @@ from cdc.schema import TableName
 from config.brokers import check_brokers
 from config.embedded import check_files
 from config.identities import check_identities
-from config.owners import check_owners, entities_of, seen_entities
+from config.owners import beside, check_owners, entities_of, seen_entities
 from config.places import Loc, Places
 from config.problems import Problems, suggest
 from config.project import Pipeline, Project, Source
@@ -108,7 +108,8 @@ def _mappings(project: Project, problems: Problems) -> None:
             errors = check_syntax(mapping, entities)
             declared = mapping.declared is not None and _lookups_declared(mapping)
             if mapping.declared is not None and declared and not errors:
-                _, errors = compile_mapping(mapping, entities, mapping.declared)
+                others = beside(project, name)
+                _, errors = compile_mapping(mapping, entities, mapping.declared, others=others)
             problems.place(errors, project.mapping_places[name])
         problems.place(check_examples(mapping), project.mapping_places[name])
         for loc, rows in mapping.parts:
@@ -119,6 +120,28 @@ def _mappings(project: Project, problems: Problems) -> None:
 def _lookups_declared(mapping: Mapping) -> bool:
     """Without their columns a mapping is only checked against its source."""
     return all(lookup.columns is not None for lookup in mapping.lookups.values())
+
+
+def _references(project: Project, problems: Problems) -> None:
+    """References are resolved where the entities are, in the transaction that writes them."""
+    for name, pipeline in project.pipelines.items():
+        target = project.targets.get(pipeline.target)
+        if target is None or target.type in _FINDING:
+            continue
+        for mapping in pipeline.mappings:
+            declared = project.mappings.get(mapping)
+            for loc, rows in () if declared is None else declared.parts:
+                for field, rule in rows.fields.items():
+                    if rule.ref is not None:
+                        problems.add(
+                            f"mapping {mapping}, fields.{field}: a target of type {target.type}"
+                            f" (pipeline {name}) does not tell which {rule.ref} it has",
+                            project.where_in_mapping(mapping, (*loc, "fields", field, "ref")),
+                            "make the key by an expression",
+                        )
+
+
+_FINDING = ("postgres", "mariadb", "mysql")
 
 
 def _constants(project: Project, problems: Problems) -> None:
@@ -236,6 +259,7 @@ _RULES: tuple[Callable[[Project, Problems], None], ...] = (
     _slots,
     _entities,
     _mappings,
+    _references,
     _constants,
     check_owners,
     check_files,

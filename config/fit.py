@@ -54,7 +54,9 @@ def _fit(project: Project, name: str, schemas: Sequence[TableSchema], problems: 
         if not _lookups(project, mapping, tables, problems):
             continue
         known = {one.table: one for one in schemas}
-        _, errors = compile_mapping(mapping, entities, schema, known)
+        _, errors = compile_mapping(
+            mapping, entities, schema, known, project.pipeline_mappings(name)
+        )
         problems.place(errors, project.mapping_places[mapping.mapping])
     found = project.pipeline_mappings(name)
     for error in check_together(found, entities, tables):

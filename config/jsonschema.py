@@ -56,7 +56,7 @@ def schema_of(kind: str) -> Schema:
     schema = _loosened(MODELS[kind].model_json_schema())
     if "FieldRule" in (definitions := schema.get("$defs", {})):
         rule = definitions["FieldRule"]
-        rule["oneOf"] = [{"required": [form]} for form in ("expr", "from", "value")]
+        rule["oneOf"] = [{"required": [form]} for form in ("expr", "from", "value", "ref")]
         definitions["FieldRule"] = {"anyOf": [{"type": _SCALAR}, rule]}
     if kind == "mapping":
         schema["oneOf"] = [{"required": ["entity", "key"]}, {"required": ["rows"]}]

@@ -72,6 +72,14 @@ def entities_of(project: Project, mapping: str) -> MappingABC[str, Entity]:
     return project.entities
 
 
+def beside(project: Project, mapping: str) -> list[Mapping]:
+    """The mappings of the first pipeline that uses this one; where none does, all there are."""
+    for pipeline in project.pipelines.values():
+        if mapping in pipeline.mappings:
+            return [project.mappings[one] for one in pipeline.mappings if one in project.mappings]
+    return list(project.mappings.values())
+
+
 def check_owners(project: Project, problems: Problems) -> None:
     """Whether each field of each entity has one owner, which delivers it."""
     for entity in project.entities.values():

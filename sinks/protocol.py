@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from transforms.references import Reference
 from transforms.rows import RowChanges, TargetTable
 
 
@@ -59,6 +60,18 @@ class Written:
     deleted: int = 0
     cleared: int = 0
     coalesced: int = 0
+
+
+@runtime_checkable
+class FindsKeys(Protocol):
+    """A sink that knows what it holds: mappings may refer to other entities there."""
+
+    def find(self, reference: Reference, keys: Sequence[str]) -> Mapping[str, str]:
+        """Of `keys`, as a source's mapping makes them, those that are there in the open
+        transaction (beginning one), and the keys that they have as entities.
+
+        Errors: Fenced, TargetUnavailable, TargetRefused.
+        """
 
 
 class Sink(Protocol):

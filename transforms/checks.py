@@ -10,6 +10,7 @@ from transforms.errors import ExpressionError, Loc, MappingError
 from transforms.expressions.translate import Place, syntax
 from transforms.model import FieldRule, Rows
 from transforms.model import Mapping as MappingModel
+from transforms.references import by_expressions
 from transforms.types import Kind
 from transforms.words import NULL
 
@@ -49,6 +50,7 @@ def _expressions(rows: Rows) -> Iterator[tuple[Loc, str]]:
             yield rule_loc(name, rule), rule.expr
         elif rule.source is not None:
             yield ("fields", name, "from"), rule.source
+        yield from by_expressions(name, rule)
     if rows.where is not None:
         yield ("where",), rows.where
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
 
@@ -26,10 +26,11 @@ from transforms.expressions.translate import (
 )
 from transforms.expressions.typed import Refusal, Typed, as_text, text
 from transforms.keys import Recovered, recover
-from transforms.lookups.compile import Joined, Schemas, join
+from transforms.lookups.compile import Joined, Schemas, comparable, join
 from transforms.model import FieldRule, Rows
 from transforms.model import Mapping as MappingModel
 from transforms.program import Codes, Output, Program
+from transforms.references import Parent, Reference, Unfit, given, parent_of
 from transforms.rows import TargetTable
 from transforms.types import FieldType
 from transforms.words import NULL, Existing
@@ -48,17 +49,20 @@ def compile_mapping(
     entities: Mapping[str, Entity],
     schema: TableSchema,
     lookups: Schemas = MappingProxyType({}),
+    others: Sequence[MappingModel] = (),
 ) -> tuple[list[Program], list[MappingError]]:
     """The programs of a mapping's rows, faultless ones only, and everything that is wrong.
 
-    `lookups`: what is known of the looked up tables beyond what the mapping declares.
+    `lookups`: what is known of the looked up tables beyond what the mapping declares. `others`: the
+    mappings of its pipeline, which make what it refers to.
     """
+    every = [mapping, *(other for other in others if other.mapping != mapping.mapping)]
     programs: list[Program] = []
     joined, errors = join(mapping, schema, lookups)
     if errors:
         return programs, errors
     for prefix, rows in mapping.parts:
-        compiler = _Compiler(mapping, prefix, rows, schema, joined)
+        compiler = _Compiler(mapping, prefix, rows, schema, joined, every)
         program = compiler.run(entities)
         errors += compiler.errors
         if program is not None and not compiler.errors:
@@ -85,6 +89,7 @@ class _Compiler(Checks):
         rows: Rows,
         schema: TableSchema,
         joined: Joined,
+        every: Sequence[MappingModel],
     ) -> None:
         super().__init__(mapping, prefix, rows)
         self.schema = schema
@@ -93,6 +98,10 @@ class _Compiler(Checks):
         self.positions = {column.name: at for at, column in enumerate(schema.columns)}
         self.positions |= joined.positions
         self.read: set[str] = set()
+        self.every = every
+        self.entities: Mapping[str, Entity] = {}
+        self.refs: list[tuple[int, Reference]] = []
+        self.parents: list[TargetTable] = []
 
     def run(self, entities: Mapping[str, Entity]) -> Program | None:
         entity = self.entity(entities)
@@ -107,6 +116,7 @@ class _Compiler(Checks):
             )
         if self.errors:
             return None
+        self.entities = entities
         where = self._where()
         keys = self._keys(entity, where)
         fields = [self._field(name, rule, entity) for name, rule in self.rows.fields.items()]
@@ -123,7 +133,9 @@ class _Compiler(Checks):
         return Program(
             name=self.mapping.mapping if alone else f"{self.mapping.mapping}/{self.rows.name}",
             schema=self.schema,
-            target=target_table(self.rows, entity, self.mapping.existing, names),
+            target=replace(
+                target_table(self.rows, entity, self.mapping.existing, names), refs=tuple(self.refs)
+            ),
             entity=target_table(self.rows, entity, self.mapping.existing, entity.fields),
             keys=tuple(keys),
             fields=tuple(fields),
@@ -136,6 +148,7 @@ class _Compiler(Checks):
             identity=self.schema.key_indexes,
             contract=contract_of(entity)[0],
             lookups=self.joined.used(frozenset(self.read)),
+            parents=tuple(self.parents),
         )
 
     def _delivered(self, entity: Entity) -> list[str]:
@@ -264,6 +277,8 @@ class _Compiler(Checks):
             return self._computed(at, name, rule, field)
         if rule.source is not None:
             return self._looked_up(at, name, rule, field)
+        if rule.ref is not None:
+            return self._referred(at, name, rule, field)
         sql = self._constant(rule.constant, field.type, ("fields", name, "value"))
         if sql is None:
             return None
@@ -300,6 +315,54 @@ class _Compiler(Checks):
         return Output(
             at, name, output.loc, output.sql, output.reads, output.column, field.required, codes
         )
+
+    def _referred(self, at: int, name: str, rule: FieldRule, field: EntityField) -> Output | None:
+        """The parent's key, made of what the child says of it."""
+        loc: Loc = ("fields", name, "by")
+        try:
+            parent = parent_of(rule, field, self.entities, self.every)
+            by = given(rule, parent)
+        except Unfit as unfit:
+            self.error(unfit.what, ("fields", name, unfit.part), unfit.fix)
+            return None
+        found: dict[str, Typed] = {}
+        for column, written in by.items():
+            place = loc if isinstance(rule.by, str) else (*loc, column)
+            expression = self._expression(written, place)
+            if expression is None:
+                return None
+            found[column] = expression.typed
+            self._like_the_parents(parent, column, expression)
+        try:
+            key = parent.key_of(found)
+            assigned = assign(key.typed, field.type)
+        except (ExpressionError, Refusal) as error:
+            what = f"the key of {rule.ref} cannot be made of it: {error.what}"
+            self.error(what, loc, "cast it to the type of the parent's column")
+            return None
+        sql = assigned.sql
+        if assigned.parts and (conditions := recover(assigned.parts).conditions):
+            sql = checked(" OR ".join(conditions), "separator", sql)
+        table, type_ = parent.rows.target, field.type.postgres
+        reference = Reference(
+            self.mapping.mapping, name, parent.entity.entity, table, parent.key, type_
+        )
+        self.refs.append((at, reference))
+        there = parent.mapping.existing
+        self.parents.append(target_table(parent.rows, parent.entity, there, parent.entity.fields))
+        return self._output(at, name, loc, sql, assigned, field)
+
+    def _like_the_parents(self, parent: Parent, column: str, by: Expression) -> None:
+        """Where both types are known: equal values have to have one text."""
+        schema = parent.mapping.declared
+        theirs = None if schema is None else source_columns(schema).get(column)
+        if theirs is not None and not comparable(theirs.type, by.typed.type):
+            self.errors.append(
+                by.refuse(
+                    f"{parent.mapping.table}.{column} is {theirs.type}, and this {by.typed.type}",
+                    fix="cast it to the type of that column",
+                )
+            )
 
     def _can_come(self, name: str, rule: FieldRule, value: Typed) -> None:
         """A code that no value has the text of is a mistake: it would never be looked up."""

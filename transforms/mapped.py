@@ -53,8 +53,11 @@ class Mapped:
         entities: Mapping[str, Entity],
         source: str = "",
         composites: Mapping[TableName, Composite] = MappingProxyType({}),
+        others: Sequence[MappingModel] = (),
     ) -> None:
+        """`others`: mappings that are not run here, and make what these refer to."""
         self._mappings = tuple(mappings)
+        self._others = tuple(others)
         self.lookups = LookupTables(
             {one.source for mapping in mappings for one in mapping.lookups.values()}
         )
@@ -69,15 +72,18 @@ class Mapped:
         return any(one.source == table and one.lookups for one in self._mappings)
 
     def targets(self, schema: TableSchema) -> list[TargetTable]:
-        """In the order in which they are made: an entity before the part of it that is written.
+        """In the order in which they are made: an entity before the part of it that is written, and
+        before both what it refers to.
 
         Errors: TransformError where a mapping does not fit the table.
         """
         found = []
         for evaluation in self._plan(schema).evaluations:
-            composite = self._composites.get(evaluation.program.target.table)
-            found += [evaluation.program.entity] if composite is None else composite.tables
-            found.append(self._target(evaluation.program))
+            program = evaluation.program
+            for whole in (*program.parents, program.entity):
+                composite = self._composites.get(whole.table)
+                found += [whole] if composite is None else composite.tables
+            found.append(self._target(program))
         return found
 
     def receivers(self, schema: TableSchema) -> list[TableName]:
@@ -118,7 +124,16 @@ class Mapped:
         composite = self._composites.get(program.target.table)
         if composite is None:
             return program.target
-        return composite.side_table(self._source, program.target.columns)
+        side = composite.side_table(self._source, program.target.columns)
+        return replace(side, refs=program.target.refs)
+
+    def _placed(self, program: Program) -> Program:
+        """With its references to where this target has what they refer to."""
+        refs = tuple(
+            (at, one.placed(self._composites.get(one.table), self._source))
+            for at, one in program.target.refs
+        )
+        return replace(program, target=replace(program.target, refs=refs)) if refs else program
 
     def close(self) -> None:
         self._plans.clear()
@@ -170,7 +185,9 @@ class Mapped:
         for lookup in mapping.lookups.values():
             if lookup.source not in self.lookups.schemas:
                 raise not_captured(lookup.source)
-        programs, errors = compile_mapping(mapping, self._entities, schema, self.lookups.schemas)
+        programs, errors = compile_mapping(
+            mapping, self._entities, schema, self.lookups.schemas, (*self._mappings, *self._others)
+        )
         if errors:
             raise TransformError(
                 f"mapping {mapping.mapping} does not fit {schema.table}: {errors[0].what}",
@@ -180,7 +197,7 @@ class Mapped:
         try:
             return [
                 Evaluation(
-                    program,
+                    self._placed(program),
                     self._engine,
                     sole=writers.count(program.target.table) == 1,
                     tables=self.lookups,

@@ -67,11 +67,12 @@ CODES_MAX = 10_000
 
 
 class FieldRule(Strict):
-    """How one field of an entity gets its value. Exactly one of `expr`, `source`, `value`.
+    """How one field of an entity gets its value. Exactly one of `expr`, `source`, `value`, `ref`.
 
     `expr` with an optional `default` in place of NULL; `source` (written ``from``) with `values`,
     a map from what the expression gives to what the field gets (in the file also the name of a
-    code table, which config reads); `value`, a constant.
+    code table, which config reads); `value`, a constant; `ref`, the entity whose key it takes,
+    with `by`, what identifies its source row: one expression, or one for each column.
     """
 
     expr: str | None = None
@@ -106,6 +107,8 @@ class FieldRule(Strict):
         ),
     ] = None
     value: str | None = None
+    ref: PlainName | None = None
+    by: str | Annotated[dict[Identifier, str], Field(min_length=1)] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -114,9 +117,14 @@ class FieldRule(Strict):
 
     @model_validator(mode="after")
     def _one_form(self) -> Self:
-        forms = (self.expr, self.source, self.value)
+        forms = (self.expr, self.source, self.value, self.ref)
         if sum(form is not None for form in forms) != 1:
-            raise ValueError("write an expression, {expr: …}, {from: …, values: …} or {value: …}")
+            raise ValueError(
+                "write an expression, {expr: …}, {from: …, values: …}, {value: …} or"
+                " {ref: …, by: …}"
+            )
+        if (self.ref is None) != (self.by is None):
+            raise ValueError("ref and by belong together")
         if (self.source is None) != (self.values is None):
             raise ValueError("from and values belong together")
         if self.otherwise is not None and self.source is None:
@@ -204,6 +212,7 @@ _SAYS_NOTHING: dict[str, Any] = {
 }
 """What a mapping is checked with, and nothing that it does."""
 _NO_LOOKUPS = {**_SAYS_NOTHING, "lookups": True}
+_NO_REFERENCE = ',"ref":null,"by":null'
 
 
 LOOKUPS_MAX = 16
@@ -286,6 +295,7 @@ class Mapping(Strict):
         included."""
         silent = _SAYS_NOTHING if self.lookups else _NO_LOOKUPS
         text = self.model_dump_json(exclude=silent, warnings="none")
+        text = text.replace(_NO_REFERENCE, "")
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property

@@ -67,10 +67,11 @@ def preview(
     sample: TableChanges,
     *,
     lookups: Sequence[TableChanges] = (),
+    others: Sequence[MappingModel] = (),
     reveal: bool = False,
 ) -> list[Preview]:
     """One preview for each of the mapping's rows. `sample` holds existing rows (operation r), and
-    `lookups` all those of each looked up table.
+    `lookups` all those of each looked up table. `others`: the mappings of its pipeline.
 
     Without `reveal` personal and secret fields, and the source columns they are computed from, are
     masked.
@@ -80,7 +81,7 @@ def preview(
     tables = LookupTables({lookup.source for lookup in mapping.lookups.values()})
     for changes in lookups:
         tables.apply(changes)
-    programs, errors = compile_mapping(mapping, entities, sample.schema, tables.schemas)
+    programs, errors = compile_mapping(mapping, entities, sample.schema, tables.schemas, others)
     if errors:
         raise errors[0]
     engine = Engine()

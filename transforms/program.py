@@ -71,6 +71,7 @@ class Program:
     identity  positions of the columns of the replica identity
     contract  what the entity's contract demands of its values
     lookups   what is joined to each row
+    parents   the entities that it refers to, whole, as they are made where they are absent
     """
 
     name: str
@@ -88,6 +89,7 @@ class Program:
     identity: tuple[int, ...]
     contract: tuple[Rule, ...] = ()
     lookups: tuple[LookupProgram, ...] = ()
+    parents: tuple[TargetTable, ...] = ()
 
     @property
     def source(self) -> str:

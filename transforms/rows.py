@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from cdc.changes import TableChanges
     from transforms.composite import Composite
+    from transforms.references import Reference
 
 UPSERT, PATCH, DELETE, CLEAR = (ord(op) for op in "updt")
 """What a row change does at the target.
@@ -58,6 +59,7 @@ class TargetTable:
     `existing`: what to do when the table holds rows before our first write: ``refuse`` or ``keep``.
     `unique`: columns whose values together no two rows share; NULL is like no other.
     `composite`: of an entity that several sources feed, to which this table belongs.
+    `refs`: columns, by position, whose values are keys of other entities.
     """
 
     table: TableName
@@ -66,6 +68,7 @@ class TargetTable:
     existing: Literal["refuse", "keep"] = "refuse"
     unique: tuple[tuple[str, ...], ...] = ()
     composite: Composite | None = field(default=None, compare=False, repr=False)
+    refs: tuple[tuple[int, Reference], ...] = ()
 
     @property
     def key_indexes(self) -> tuple[int, ...]:

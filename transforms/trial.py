@@ -6,7 +6,7 @@ Here values are the point, since the author wrote them down.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -50,12 +50,18 @@ class Trial:
     differences: tuple[Difference, ...]
 
 
-def try_examples(mapping: MappingModel, entities: Mapping[str, Entity]) -> list[Trial]:
-    """Run all examples of a mapping that has passed its checks. Errors: TransformError."""
+def try_examples(
+    mapping: MappingModel, entities: Mapping[str, Entity], others: Sequence[MappingModel] = ()
+) -> list[Trial]:
+    """Run all examples of a mapping that has passed its checks. `others`: those of its pipeline.
+
+    A field that refers to an entity is given the key that its source's mapping makes; whether there
+    is such an entity is not asked. Errors: TransformError.
+    """
     schema = mapping.declared
     if schema is None:
         return []
-    with closing(Mapped([mapping], entities)) as mapped:
+    with closing(Mapped([mapping], entities, others=others)) as mapped:
         return [
             Trial(at, example.name, tuple(_differences(mapping, entities, mapped, schema, example)))
             for at, example in enumerate(mapping.examples)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 from cdc.findings import refuse_errors
 from cdc.mysql.alteration import Shape
@@ -23,6 +23,7 @@ from cdc.mysql.snapshot import BinlogSnapshot
 from cdc.mysql.stream import BinlogStream
 from cdc.mysql.tablemap import TableMap
 from cdc.mysql.zerodates import ZeroDates
+from cdc.order import NO_NEEDS, Needs, in_order
 from cdc.protocol import START_OVER, SourceState
 from cdc.schema import TableName
 from tailrace.errors import ContinuityError, SourceUnavailable
@@ -39,14 +40,12 @@ class BinlogDatabase:
 
     It leaves nothing at the server: no table, no slot; a replica's registration ends with its
     connection. `name` makes our number among the replicas, where the settings give none.
-    `copied_first`: tables that a snapshot begins with.
+    `needs`: the order of a snapshot.
     """
 
-    def __init__(
-        self, settings: BinlogSource, name: str, *, copied_first: Collection[TableName] = ()
-    ) -> None:
+    def __init__(self, settings: BinlogSource, name: str, *, needs: Needs = NO_NEEDS) -> None:
         self._settings = settings
-        self._copied_first = copied_first
+        self._needs = needs
         self._server_id = settings.server_id or zlib.crc32(name.encode()) | 1 << 31
         self._zero_dates = ZeroDates(settings.zero_dates)
         self._product = product_of(settings)
@@ -97,7 +96,8 @@ class BinlogDatabase:
         if [table.map for table in tables] != self._before:
             # What they were when the snapshot began is not known; try again.
             raise SourceUnavailable("tables were altered while the snapshot began")
-        return sorted(tables, key=lambda table: table.name not in self._copied_first)
+        by_name = {table.name: table for table in tables}
+        return [by_name[name] for name in in_order(by_name, self._needs)]
 
     def _begin(self, tables: list[CatalogTable]) -> Mapping[str, str]:
         self._captured = frozenset(table.name for table in tables)

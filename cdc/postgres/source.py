@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 
 from cdc.changes import BYTES_MAX, ROWS_MAX, ChangeSet
 from cdc.findings import refuse_errors
+from cdc.order import NO_NEEDS, Needs
 from cdc.postgres.catalog import CatalogTable, read_tables
 from cdc.postgres.continuity import (
     IDENTITY,
@@ -36,7 +37,7 @@ from cdc.postgres.slot import (
 from cdc.postgres.snapshot import SnapshotReader
 from cdc.postgres.stream import ReplicationStream
 from cdc.protocol import START_OVER, SnapshotProgress, SourceState
-from cdc.schema import TableName, TableSchema
+from cdc.schema import TableSchema
 from tailrace.errors import ContinuityError, PreflightError
 
 log = logging.getLogger("tailrace.postgres")
@@ -44,16 +45,14 @@ log = logging.getLogger("tailrace.postgres")
 
 class Postgres:
     """Implements `cdc.protocol.Source`. `name` is the default of slot and publication.
-    `copied_first`: tables that a snapshot begins with.
+    `needs`: the order of a snapshot.
 
     Errors of every method: SourceUnavailable.
     """
 
-    def __init__(
-        self, settings: PostgresSource, name: str, *, copied_first: Collection[TableName] = ()
-    ) -> None:
+    def __init__(self, settings: PostgresSource, name: str, *, needs: Needs = NO_NEEDS) -> None:
         self._settings = settings
-        self._copied_first = copied_first
+        self._needs = needs
         self._slot = settings.slot or name
         self._publication = settings.publication or name
         self._name = name
@@ -105,7 +104,7 @@ class Postgres:
             )
         publication = self._ensure_publication()
         opened = PostgresSnapshot(
-            self._settings, self._slot, publication, self._connection, self._copied_first
+            self._settings, self._slot, publication, self._connection, self._needs
         )
         self._identity = opened.identity
         return opened
@@ -196,7 +195,7 @@ class PostgresSnapshot:
         slot: str,
         publication: Publication,
         connection: Connection,
-        copied_first: Collection[TableName],
+        needs: Needs,
     ) -> None:
         self._slot = slot
         self._connection = connection
@@ -210,7 +209,7 @@ class PostgresSnapshot:
             raise
         with translated("reading the catalog"):
             named = read_tables(self._reader.connection, settings.patterns, publication.name)
-        self._tables = parents_first(_capturable(named), copied_first)
+        self._tables = parents_first(_capturable(named), needs)
         self.identity = read_identity(connection, slot, publication, self._tables)
 
     @property

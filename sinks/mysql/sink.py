@@ -27,6 +27,7 @@ from sinks.mysql.checkpoint import CheckpointTable
 from sinks.mysql.composite import CompositeWriter
 from sinks.mysql.composite_tables import prepare_composite
 from sinks.mysql.discrepancies import count
+from sinks.mysql.find import find
 from sinks.mysql.fit import fitted
 from sinks.mysql.loading import Loader
 from sinks.mysql.names import quoted_table
@@ -50,6 +51,7 @@ from sinks.refusals import answer_lost
 from tailrace.errors import Fenced, TargetRefused
 from tailrace.failpoints import failpoint
 from transforms.composite import Composite
+from transforms.references import Reference
 from transforms.rows import RowChanges, TargetTable
 
 SINGLY_ROWS_MAX = 16
@@ -139,6 +141,11 @@ class MariadbSink:
         counts = composites.write(self, [self._converted(change) for change in changes])
         failpoint("deliver.applied")
         return counts
+
+    def find(self, reference: Reference, keys: Sequence[str]) -> dict[str, str]:
+        with translated("looking up references", pipeline=self._pipeline):
+            self._begin()
+            return find(self._connected, reference, keys)
 
     def receipts(self) -> frozenset[str]:
         assert self._checkpoint is not None

@@ -25,6 +25,7 @@ from sinks.postgres.checkpoint import CheckpointTable
 from sinks.postgres.composite import CompositeWriter
 from sinks.postgres.composite_tables import prepare_composite
 from sinks.postgres.discrepancies import count
+from sinks.postgres.find import find
 from sinks.postgres.names import quoted_table
 from sinks.postgres.ordered import apply_in_order
 from sinks.postgres.session import Connection, connect, translate, translated
@@ -34,6 +35,7 @@ from sinks.refusals import answer_lost
 from tailrace.errors import Fenced, TargetRefused
 from tailrace.failpoints import failpoint
 from transforms.composite import Composite
+from transforms.references import Reference
 from transforms.rows import RowChanges, TargetTable
 
 SINGLY_ROWS_MAX = 16
@@ -110,6 +112,11 @@ class PostgresSink:
         counts = composites.write(self, changes)
         failpoint("deliver.applied")
         return counts
+
+    def find(self, reference: Reference, keys: Sequence[str]) -> dict[str, str]:
+        with translated("looking up references", pipeline=self._pipeline):
+            self._begin()
+            return find(self._connected, reference, keys)
 
     def receipts(self) -> frozenset[str]:
         assert self._checkpoint is not None

@@ -228,7 +228,9 @@ class Delivery:
                 if not self._stop:
                     self._journal.wait(POLL_S)
             elif self._once and self._batch is None:
-                return
+                if not self._desk.has_ready:
+                    return
+                self._replay(sink)
             else:
                 if self._batch is None:  # up to date
                     self._backoff.reset()
@@ -371,6 +373,8 @@ class Delivery:
             except (TransformError, TargetRefused) as error:
                 self._intake.give_back(changes, origin, error)
         self._flush(sink)
+        if any(written.upserted for written in self._batch.written.values()):
+            self._desk.came_again()
         replay.finish(self._desk, taken)
         self._commit(sink)
 

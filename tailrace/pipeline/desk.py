@@ -35,6 +35,8 @@ class Desk:
         self._schemas: dict[str, TableSchema] = {}
         self._released: dict[ExceptionId, Outcome] = {}
         self._failed: dict[ExceptionId, Outcome] = {}
+        self._awaited: dict[str, dict[str, set[ExceptionId]]] = {}
+        self._ready: set[ExceptionId] = set()
 
     def close(self) -> None:
         self.store.close()
@@ -58,6 +60,8 @@ class Desk:
         self._states.clear()
         for ref in self._committed.values():
             self._add(ref)
+        self._awaited.clear()
+        self._ready = {ref.id for ref in self._refs.values() if ref.orphan}
 
     def holders(self, table: str) -> Mapping[Key, Sequence[ExceptionId]]:
         """The keys of this table that are held, by which changes."""
@@ -87,6 +91,40 @@ class Desk:
         return [
             ref.id for ref in self._refs.values() if ref.state == "waiting" and self._is_first(ref)
         ]
+
+    # Changes that wait for a row that they refer to
+
+    def awaits(self, id: ExceptionId, place: tuple[str, str]) -> None:
+        """It is to be tried again when this table has this key."""
+        table, key = place
+        self._awaited.setdefault(table, {}).setdefault(key, set()).add(id)
+
+    def awaited(self, table: str) -> Mapping[str, object]:
+        """The keys of a target table that held changes refer to."""
+        return self._awaited.get(table, {})
+
+    def came(self, table: str, keys: Iterable[str]) -> None:
+        """These keys are written: what refers to them can go."""
+        waiting = self._awaited.get(table, {})
+        for key in keys:
+            self._ready |= waiting.pop(key, set())
+
+    def came_again(self) -> None:
+        """The desk's own changes are written: perhaps what a foreign key asked for."""
+        waiting = {id for keys in self._awaited.values() for ids in keys.values() for id in ids}
+        orphans = (ref.id for ref in self._refs.values() if ref.orphan)
+        self._ready |= {id for id in orphans if id not in waiting}
+
+    @property
+    def has_ready(self) -> bool:
+        return any(id in self._refs and self._is_first(self._refs[id]) for id in self._ready)
+
+    def ready(self) -> list[ExceptionId]:
+        """Changes that can be tried again by themselves; each is named once."""
+        here = self._ready & self._refs.keys()
+        found = [id for id in here if self._is_first(self._refs[id])]
+        self._ready = here.difference(found)
+        return sorted(found)
 
     def followers(self, ids: Iterable[ExceptionId]) -> list[ExceptionId]:
         """These and all that wait behind them, in the source's order; those that are not held, or

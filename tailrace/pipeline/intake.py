@@ -16,11 +16,13 @@ from operator import attrgetter
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from cdc.changes import TableChanges
 from sinks.applying import add
 from sinks.batches import taken_rows
-from sinks.protocol import Sink, Written
+from sinks.protocol import FindsKeys, Sink, Written
 from tailrace.errors import RowRefused, TailraceError
 from tailrace.pipeline import faults
 from tailrace.pipeline.arrivals import Origin
@@ -28,6 +30,7 @@ from tailrace.pipeline.breaker import Breaker
 from tailrace.pipeline.desk import Desk
 from tailrace.pipeline.isolate import between, isolated, together
 from tailrace.pipeline.keys import Later, RowKeys, waiting
+from tailrace.pipeline.references import phases, refers, resolved, upserted
 from tailrace.pipeline.routing import Router
 from tailrace.pipeline.selection import filtered, sliced
 from tailrace.pipeline.tally import Tally
@@ -143,15 +146,46 @@ class Intake:
     def write(self, sink: Sink) -> Mapping[str, Written]:
         """Write what was routed. Errors: as `Sink.write`, but for RowRefused; TooManyExceptions."""
         counts: Mapping[str, Written] = {}
-        if self._rows:
-            try:
-                counts = sink.write(self._rows)
-                self.passed(sum(one.changes.rows for one in self._arrived))
-            except RowRefused as refused:
-                self._rows = together(self._rows)
-                counts = _sum(isolated(sink, self._rows, refused, self))
+        if refers(self._rows):
+            self._rows = together(self._rows)
+            counts = _sum(self._with_parents(sink, rows) for rows in phases(self._rows))
+        elif self._rows:
+            counts = self._written(sink, self._rows)
+        self._arrives(self._rows)
         self.forget()
         return counts
+
+    def _written(self, sink: Sink, rows: Sequence[RowChanges]) -> Mapping[str, Written]:
+        try:
+            counts = sink.write(rows)
+            self.passed(sum(one.changes.rows for one in self._arrived))
+        except RowRefused as refused:
+            self._rows, rows = together(self._rows), together(rows)
+            counts = _sum(isolated(sink, rows, refused, self))
+        return counts
+
+    def _with_parents(self, sink: Sink, rows: Sequence[RowChanges]) -> Mapping[str, Written]:
+        """Write rows of which some refer to others; put those aside whose parent is not there."""
+        assert isinstance(sink, FindsKeys), "config sees to it"
+        rows = self.without_waiting(rows)
+        while True:
+            made, orphans = resolved(rows, sink)
+            for orphan in orphans:
+                if orphan.seq not in self._aside:
+                    self._put_all_aside(orphan.seq, orphan.cause)
+                    self._desk.awaits(self._id(orphan.seq), orphan.place)
+            if not orphans:
+                return self._written(sink, made) if made else {}
+            rows = self.without_waiting(rows)  # and what refers to these waits, too
+
+    def _arrives(self, rows: Sequence[RowChanges]) -> None:
+        """Tell the desk of rows that others wait for."""
+        for change in self.without_waiting(rows):
+            table = change.table.table
+            if awaited := self._desk.awaited(str(table)):
+                for keys in upserted([change], table):
+                    here = pc.is_in(keys, pa.array(list(awaited), pa.string()))
+                    self._desk.came(str(table), keys.filter(here).to_pylist())
 
     def committed(self) -> None:
         """Changes of the journal are durable, those that paused the pipeline before among them."""
@@ -187,21 +221,34 @@ class Intake:
         self._target.saw(changes)
 
     def refuse(self, seq: int, refused: RowRefused) -> None:
-        if self._later is None:
-            self._later = Later()
-            for arrived in self._arrived:
-                self._later.add(arrived.changes, arrived.base)
-        if not self._later.has_key(seq):
+        if not self._behind.has_key(seq):
             raise refused  # nothing tells this row from others: it could not wait
-        origin = self._put_aside(seq, faults.of_target(refused))
-        for behind in self._later.behind(seq):
-            if behind not in self._aside:
-                self._put_aside(behind, None)
+        origin = self._put_all_aside(seq, faults.of_target(refused))
         if origin.is_new:
             self._target.saw(0, 1)
 
     def without_waiting(self, rows: Sequence[RowChanges]) -> Sequence[RowChanges]:
         return _without(rows, self._aside) if self._aside else rows
+
+    @property
+    def _behind(self) -> Later:
+        if self._later is None:
+            self._later = Later()
+            for arrived in self._arrived:
+                self._later.add(arrived.changes, arrived.base)
+        return self._later
+
+    def _put_all_aside(self, seq: int, cause: Cause) -> Origin:
+        """A change, and what waits behind it."""
+        origin = self._put_aside(seq, cause)
+        for behind in self._behind.behind(seq):
+            if behind not in self._aside:
+                self._put_aside(behind, None)
+        return origin
+
+    def _id(self, seq: int) -> ExceptionId:
+        arrived, _ = self._arrival(seq)
+        return arrived.origin.id(seq - arrived.base)
 
     def _put_aside(self, seq: int, cause: Cause | None) -> Origin:
         self._aside.add(seq)
@@ -290,6 +337,7 @@ class Intake:
                 keys,
                 targets,
                 "waiting" if cause is None else "parked",
+                cause is not None and cause.of_parent,
             ),
             operation=chr(changes.op[row].as_py()),
             schema=changes.schema.version,

@@ -1,4 +1,5 @@
-"""Does what people asked the desk for: held changes go to the target again, or are given up.
+"""Does what people asked the desk for: held changes go to the target again, or are given up. So do
+changes that waited for a row they refer to, when it has come.
 
 A change goes with all that wait behind it, in the source's order, through the mappings of today.
 What cannot go is held again under its own name, and what waits behind it too. So a replay is
@@ -22,6 +23,8 @@ from tailrace.pipeline.tally import Tally
 from tailrace.state.exceptions.codec import unpack
 from tailrace.state.exceptions.model import ExceptionId, Held, Outcome, Request
 from tailrace.state.exceptions.store import OURSELVES, outcome_of
+
+_COME = "what it refers to has come"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,8 @@ class Replay:
 def begin(desk: Desk, tally: Tally) -> Replay | None:
     """Take from the desk what was asked for; None where nothing was."""
     asked = {request.id: request for request in desk.store.requests()}
-    ids = desk.followers([*asked, *desk.heads()])
+    orphans = desk.ready()
+    ids = desk.followers([*asked, *desk.heads(), *orphans])
     blocked = [id for id in asked if id not in ids]
     for id in blocked:
         reason = "an earlier change of the same key is parked: that one first"
@@ -60,6 +64,7 @@ def begin(desk: Desk, tally: Tally) -> Replay | None:
     if not ids and not blocked:
         return None
     outcomes = {id: Outcome("replayed", OURSELVES, "what it waited behind is gone") for id in ids}
+    outcomes |= {id: Outcome("replayed", OURSELVES, _COME) for id in orphans if id in outcomes}
     outcomes |= {id: outcome_of(request) for id, request in asked.items() if id in outcomes}
     discarded = [id for id in ids if outcomes[id].state == "discarded"]
     refs = {id: desk.ref(id) for id in ids}

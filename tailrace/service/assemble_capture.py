@@ -19,24 +19,29 @@ from tailrace.service.layout import Layout
 def source_factory(project: Project, name: str) -> Callable[[], Source]:
     """Only the adapter that is needed is imported."""
     settings, ours = project.sources[name], object_name(project, name)
-    first = looked_up(project, name)
+    needs = copy_needs(project, name)
     if isinstance(settings, BinlogSource):
         from cdc.mysql.source import BinlogDatabase
 
-        return lambda: BinlogDatabase(settings, ours, copied_first=first)
+        return lambda: BinlogDatabase(settings, ours, needs=needs)
     from cdc.postgres.source import Postgres
 
-    return lambda: Postgres(settings, ours, copied_first=first)
+    return lambda: Postgres(settings, ours, needs=needs)
 
 
-def looked_up(project: Project, source: str) -> frozenset[TableName]:
-    """Tables of a source that mappings look up: a snapshot copies them before those that do."""
-    return frozenset(
-        lookup.source
-        for pipeline in project.pipelines_of(source)
-        for mapping in project.pipeline_mappings(pipeline)
-        for lookup in mapping.lookups.values()
-    )
+def copy_needs(project: Project, source: str) -> dict[TableName, set[TableName]]:
+    """By table of a source those that its mappings look up or refer to: copied before it, so that
+    its rows find them."""
+    needs: dict[TableName, set[TableName]] = {}
+    for pipeline in project.pipelines_of(source):
+        mappings = project.pipeline_mappings(pipeline)
+        makes = {rows.entity: one.source for one in mappings for _, rows in one.parts}
+        for mapping in mappings:
+            mine = needs.setdefault(mapping.source, set())
+            mine |= {lookup.source for lookup in mapping.lookups.values()}
+            refs = {rule.ref for _, rows in mapping.parts for rule in rows.fields.values()}
+            mine |= {makes[ref] for ref in refs if ref is not None and ref in makes}
+    return needs
 
 
 def object_name(project: Project, source: str) -> str:

@@ -78,7 +78,11 @@ class Office:
         for mapping in self._project.pipeline_mappings(self.pipeline):
             if mapping.source == schema.table:
                 compiled, errors = compile_mapping(
-                    mapping, self._project.entities, schema, self._looked_up
+                    mapping,
+                    self._project.entities,
+                    schema,
+                    self._looked_up,
+                    self._project.pipeline_mappings(self.pipeline),
                 )
                 if errors:
                     return {column.name: "secret" for column in schema.columns}

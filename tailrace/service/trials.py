@@ -9,7 +9,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from config.load import load_project
-from config.owners import entities_of
+from config.owners import beside, entities_of
 from config.problems import suggest
 from config.project import Project
 from tailrace.errors import ConfigError
@@ -107,7 +107,12 @@ def run(directory: Path, names: Sequence[str]) -> Outcome:
         raise _nothing("no mapping has examples", {"folder": "mappings"})
     return Outcome(
         project,
-        {name: try_examples(project.mappings[name], entities_of(project, name)) for name in chosen},
+        {
+            name: try_examples(
+                project.mappings[name], entities_of(project, name), beside(project, name)
+            )
+            for name in chosen
+        },
     )
 
 

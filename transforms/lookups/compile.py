@@ -138,7 +138,7 @@ class _Join:
             seen.add(name)
             keys.append(self._output(self._line[name], self._theirs, on))
             codes.append(self._output(code, self._schema, on))
-            if not _comparable(self._line[name].type, _type(code)):
+            if not comparable(self._line[name].type, _type(code)):
                 raise on.refuse(
                     f"{self._alias}.{name} and what it equals are of types that are not compared"
                     " by their text",
@@ -216,7 +216,7 @@ def _type(code: Typed) -> Type:
     return TEXT if code.kind is Kind.LITERAL and not code.is_null else code.type
 
 
-def _comparable(one: Type, other: Type) -> bool:
+def comparable(one: Type, other: Type) -> bool:
     """Whether equal values have one text."""
     if one.kind in STRINGS or other.kind in STRINGS:
         return one.kind in STRINGS and other.kind in STRINGS

@@ -16,7 +16,7 @@ from cdc.postgres.session import Connection, connect, quoted, translated
 from cdc.postgres.settings import PostgresSource
 from cdc.schema import TableName
 from config.load import load_project
-from config.owners import entities_of
+from config.owners import beside, entities_of
 from config.project import Project, Source
 from tailrace.errors import ConfigError
 from transforms.lookups.tables import ROWS_MAX
@@ -58,7 +58,9 @@ def command(directory: Path, mapping: str, sample: int, reveal: bool) -> None:
         return
     failed = 0
     entities = entities_of(project, mapping)
-    for seen in preview(declared, entities, rows, lookups=lookups, reveal=reveal):
+    for seen in preview(
+        declared, entities, rows, lookups=lookups, others=beside(project, mapping), reveal=reveal
+    ):
         _show(seen)
         failed += seen.count("failed")
     raise SystemExit(1 if failed else 0)

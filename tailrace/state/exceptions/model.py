@@ -39,11 +39,16 @@ class ExceptionId:
         return cls(int(offset), int(seq))
 
 
+FOREIGN_KEYS = ("23503", "1452")
+"""What PostgreSQL, and MariaDB and MySQL, say of a row whose parent is not there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cause:
     """Why a change is parked; holds no values.
 
-    kind     ``mapping``, ``target``, or ``shape``: the change is of a table that is another now
+    kind     ``mapping``, ``target``, ``reference``: what it refers to has not come; or ``shape``:
+             the change is of a table that is another now
     at       the mapping, the target table, or of a shape the source table
     reason   one stable word: of a mapping's fault, or the target's error number; of a shape whether
              it does not fit the mapping or the target
@@ -58,6 +63,12 @@ class Cause:
     problem: str
     fix: str
 
+    @property
+    def of_parent(self) -> bool:
+        """Whether it goes by itself when another row is there, by a reference or a foreign key."""
+        foreign = self.kind == "target" and self.reason in FOREIGN_KEYS
+        return self.kind == "reference" or foreign
+
     def __str__(self) -> str:
         """What exceptions are grouped by."""
         return ":".join(part for part in (self.kind, self.at, self.field, self.reason) if part)
@@ -65,13 +76,15 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """A held change without its values. `targets`: the tables it was to be written to."""
+    """A held change without its values. `targets`: the tables it was to be written to. `orphan`:
+    it waits for a row that it refers to, and is tried again by itself."""
 
     id: ExceptionId
     table: str
     keys: tuple[Key, ...]
     targets: tuple[str, ...]
     state: State
+    orphan: bool = False
 
 
 @dataclass(frozen=True, slots=True)

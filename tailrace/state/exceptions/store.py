@@ -154,7 +154,7 @@ class Store:
 
     def _open_refs(self) -> list[Ref]:
         rows = self._connection.execute(
-            f"SELECT entry, seq, source, keys, targets, state FROM held WHERE {_OPEN}"
+            f"SELECT entry, seq, source, keys, targets, state, cause FROM held WHERE {_OPEN}"
             " AND journal = ? ORDER BY entry, seq",
             (self._journal,),
         )
@@ -175,9 +175,9 @@ class Store:
         ).fetchone()
         if row is None:
             return None
-        ref = _ref(row[:6])
+        ref = _ref((*row[:6], row[13]))
         operation, schema, values, edited, position, ordinal, committed_us, cause, *rest = row[6:]
-        why = None if cause is None else Cause(**json.loads(cause))
+        why = _cause(cause)
         return Held(
             ref, operation, schema, values, edited, position, ordinal, committed_us, why, *rest
         )
@@ -291,14 +291,20 @@ def outcome_of(request: Request) -> Outcome:
     return Outcome(state, request.who, request.reason)
 
 
+def _cause(text: str | None) -> Cause | None:
+    return None if text is None else Cause(**json.loads(text))
+
+
 def _ref(row: Sequence[Any]) -> Ref:
-    entry, seq, table, keys, targets, state = row
+    entry, seq, table, keys, targets, state, cause = row
+    why = _cause(cause)
     return Ref(
         ExceptionId(entry, seq),
         table,
         tuple(tuple(key) for key in json.loads(keys)),
         tuple(json.loads(targets)),
         state,
+        why is not None and why.of_parent,
     )
 
 

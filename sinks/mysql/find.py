@@ -1,0 +1,37 @@
+"""Which keys are there, and which identities records have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sinks.composite_sql import IDENTITY
+from sinks.mysql.names import quoted, quoted_table
+from sinks.mysql.session import Connection, query
+from transforms.references import Reference
+
+AT_ONCE = 1000
+
+
+def find(connection: Connection, reference: Reference, keys: Sequence[str]) -> dict[str, str]:
+    """As `sinks.protocol.FindsKeys.find`: to the byte, whatever the column's collation takes for
+    one. Errors: pymysql's."""
+    found: dict[str, str] = {}
+    for at in range(0, len(keys), AT_ONCE):
+        some = tuple(keys[at : at + AT_ONCE])
+        if reference.source:
+            rows = query(
+                connection,
+                f"select source_key, canonical_id from {quoted_table(IDENTITY)}"
+                " where entity = %s and source = %s and source_key in %s",
+                reference.entity,
+                reference.source,
+                some,
+            )
+        else:
+            column = quoted(reference.column)
+            table = quoted_table(reference.table)
+            sql = f"select {column}, {column} from {table} where {column} in %s"
+            rows = query(connection, sql, some)
+        asked = set(some)
+        found |= {str(key): str(is_) for key, is_ in rows if str(key) in asked}
+    return found

@@ -1,0 +1,162 @@
+"""Gives rows the keys of the entities they refer to; those whose parent is not there must wait.
+
+    routed rows ─▶ is the parent at the target, or among these rows? ─▶ its key
+                                        └── no ──▶ desk, until the parent is written
+
+What is written at once is cut in two only where parents get their keys by being written (identity).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cdc.schema import TableName
+from sinks.batches import taken_rows
+from sinks.protocol import FindsKeys
+from sinks.rowtext import as_text
+from tailrace.state.exceptions.model import Cause
+from transforms.references import Reference
+from transforms.rows import UPSERT, RowChanges
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """The row `seq` refers to what is not there: `key` of the reference's table."""
+
+    seq: int
+    reference: Reference
+    key: str
+
+    @property
+    def place(self) -> tuple[str, str]:
+        return str(self.reference.table), self.key
+
+    @property
+    def cause(self) -> Cause:
+        one = self.reference
+        return Cause(
+            kind="reference",
+            at=one.mapping,
+            reason="missing",
+            field=one.field,
+            problem=f"the {one.entity} that it refers to has not come",
+            fix="it is replayed by itself when that comes; if it never will, discard it",
+        )
+
+
+def refers(rows: Sequence[RowChanges]) -> bool:
+    return any(change.table.refs for change in rows)
+
+
+def phases(rows: Sequence[RowChanges]) -> Iterator[list[RowChanges]]:
+    """What is written one after the other: parents whose keys others need, then everything else.
+
+    Parents that also go are left in their place among the others.
+    """
+    needed = {one.table for change in rows for _, one in change.table.refs if one.source}
+    first: list[RowChanges] = []
+    rest: list[RowChanges] = []
+    mixed = [change.seq.to_numpy() for change in rows if change.table.refs]
+    for change in rows:
+        if change.table.table not in needed or change.table.refs:
+            rest.append(change)
+            continue
+        early = _stays(change) & ~np.isin(change.seq.to_numpy(), np.concatenate(mixed))
+        first += _picked(change, early)
+        rest += _picked(change, ~early)
+    if first:
+        yield first
+    if rest:
+        yield rest
+
+
+def _stays(change: RowChanges) -> np.ndarray:
+    """Upserts of keys that nothing else is done to."""
+    ups = change.op.to_numpy() == UPSERT
+    if change.old_key is not None:
+        ups &= change.old_key[0].is_null().to_numpy(zero_copy_only=False)
+    key = as_text(change.values[change.table.key_indexes[0]])
+    others = key.filter(pa.array(~ups))
+    touched = pc.is_in(key, others).to_numpy(zero_copy_only=False)
+    stays: np.ndarray = ups & ~touched
+    return stays
+
+
+def _picked(change: RowChanges, flags: np.ndarray) -> list[RowChanges]:
+    if flags.all():
+        return [change]
+    return [taken_rows(change, np.flatnonzero(flags))] if flags.any() else []
+
+
+def resolved(rows: Sequence[RowChanges], sink: FindsKeys) -> tuple[list[RowChanges], list[Orphan]]:
+    """`rows` with the keys they refer to, and those that refer to what is not there.
+
+    A parent that is among `rows` is there.
+    """
+    found: list[RowChanges] = []
+    orphans: dict[int, Orphan] = {}
+    for change in rows:
+        for at, reference in change.table.refs:
+            values, lacking = _column(change, at, reference, rows, sink)
+            change = replace(
+                change,
+                values=tuple(values if i == at else v for i, v in enumerate(change.values)),
+            )
+            for seq, key in lacking:
+                orphans.setdefault(seq, Orphan(seq, reference, key))
+        found.append(change)
+    return found, sorted(orphans.values(), key=lambda one: one.seq)
+
+
+def _column(
+    change: RowChanges,
+    at: int,
+    reference: Reference,
+    rows: Sequence[RowChanges],
+    sink: FindsKeys,
+) -> tuple[pa.Array, list[tuple[int, str]]]:
+    values = as_text(change.values[at])
+    asked = (change.op.to_numpy() == UPSERT) & values.is_valid().to_numpy(zero_copy_only=False)
+    if at in change.unsent:
+        asked &= ~change.unsent[at].to_numpy(zero_copy_only=False)
+    places = np.flatnonzero(asked)
+    keys = values.take(pa.array(places))
+    distinct = keys.unique().to_pylist()
+    known = sink.find(reference, distinct) if distinct else {}
+    if not reference.source:
+        known = {**_pending(rows, reference.table, distinct), **known}
+    texts = values.to_pylist()
+    lacking = []
+    for place in places.tolist():
+        key = texts[place]
+        if key in known:
+            texts[place] = known[key]
+        else:
+            lacking.append((int(change.seq[place].as_py()), key))
+    if not reference.source:
+        return change.values[at], lacking
+    return pa.array(texts, pa.string()), lacking
+
+
+def _pending(
+    rows: Sequence[RowChanges], table: TableName, keys: Sequence[str]
+) -> Mapping[str, str]:
+    """Of `keys` those that `rows` put into the table."""
+    wanted = pa.array(keys, pa.string())
+    found: set[str] = set()
+    for key in upserted(rows, table):
+        found.update(key.filter(pc.is_in(key, wanted)).to_pylist())
+    return {key: key for key in found}
+
+
+def upserted(rows: Sequence[RowChanges], table: TableName) -> Iterator[pa.Array]:
+    """The keys, of one column, of rows that are put into a table."""
+    for change in rows:
+        if change.table.table == table and len(change.table.key) == 1:
+            key = as_text(change.values[change.table.key_indexes[0]])
+            yield key.filter(pa.array(change.op.to_numpy() == UPSERT))
