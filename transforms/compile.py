@@ -48,21 +48,21 @@ def compile_mapping(
     mapping: MappingModel,
     entities: Mapping[str, Entity],
     schema: TableSchema,
-    lookups: Schemas = MappingProxyType({}),
+    schemas: Schemas = MappingProxyType({}),
     others: Sequence[MappingModel] = (),
 ) -> tuple[list[Program], list[MappingError]]:
     """The programs of a mapping's rows, faultless ones only, and everything that is wrong.
 
-    `lookups`: what is known of the looked up tables beyond what the mapping declares. `others`: the
-    mappings of its pipeline, which make what it refers to.
+    `schemas`: what is known of other tables, which it looks up or which become what it refers to,
+    beyond what mappings declare. `others`: the mappings of its pipeline.
     """
     every = [mapping, *(other for other in others if other.mapping != mapping.mapping)]
     programs: list[Program] = []
-    joined, errors = join(mapping, schema, lookups)
+    joined, errors = join(mapping, schema, schemas)
     if errors:
         return programs, errors
     for prefix, rows in mapping.parts:
-        compiler = _Compiler(mapping, prefix, rows, schema, joined, every)
+        compiler = _Compiler(mapping, prefix, rows, schema, joined, every, schemas)
         program = compiler.run(entities)
         errors += compiler.errors
         if program is not None and not compiler.errors:
@@ -90,6 +90,7 @@ class _Compiler(Checks):
         schema: TableSchema,
         joined: Joined,
         every: Sequence[MappingModel],
+        schemas: Schemas,
     ) -> None:
         super().__init__(mapping, prefix, rows)
         self.schema = schema
@@ -99,6 +100,7 @@ class _Compiler(Checks):
         self.positions |= joined.positions
         self.read: set[str] = set()
         self.every = every
+        self.schemas = schemas
         self.entities: Mapping[str, Entity] = {}
         self.refs: list[tuple[int, Reference]] = []
         self.parents: list[TargetTable] = []
@@ -354,7 +356,7 @@ class _Compiler(Checks):
 
     def _like_the_parents(self, parent: Parent, column: str, by: Expression) -> None:
         """Where both types are known: equal values have to have one text."""
-        schema = parent.mapping.declared
+        schema = self.schemas.get(parent.mapping.source) or parent.mapping.declared
         theirs = None if schema is None else source_columns(schema).get(column)
         if theirs is not None and not comparable(theirs.type, by.typed.type):
             self.errors.append(

@@ -70,7 +70,8 @@ class Parent:
         """Those of its table that the key reads."""
         place = Place(self.mapping.mapping, ("key", self.key), self.mapping.dialect)
         tree = syntax(self.written, place)
-        return list(dict.fromkeys(node.name for node in tree.find_all(exp.Column)))
+        nodes = sorted(tree.find_all(exp.Column), key=lambda node: node.this.meta.get("start", 0))
+        return list(dict.fromkeys(node.name for node in nodes))
 
     def key_of(self, columns: Mapping[str, Typed]) -> Expression:
         """The key where its columns are these. Errors: ExpressionError."""

@@ -6,7 +6,8 @@ import os
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +19,23 @@ from cdc.changes import TRANSACTIONS, ChangeSet
 from cdc.schema import TableName
 from sinks.mysql.products import MARIADB
 from sinks.mysql.sink import MariadbSink
+from sinks.postgres.identity_people import split
+from sinks.postgres.settings import PostgresTarget
 from sinks.postgres.sink import PostgresSink
 from sinks.protocol import Sink
 from tailrace.journal.protocol import Entry
 from tailrace.pipeline.deliver import Delivery, DeliverySettings
 from tailrace.pipeline.desk import Desk
 from tailrace.pipeline.stopping import Stop
+from tailrace.state.exceptions.codec import pack, unpack
+from tailrace.state.exceptions.model import ExceptionId, Request
 from tailrace.state.exceptions.store import Store
 from tailrace.state.processes import Reporter
 from tests.pipeline.desks import JOURNAL, Killed, MemoryJournal
 from tests.transforms.batches import Change, batch, table
 from transforms.composite import Composite, composite
 from transforms.entity import Entity
-from transforms.model import Mapping
+from transforms.model import FieldRule, Mapping
 from transforms.ownership import SystemOfRecord
 from transforms.router import Router
 
@@ -106,12 +111,18 @@ def change_set(ops: Sequence[Op], position: int) -> ChangeSet:
 
 class Pipeline:
     def __init__(
-        self, directory: Path, sink: Callable[[], Any], composites: dict[TableName, Composite]
+        self,
+        directory: Path,
+        sink: Callable[[], Any],
+        composites: dict[TableName, Composite],
+        mappings: Sequence[Mapping] = MAPPINGS,
+        entities: dict[str, Entity] = ENTITIES,
+        source: str = "erp",
     ) -> None:
         self.journal = MemoryJournal()
+        self._router = partial(Router, (), mappings, entities, source=source, composites=composites)
         self._directory = directory
         self._sink = sink
-        self._composites = composites
 
     def append(self, ops: Sequence[Op]) -> None:
         offset = len(self.journal.entries) + 1
@@ -122,7 +133,7 @@ class Pipeline:
 
     def deliver(self) -> None:
         sink: Sink = self._sink()
-        router = Router((), MAPPINGS, ENTITIES, source="erp", composites=self._composites)
+        router = self._router()
         try:
             with closing(router), closing(Desk(self.store())) as desk:
                 Delivery(
@@ -288,3 +299,101 @@ def test_a_chain_of_orphans_goes_link_by_link(hub: Hub, tmp_path: Path) -> None:
     rows = execute("select id, order_no, rev from hub.items order by id")
     assert rows == [(1, "O-8", 2), (2, "O-8", 2)]
     assert pipeline.causes == []
+
+
+CUSTOMER = Entity.model_validate(
+    {
+        "entity": "order",
+        "key": ["no"],
+        "fields": FIELDS["order"],
+        "system_of_record": {"rows": "erp", "default": "erp", "kind": ["erp", "shop"]},
+        "identity": {"match": [["kind"]]},
+    }
+)
+
+
+def test_a_reference_follows_who_a_record_is(database18: Any, tmp_path: Path) -> None:
+    database18.execute("create schema hub")
+    name = TableName("hub", "orders")
+    composites = {name: composite(CUSTOMER, name, {"erp": ["kind"], "shop": ["kind"]})}
+    records = MAPPINGS[0].model_copy(
+        update={"key": {"no": "id::text"}, "fields": {"kind": FieldRule(expr="kind")}}
+    )
+    entities = {**ENTITIES, "order": CUSTOMER}
+
+    def pipeline(source: str, mappings: Sequence[Mapping]) -> Pipeline:
+        directory = tmp_path / source
+        directory.mkdir()
+        sink = partial(PostgresSink, database18.url, source)
+        return Pipeline(directory, sink, composites, mappings, entities, source)
+
+    shop, erp = pipeline("shop", [records, MAPPINGS[1]]), pipeline("erp", [records])
+
+    def item(id: int) -> str:
+        ((found,),) = database18.execute(f"select order_no from hub.items where id = {id}")
+        return str(found)
+
+    def is_now(source: str, key: str) -> str:
+        ((found,),) = database18.execute(
+            "select canonical_id from tailrace.identity"
+            f" where source = '{source}' and source_key = '{key}'"
+        )
+        return str(found)
+
+    shop.append([Op("item", "c", 1, "1", 1), Op("order", "c", 1, "a@x")])
+    shop.append([Op("item", "c", 2, "2", 1)])
+    shop.deliver()
+    alone = is_now("shop", "1")
+    assert item(1) == alone
+    assert shop.causes == ["reference:items:order_no:missing"]
+    erp.append([Op("order", "c", 7, "a@x")])
+    erp.deliver()
+    assert is_now("shop", "1") == is_now("erp", "7") != alone
+    shop.append([Op("item", "c", 3, "1", 1), Op("order", "c", 2, "b@x")])
+    shop.deliver()
+    assert (item(1), item(3)) == (alone, is_now("erp", "7"))
+    assert item(2) == is_now("shop", "2")
+    assert shop.causes == []
+    target = PostgresTarget(type="postgres", url=database18.url)
+    split(target, composites[name], "shop", "1", "me", "two customers")
+    shop.append([Op("item", "u", 3, "1", 2)])
+    shop.deliver()
+    assert item(3) == is_now("shop", "1") != is_now("erp", "7")
+
+
+def test_children_that_a_foreign_key_refuses_go_with_their_parent(
+    database18: Any, tmp_path: Path
+) -> None:
+    database18.execute(
+        "create schema hub; create table hub.orders (no text primary key, kind text);"
+        " create table hub.items (id bigint primary key, rev bigint,"
+        " order_no text references hub.orders)"
+    )
+    items = MAPPINGS[1].model_copy(
+        update={
+            "fields": {"rev": FieldRule(expr="rev"), "order_no": FieldRule(expr="'O-' || order_id")}
+        }
+    )
+    pipeline = Pipeline(
+        tmp_path, partial(PostgresSink, database18.url, "line"), {}, [MAPPINGS[0], items]
+    )
+    pipeline.append([Op("order", "c", 1, "X")])
+    pipeline.append([Op("item", "c", id, "1", id) for id in range(1, 6)])
+    pipeline.append([Op("item", "u", 1, "1", 9)])
+    pipeline.deliver()
+    assert sorted(set(pipeline.causes)) == [
+        "mapping:orders:kind:unlisted",
+        "target:hub.items:items_order_no_fkey:23503",
+    ]
+    with closing(pipeline.store()) as store:
+        (parked,) = (one for one in store.entries() if one["table"] == "s.order")
+        id = ExceptionId.parse(parked["id"])
+        (held,) = store.load([id])
+        changes = unpack([held.row], ORDER)
+        mended = replace(changes, new=(changes.new[0], pa.array(["A"], pa.string())))
+        store.edit(id, pack(mended, [0])[0], "me", "kind")
+        store.ask([Request(id, "replay", "me", "")])
+    pipeline.deliver()
+    assert pipeline.causes == []
+    rows = database18.execute("select id, rev from hub.items order by id")
+    assert rows == [(1, 9), (2, 2), (3, 3), (4, 4), (5, 5)]
