@@ -117,6 +117,31 @@ def _mappings(project: Project, problems: Problems) -> None:
             _check_target(rows.target, where, f"mapping {name}", problems)
 
 
+def _freshness(project: Project, problems: Problems) -> None:
+    """What a contract promises of a field, some mapping has to deliver from its source."""
+    for name, entity in project.entities.items():
+        if entity.freshness is None or problems.found:
+            continue
+        field = entity.freshness.field
+        parts = [
+            rows
+            for pipeline in project.pipelines
+            for mapping in project.pipeline_mappings(pipeline)
+            for _, rows in mapping.parts
+            if rows.entity == name
+        ]
+        given = [rows.fields[field] for rows in parts if field in rows.fields]
+        keyed = any(field in rows.key for rows in parts)
+        if parts and not keyed and all(rule.value is not None for rule in given):
+            what = "gives it a constant" if given else "delivers it"
+            who = "every mapping" if given else "no mapping"
+            problems.add(
+                f"entity {name}, freshness: {who} {what}, so it never gets any newer",
+                project.entity_places[name].where(("freshness", "field")),
+                "map it to a column that says when the row was changed",
+            )
+
+
 def _lookups_declared(mapping: Mapping) -> bool:
     """Without their columns a mapping is only checked against its source."""
     return all(lookup.columns is not None for lookup in mapping.lookups.values())
@@ -260,6 +285,7 @@ _RULES: tuple[Callable[[Project, Problems], None], ...] = (
     _entities,
     _mappings,
     _references,
+    _freshness,
     _constants,
     check_owners,
     check_files,

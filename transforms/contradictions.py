@@ -12,19 +12,22 @@ import pyarrow as pa
 from transforms import columns
 from transforms.assign import constant_sql
 from transforms.checks import written_values
+from transforms.classes import PROTECTED
 from transforms.contract import Rule, contract_of
 from transforms.engine import Engine, EvaluationError
 from transforms.entity import Entity
 from transforms.errors import EntityError, ExpressionError, Loc, MappingError
 from transforms.expressions.typed import Refusal
+from transforms.freshness import UNITS
 from transforms.judge import Judge
 from transforms.model import Mapping as MappingModel
+from transforms.types import Kind
 
 
 def check_entity(entity: Entity) -> list[EntityError | ExpressionError]:
     """Everything that is wrong with an entity's contract, by itself."""
     rules, errors = contract_of(entity)
-    errors += _unique(entity)
+    errors += [*_unique(entity), *_freshness(entity)]
     if errors or not rules:
         return errors
     engine = Engine()
@@ -46,6 +49,41 @@ def _unique(entity: Entity) -> Iterator[EntityError]:
                 loc: Loc = ("fields", name, "unique") if len(names) == 1 else ("unique",)
                 what = f"values of type {entity.fields[name].type} are not kept unique"
                 yield EntityError(what, entity=entity.entity, loc=loc)
+
+
+def _freshness(entity: Entity) -> Iterator[EntityError]:
+    freshness = entity.freshness
+    if freshness is None:
+        return
+    loc: Loc = ("freshness", "field")
+    field = entity.fields.get(freshness.field)
+    if field is None:
+        what = f"{entity.entity} has no field {freshness.field}"
+        yield EntityError(what, entity=entity.entity, loc=loc)
+        return
+    kind = field.type.type.kind
+    if kind not in (Kind.TIMESTAMPTZ, Kind.DATE):
+        yield EntityError(
+            f"{freshness.field} is of type {field.type}, and freshness is told by a moment",
+            entity=entity.entity,
+            loc=loc,
+            fix="let it be a timestamptz; x AT TIME ZONE '…' in the mapping says whose clock it is",
+        )
+    elif kind is Kind.DATE and freshness.within_s < UNITS["d"]:
+        what = f"{freshness.field} is a date, which is a day old before the day is over"
+        yield EntityError(what, entity=entity.entity, loc=("freshness", "within"), fix="within: 2d")
+    if field.field_class in PROTECTED:
+        what = f"{freshness.field} is {field.field_class}, and its newest value would be shown"
+        yield EntityError(what, entity=entity.entity, loc=loc, fix="name a field that is not")
+    if field.one_of is not None or (field.range is not None and field.range.max is not None):
+        limits = "one_of" if field.one_of is not None else "the max of its range"
+        yield EntityError(
+            f"{limits} of {freshness.field} names a last value, and its freshness demands ever new"
+            " ones",
+            entity=entity.entity,
+            loc=loc,
+            fix="drop one of the two demands",
+        )
 
 
 def _cannot_run(entity: Entity, rule: Rule, engine: Engine) -> Iterator[EntityError]:

@@ -9,6 +9,7 @@ from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 
 from transforms.classes import FieldClass, MaskStyle
 from transforms.constraints import Constraints
+from transforms.freshness import Freshness
 from transforms.identity import Identity
 from transforms.ownership import SystemOfRecord
 from transforms.rows import TargetColumn
@@ -52,6 +53,7 @@ class Entity(Strict):
 
     `unique`: lists of fields whose values together no two entities share. `checks`: conditions over
     several fields, by name. `version` of the contract; `consumers`: who has said to read it.
+    `freshness`: how old the newest value of a field may be.
     """
 
     entity: PlainName
@@ -63,6 +65,7 @@ class Entity(Strict):
     checks: dict[PlainName, Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
     system_of_record: SystemOfRecord | None = None
     identity: Identity | None = None
+    freshness: Freshness | None = None
     consumers: tuple[Consumer, ...] = ()
 
     @model_validator(mode="after")
@@ -91,7 +94,8 @@ class Entity(Strict):
     @property
     def demanding(self) -> bool:
         """Whether its contract says more than types."""
-        return bool(self.checks or self.unique or any(f.demanding for f in self.fields.values()))
+        asks = self.checks or self.unique or self.freshness
+        return bool(asks or any(field.demanding for field in self.fields.values()))
 
     @property
     def unique_together(self) -> tuple[tuple[str, ...], ...]:

@@ -12,6 +12,7 @@ field that goes or has another type, a value, a length or a NULL that could not 
 | a demand is changed, and which takes more is not decided (pattern, check) | breaking |
 | a field is added                                 | minor    |
 | a demand is added, or takes less than before     | minor    |
+| freshness is promised less, by another field, or not | breaking |
 | steward, consumers, system of record, rules of identity | patch |
 """
 
@@ -134,11 +135,28 @@ def _changes(old: Entity, new: Entity) -> Iterator[Change]:
             yield Change("minor", f"field {name} is added")
     yield from _together(old, new)
     yield from _checks(old, new)
+    yield from _freshness(old, new)
     for what in ("steward", "consumers", "system_of_record", "identity"):
         if getattr(old, what) != getattr(new, what):
             yield Change("patch", f"{what} changed")
     if (old.identity is None) != (new.identity is None):
         yield Change("major", "its keys are given by others than before: all of them change")
+
+
+def _freshness(old: Entity, new: Entity) -> Iterator[Change]:
+    before, after = old.freshness, new.freshness
+    if before == after:
+        return
+    if before is None:
+        yield Change("minor", "freshness is promised")
+    elif after is None or after.field != before.field:
+        gone = "is no longer promised" if after is None else f"is told by {after.field} now"
+        yield Change("major", f"freshness {gone}", (before.field,))
+    elif after.within_s > before.within_s:
+        what = f"freshness is promised within {after.within}, was {before.within}"
+        yield Change("major", what, (before.field,))
+    else:
+        yield Change("minor", f"freshness is promised within {after.within}")
 
 
 def _field_changes(name: str, old: EntityField, new: EntityField) -> Iterator[Change]:

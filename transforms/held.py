@@ -32,7 +32,10 @@ def seen_by(entity: Entity, source: str) -> Entity:
         name: _seen(entity, source, name, field, mine) for name, field in entity.fields.items()
     }
     checks = {name: text for name, text in entity.checks.items() if reads_of(entity, text) <= mine}
-    return entity.model_copy(update={"fields": fields, "checks": checks})
+    less: dict[str, object] = {"fields": fields, "checks": checks}
+    if entity.freshness is not None and entity.freshness.field not in mine:
+        less["freshness"] = None
+    return entity.model_copy(update=less)
 
 
 def unjudged(entity: Entity, sources: Collection[str]) -> Iterator[tuple[Loc, list[str]]]:

@@ -48,6 +48,7 @@ from tailrace.pipeline.stopping import Stop
 from tailrace.pipeline.tally import Outcomes, Tally, imbalances
 from tailrace.state.exceptions.model import Request
 from tailrace.state.processes import Reporter
+from transforms.freshness import Watch
 
 if TYPE_CHECKING:
     from tailrace.pipeline.lookups import Lookups
@@ -109,16 +110,19 @@ class Delivery:
         stop: Stop,
         *,
         lookups: Lookups | None = None,
+        watch: Watch | None = None,
         once: bool = False,
     ) -> None:
-        """`lookups`: where the router's mappings look something up."""
+        """`lookups`: where the router's mappings look something up. `watch`: for entities that
+        promise freshness."""
         self._lookups = lookups
+        self._watch = Watch({}) if watch is None else watch
         self._settings = settings
         self._journal = journal
         self._router = router
         self._desk = desk
         self._tally = Tally()
-        self._intake = Intake(desk, router, self._tally, settings.mapping_version)
+        self._intake = Intake(desk, router, self._tally, settings.mapping_version, self._watch)
         self._connect = connect
         self._reporter = reporter
         self._stop = stop
@@ -133,6 +137,7 @@ class Delivery:
         self._batch: _Batch | None = None
         self._progress = _Progress()
         self._asked_s = 0.0
+        reporter.report.facts["freshness"] = self._freshness()
 
     def run(self) -> None:
         while not self._stop:
@@ -199,6 +204,7 @@ class Delivery:
         self._intake.forget()
         self._tally.clear()
         self._router.take_counts()
+        self._watch.forget()
         if self._lookups is not None:
             self._lookups.rewind()
 
@@ -389,6 +395,7 @@ class Delivery:
         self._batch = None
         self._backoff.reset()
         settings = self._settings
+        self._watch.settle()
         if self._lookups is not None:
             self._lookups.committed(self._checkpoint.offset)
         self._hint()
@@ -443,8 +450,26 @@ class Delivery:
             imbalances=self._progress.imbalances,
             mapping_version=self._settings.mapping_version,
             discrepancies=dict(self._discrepancies),
+            freshness=self._freshness(),
             **self._held(),
         )
+
+    def _freshness(self) -> dict[str, Any]:
+        """By entity what its contract promises, and the newest value that was written, in seconds
+        since 1970; None: nothing since the first start."""
+        found: dict[str, Any] = {}
+        for entity, promise in self._watch.entities:
+            newest_s = self._watch.newest_s.get(entity)
+            labels = (self._settings.pipeline, entity)
+            metrics.FRESHNESS_LIMIT.labels(*labels).set(promise.within_s)
+            if newest_s is not None:
+                metrics.NEWEST.labels(*labels).set(newest_s)
+            found[entity] = {
+                "field": promise.field,
+                "within_s": promise.within_s,
+                "newest_s": newest_s,
+            }
+        return found
 
 
 class _Progress:

@@ -9,6 +9,7 @@ On the way of sound changes this costs a look whether anything is held of their 
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -37,6 +38,7 @@ from tailrace.pipeline.tally import Tally
 from tailrace.state.exceptions.codec import pack
 from tailrace.state.exceptions.model import Cause, ExceptionId, Held, Key, Ref
 from transforms.errors import RowError
+from transforms.freshness import Watch
 from transforms.rows import CLEAR, Places, RowChanges
 
 
@@ -80,9 +82,13 @@ class _Origins:
 
 
 class Intake:
-    """Of one pipeline. `version`: of its mappings, for what is parked."""
+    """Of one pipeline. `version`: of its mappings, for what is parked. `watch` sees what is
+    written."""
 
-    def __init__(self, desk: Desk, router: Router, tally: Tally, version: str) -> None:
+    def __init__(
+        self, desk: Desk, router: Router, tally: Tally, version: str, watch: Watch
+    ) -> None:
+        self._watch = watch
         self._desk = desk
         self._router = router
         self._tally = tally
@@ -179,8 +185,10 @@ class Intake:
             rows = self.without_waiting(rows)  # and what refers to these waits, too
 
     def _arrives(self, rows: Sequence[RowChanges]) -> None:
-        """Tell the desk of rows that others wait for."""
-        for change in self.without_waiting(rows):
+        """Tell the desk of rows that others wait for, and who watches of all."""
+        written = self.without_waiting(rows)
+        self._watch.saw(written, time.time())
+        for change in written:
             table = change.table.table
             if awaited := self._desk.awaited(str(table)):
                 for keys in upserted([change], table):

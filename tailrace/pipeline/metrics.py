@@ -73,3 +73,15 @@ CHECKPOINT_AGE_SECONDS = Gauge(
     ["pipeline"],
     multiprocess_mode="mostrecent",
 )
+NEWEST = Gauge(
+    "tailrace_newest_value_timestamp_seconds",
+    "The newest value written of the field by which an entity promises freshness; since 1970",
+    ["pipeline", "entity"],
+    multiprocess_mode="mostrecent",
+)
+FRESHNESS_LIMIT = Gauge(
+    "tailrace_freshness_limit_seconds",
+    "How old the newest value of that field may be",
+    ["pipeline", "entity"],
+    multiprocess_mode="mostrecent",
+)

@@ -28,6 +28,8 @@ from tailrace.pipeline.facts import SNAPSHOT
 from tailrace.pipeline.stopping import Stop
 from tailrace.service.layout import Layout
 from tailrace.state.exceptions.store import Store
+from tailrace.state.processes import read_reports
+from transforms.freshness import Watch
 from transforms.router import Router
 
 if TYPE_CHECKING:
@@ -84,6 +86,33 @@ def lookups(
     from tailrace.pipeline.lookups import Lookups
 
     return closing(Lookups(layout.lookups(name), journal, routes))
+
+
+def watch(project: Project, layout: Layout, name: str) -> Watch:
+    """For entities of a pipeline that promise freshness; it knows what the last process knew.
+
+    To be made before the process says anything of itself.
+    """
+    pipeline = project.pipelines[name]
+    entities = seen_entities(project, name)
+    known = composites(project, pipeline.target)
+    promised = {}
+    for mapping in project.pipeline_mappings(name):
+        for _, rows in mapping.parts:
+            freshness = entities[rows.entity].freshness
+            if freshness is not None and freshness.field in {*rows.key, *rows.fields}:
+                whole = known.get(rows.target)
+                table = rows.target if whole is None else whole.side(pipeline.source).table
+                promised[table] = (rows.entity, freshness)
+    made = Watch(promised)
+    for report in read_reports(layout.run):
+        before = report.facts.get("freshness")
+        if (report.role, report.name) == ("deliver", name) and isinstance(before, dict):
+            for entity, freshness in made.entities:
+                one = before.get(entity, {})
+                if one.get("field") == freshness.field and one.get("newest_s") is not None:
+                    made.newest_s[entity] = float(one["newest_s"])
+    return made
 
 
 def router(project: Project, name: str) -> Router:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tailrace.state.processes import Report, is_alive
+from transforms.freshness import shown
 
 STALE_S = 20.0
 """A process reports every second, or every five; one that is silent this long hangs."""
@@ -49,6 +50,17 @@ class Health:
                 found += [f"{who}: {text}" for text in self._judge(expected, report)]
         return found
 
+    def warnings(self, reports: Sequence[Report]) -> list[str]:
+        """What people should know of a line that may be ready all the same: entities whose newest
+        value is older than they promise. The source may simply be at rest."""
+        wanted = {(one.role, one.name) for one in self._expected}
+        return [
+            f"{report.role} {report.name}: {text}"
+            for report in reports
+            if (report.role, report.name) in wanted
+            for text in _stale(report)
+        ]
+
     def _judge(self, expected: Expected, report: Report) -> list[str]:
         what = (report.error or {}).get("what", "")
         if report.state in ("failed", "retrying", "paused", "stopped"):
@@ -80,6 +92,23 @@ class Health:
             self._moved[key] = (mark, time.monotonic())
             return False
         return time.monotonic() - since > self._stuck_s
+
+
+def _stale(report: Report) -> list[str]:
+    promised = report.facts.get("freshness")
+    found = []
+    for entity, one in promised.items() if isinstance(promised, dict) else ():
+        newest_s, within = one["newest_s"], shown(one["within_s"])
+        if newest_s is None:
+            continue
+        age_s = time.time() - newest_s
+        if age_s > one["within_s"]:
+            age = shown(age_s - age_s % 60) if age_s > 120 else f"{age_s:.0f}s"
+            found.append(
+                f"{entity} is not fresh: its newest {one['field']} is {age} old, and {within} is"
+                " promised"
+            )
+    return found
 
 
 def _texts(found: object) -> list[str]:

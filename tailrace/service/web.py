@@ -15,9 +15,11 @@ from tailrace.errors import TailraceError
 
 
 def serve(
-    host: str, port: int, metrics: Path, problems: Callable[[], Sequence[str]]
+    host: str, port: int, metrics: Path, judged: Callable[[], tuple[Sequence[str], Sequence[str]]]
 ) -> ThreadingHTTPServer:
     """Serve in a thread of its own until `shutdown`. Port 0 takes a free one.
+
+    `judged`: why the line is not ready, and what else is to be known of it.
 
     Errors: TailraceError where the port is taken.
     """
@@ -31,8 +33,9 @@ def serve(
             elif self.path == "/livez":
                 self._answer(200, b"alive\n")
             elif self.path == "/readyz":
-                found = problems()
+                found, warnings = judged()
                 text = "".join(f"{line}\n" for line in found) or "ready\n"
+                text += "".join(f"warning: {line}\n" for line in warnings)
                 self._answer(503 if found else 200, text.encode())
             else:
                 self._answer(404, b"/metrics, /livez or /readyz\n")

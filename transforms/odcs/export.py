@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from transforms.entity import Entity, EntityField
+from transforms.freshness import UNITS, Freshness
 from transforms.odcs import API_VERSION, CHECK_HEAD, CHECK_TAIL, CONSUMERS, MASK
 from transforms.types import INTEGERS, MOMENTS, NUMBERS, FieldType, Kind
 
@@ -48,10 +49,23 @@ def exported(entity: Entity, project: str) -> tuple[dict[str, Value], list[str]]
     if quality:
         table["quality"] = quality
     document["schema"] = [table]
+    if entity.freshness is not None:
+        document["slaProperties"] = [_latency(entity.entity, entity.freshness)]
     if entity.consumers:
         consumers = [one.model_dump(exclude_none=True, mode="json") for one in entity.consumers]
         document["customProperties"] = [{"property": CONSUMERS, "value": consumers}]
     return document, losses
+
+
+def _latency(entity: str, freshness: Freshness) -> dict[str, Value]:
+    span_s = freshness.within_s
+    unit = max((unit for unit, size in UNITS.items() if span_s % size == 0), key=UNITS.__getitem__)
+    return {
+        "property": "latency",
+        "value": span_s // UNITS[unit],
+        "unit": unit,
+        "element": f"{entity}.{freshness.field}",
+    }
 
 
 def _property(entity: Entity, name: str, field: EntityField, losses: list[str]) -> dict[str, Value]:

@@ -61,13 +61,14 @@ def imported(document: Node) -> tuple[list[dict[str, Node]], list[str]]:
     team = document.get("team")
     steward = team.get("name") if isinstance(team, dict) else None
     consumers = _custom(document, CONSUMERS, "", losses)
-    known = _SILENT | {"version", "schema", "customProperties"}
+    known = _SILENT | {"version", "schema", "customProperties", "slaProperties"}
     losses.rest(document, "", known if steward is None else known | {"team"})
     if steward is not None:
         losses.rest(team, "team.", {"name"})
     objects = document.get("schema") or []
     if not objects:
         raise ValueError("its schema holds no objects")
+    promised = _latencies(document.get("slaProperties") or [], objects, losses)
     found = []
     for at, table in enumerate(objects):
         entity: dict[str, Node] = {"entity": table.get("name")}
@@ -76,10 +77,40 @@ def imported(document: Node) -> tuple[list[dict[str, Node]], list[str]]:
         if steward is not None:
             entity["steward"] = steward
         entity |= _entity(table, f"schema[{at}].", losses)
+        if table.get("name") in promised:
+            entity["freshness"] = promised[table.get("name")]
         if consumers:
             entity["consumers"] = consumers
         found.append(entity)
     return found, losses.found
+
+
+_SPANS = {
+    "s": "s", "sec": "s", "second": "s", "seconds": "s", "min": "min", "minute": "min",
+    "minutes": "min", "h": "h", "hr": "h", "hour": "h", "hours": "h", "d": "d", "day": "d",
+    "days": "d",
+}  # fmt: skip
+
+
+def _latencies(promises: Node, objects: Node, losses: Losses) -> dict[str, Node]:
+    """By table its freshness: of latencies those that name a column of one."""
+    columns = {
+        f"{table.get('name')}.{one.get('name')}"
+        for table in objects
+        for one in table.get("properties") or []
+    }
+    found: dict[str, Node] = {}
+    for at, one in enumerate(promises):
+        table, _, field = str(one.get("element", "")).partition(".")
+        unit = _SPANS.get(str(one.get("unit", "")))
+        value = str(one.get("value", ""))
+        known = one.get("property") in ("latency", "ly") and f"{table}.{field}" in columns
+        if known and unit and value.isdigit() and table not in found:
+            found[table] = {"field": field, "within": value + unit}
+            losses.rest(one, f"slaProperties[{at}].", {"property", "value", "unit", "element"})
+        else:
+            losses.say(f"slaProperties[{at}] is left out")
+    return found
 
 
 def _custom(node: Node, wanted: str, place: str, losses: Losses) -> Node:

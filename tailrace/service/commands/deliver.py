@@ -18,6 +18,7 @@ from tailrace.service.assemble_delivery import (
     lookups,
     router,
     sink_factory,
+    watch,
 )
 from tailrace.service.layout import Layout
 from tailrace.service.worker import work
@@ -35,6 +36,7 @@ def command(directory: Path, pipeline: str, once: bool) -> None:
         raise ConfigError(f"no pipeline is named {pipeline!r}", where={"file": "tailrace.yml"})
     layout = Layout(directory.resolve())
     source = project.pipelines[pipeline].source
+    watched = watch(project, layout, pipeline)
 
     def body(reporter: Reporter, stop: Stop) -> None:
         journal = journal_reader(layout, source, pipeline, stop)
@@ -55,6 +57,7 @@ def command(directory: Path, pipeline: str, once: bool) -> None:
                 reporter,
                 stop,
                 lookups=looked_up,
+                watch=watched,
                 once=once,
             ).run()
 

@@ -51,12 +51,12 @@ def command(directory: Path, listen: str) -> None:
     host, _, port = listen.rpartition(":")
     if not port.isdigit():
         raise click.BadParameter("expected HOST:PORT", param_hint="--listen")
-    web = serve(
-        host.strip("[]"),
-        int(port),
-        layout.metrics,
-        lambda: health.problems(read_reports(layout.run)),
-    )
+
+    def judged() -> tuple[list[str], list[str]]:
+        reports = read_reports(layout.run)
+        return health.problems(reports), health.warnings(reports)
+
+    web = serve(host.strip("[]"), int(port), layout.metrics, judged)
     address = ":".join(map(str, web.server_address[:2]))
     logging.getLogger("tailrace.run").info("serving", extra={"address": address})
     children = [Child(process.role, process.name) for process in expected]

@@ -31,15 +31,20 @@ def command(directory: Path, output: str) -> None:
     used = sorted({pipeline.source for pipeline in project.pipelines.values()})
     expected = [Expected("capture", name, project.sources[name].retain_max) for name in used]
     expected += [Expected("deliver", name) for name in project.pipelines]
-    problems = Health(expected).problems(list(reports.values()))
+    health = Health(expected)
+    problems = health.problems(list(reports.values()))
+    warnings = health.warnings(list(reports.values()))
     lines = [_line(process, reports.get(_key(process))) for process in expected]
     if output == "json":
-        click.echo(json.dumps({"processes": lines, "problems": problems}, indent=2))
+        shown = {"processes": lines, "problems": problems, "warnings": warnings}
+        click.echo(json.dumps(shown, indent=2))
     else:
         for line in lines:
             click.echo(_text(line))
         for problem in problems:
             click.echo(f"not ready: {problem}")
+        for warning in warnings:
+            click.echo(f"warning: {warning}")
     raise SystemExit(1 if problems else 0)
 
 
