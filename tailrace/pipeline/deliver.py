@@ -47,6 +47,7 @@ from tailrace.pipeline.selection import without_opening_clear, without_origin
 from tailrace.pipeline.stopping import Stop
 from tailrace.pipeline.tally import Outcomes, Tally, imbalances
 from tailrace.state.exceptions.model import Request
+from tailrace.state.newest import save
 from tailrace.state.processes import Reporter
 from transforms.freshness import Watch
 
@@ -70,12 +71,14 @@ ASKED_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class DeliverySettings:
-    """`hints`: where capture looks up how far each pipeline is. `keeps_existing`: some target
+    """`hints`: where capture looks up how far each pipeline is. `newest`: where the newest values
+    of a freshness are kept. `keeps_existing`: some target
     table may hold rows that are not ours, so that nothing may clear it. `mapping_version`: of the
     mappings that `router` has."""
 
     pipeline: str
     hints: Path
+    newest: Path | None = None
     keeps_existing: bool = False
     mapping_version: str = ""
 
@@ -137,7 +140,7 @@ class Delivery:
         self._batch: _Batch | None = None
         self._progress = _Progress()
         self._asked_s = 0.0
-        reporter.report.facts["freshness"] = self._freshness()
+        self._remembered: dict[str, float] = {}
 
     def run(self) -> None:
         while not self._stop:
@@ -458,17 +461,22 @@ class Delivery:
         """By entity what its contract promises, and the newest value that was written, in seconds
         since 1970; None: nothing since the first start."""
         found: dict[str, Any] = {}
+        known = {}
         for entity, promise in self._watch.entities:
             newest_s = self._watch.newest_s.get(entity)
             labels = (self._settings.pipeline, entity)
             metrics.FRESHNESS_LIMIT.labels(*labels).set(promise.within_s)
             if newest_s is not None:
+                known[f"{entity}.{promise.field}"] = newest_s
                 metrics.NEWEST.labels(*labels).set(newest_s)
             found[entity] = {
                 "field": promise.field,
                 "within_s": promise.within_s,
                 "newest_s": newest_s,
             }
+        if self._settings.newest is not None and known != self._remembered:
+            save(self._settings.newest, known)
+            self._remembered = known
         return found
 
 

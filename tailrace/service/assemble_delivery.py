@@ -28,7 +28,7 @@ from tailrace.pipeline.facts import SNAPSHOT
 from tailrace.pipeline.stopping import Stop
 from tailrace.service.layout import Layout
 from tailrace.state.exceptions.store import Store
-from tailrace.state.processes import read_reports
+from tailrace.state.newest import load
 from transforms.freshness import Watch
 from transforms.router import Router
 
@@ -59,6 +59,7 @@ def delivery_settings(
         hints=JournalPaths.of(layout.project, project.pipelines[name].source).hints,
         keeps_existing=not routes.can_clear
         or isinstance(project.targets[project.pipelines[name].target], KafkaTarget),
+        newest=layout.newest(name),
         mapping_version=mapping_version(project, name),
     )
 
@@ -89,10 +90,7 @@ def lookups(
 
 
 def watch(project: Project, layout: Layout, name: str) -> Watch:
-    """For entities of a pipeline that promise freshness; it knows what the last process knew.
-
-    To be made before the process says anything of itself.
-    """
+    """For entities of a pipeline that promise freshness; it knows what the last process knew."""
     pipeline = project.pipelines[name]
     entities = seen_entities(project, name)
     known = composites(project, pipeline.target)
@@ -105,13 +103,10 @@ def watch(project: Project, layout: Layout, name: str) -> Watch:
                 table = rows.target if whole is None else whole.side(pipeline.source).table
                 promised[table] = (rows.entity, freshness)
     made = Watch(promised)
-    for report in read_reports(layout.run):
-        before = report.facts.get("freshness")
-        if (report.role, report.name) == ("deliver", name) and isinstance(before, dict):
-            for entity, freshness in made.entities:
-                one = before.get(entity, {})
-                if one.get("field") == freshness.field and one.get("newest_s") is not None:
-                    made.newest_s[entity] = float(one["newest_s"])
+    before = load(layout.newest(name))
+    for entity, freshness in made.entities:
+        if (newest_s := before.get(f"{entity}.{freshness.field}")) is not None:
+            made.newest_s[entity] = newest_s
     return made
 
 

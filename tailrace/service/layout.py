@@ -3,6 +3,7 @@
 .tailrace/journal/<source>/   the journal, and readers' hints
 .tailrace/exceptions/         what waits at the exceptions desk of each pipeline, with its values
 .tailrace/lookups/            copies of looked up tables, for each pipeline
+.tailrace/freshness/          the newest values each pipeline has written, of entities that promise it
 .tailrace/run/                what each process last said of itself
 .tailrace/metrics/            the processes' metrics, while they run
 """
@@ -26,6 +27,9 @@ class Layout:
 
     def lookups(self, pipeline: str) -> Path:
         return self.root / "lookups" / f"{pipeline}.json"
+
+    def newest(self, pipeline: str) -> Path:
+        return self.root / "freshness" / f"{pipeline}.json"
 
     @property
     def run(self) -> Path:

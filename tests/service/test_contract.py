@@ -19,6 +19,7 @@ from tailrace.errors import ConfigError
 from tailrace.service.cli import cli
 from tests.config.projects import GOOD, write
 from transforms.entity import Entity
+from transforms.freshness import Freshness
 from transforms.odcs.export import exported
 from transforms.odcs.read import imported
 from transforms.types import FIELD_TYPES
@@ -50,6 +51,8 @@ fields:
   since: {type: date, range: {min: 1990-01-01}}
   seen: {type: timestamptz, range: {max: "2999-01-01 00:00:00"}}
   raw: {type: json}
+  changed: {type: timestamptz}
+freshness: {field: changed, within: 36h}
 """
 
 
@@ -75,6 +78,8 @@ def test_a_contract_goes_out_and_comes_back(project: Path, tmp_path: Path) -> No
     (table,) = document["schema"]
     properties = {one["name"]: one for one in table["properties"]}
     assert properties["country"]["primaryKeyPosition"] == 2
+    (promise,) = document["slaProperties"]
+    assert (promise["value"], promise["unit"]) == (36, "h")
     assert properties["customer_no"]["logicalTypeOptions"]["pattern"] == "^(?:E-(a|b)[)]{2})$"
     assert properties["rating"]["quality"][0]["arguments"] == {"validValues": [1, 2, 3]}
     assert properties["credit"]["logicalTypeOptions"] == {"minimum": -0.5, "maximum": 1000000}
@@ -100,6 +105,10 @@ domain: seller
 description: {purpose: payments}
 customProperties:
   - {property: refRulesetName, value: gcsc.ruleset.name}
+slaProperties:
+  - {property: latency, value: 4, unit: d, element: payments.at}
+  - {property: retention, value: 3, unit: y, element: payments.at}
+  - {property: latency, value: 4, unit: d, element: payments.other}
 schema:
   - name: payments
     physicalName: tbl_1
@@ -148,6 +157,7 @@ def test_what_an_entity_cannot_say_of_a_contract_is_named(project: Path, tmp_pat
     assert entity.fields["unit"].one_of == ("pounds", "kg")
     assert entity.unique == (("iban", "unit"),)
     assert entity.version == "2.0.0"
+    assert entity.freshness == Freshness(field="at", within="4d")
     told = {line.removeprefix("not in the entity: ") for line in result.stderr.splitlines()}
     assert told == {
         "domain is left out",
@@ -163,6 +173,8 @@ def test_what_an_entity_cannot_say_of_a_contract_is_named(project: Path, tmp_pat
         "schema[0].properties[2].examples is left out",
         "schema[0].properties[5].items is left out",
         "schema[0].quality[1] is left out",
+        "slaProperties[1] is left out",
+        "slaProperties[2] is left out",
     }
 
 
