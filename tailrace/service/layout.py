@@ -3,7 +3,7 @@
 .tailrace/journal/<source>/   the journal, and readers' hints
 .tailrace/exceptions/         what waits at the exceptions desk of each pipeline, with its values
 .tailrace/lookups/            copies of looked up tables, for each pipeline
-.tailrace/freshness/          the newest values that each pipeline has written, where they are promised
+.tailrace/freshness/          the newest values written, of entities that promise freshness
 .tailrace/run/                what each process last said of itself
 .tailrace/metrics/            the processes' metrics, while they run
 """
