@@ -75,7 +75,7 @@ $(VENV)/bin/python:
 
 $(VENV)/ready: pyproject.toml setup.py requirements.lock $(COMPILED_SOURCES) | $(VENV)/bin/python
 	@echo "Installing into $(VENV) (the first time takes a minute)"
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -c requirements.lock -e '.[demo,dev,kafka,confluent]'
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c requirements.lock -e '.[demo,dev,kafka,confluent,http]'
 	@$(BIN)/python -c 'import sys; \
 	  from cdc.postgres.decode import COMPILED as d; from cdc.mysql.layout import COMPILED as m; \
 	  from sinks.rowtext import COMPILED as e; \

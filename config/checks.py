@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from cdc.patterns import OWN_SCHEMA, Pattern
 from cdc.postgres.settings import IDENTIFIER_BYTES_MAX, PostgresSource
 from cdc.schema import TableName
+from config.apis import check_apis
 from config.brokers import check_brokers
 from config.embedded import check_files
 from config.identities import check_identities
@@ -297,4 +298,5 @@ _RULES: tuple[Callable[[Project, Problems], None], ...] = (
     check_protection,
     check_identities,
     check_brokers,
+    check_apis,
 )

@@ -21,6 +21,8 @@ FINDINGS_MAX = 200
 _CHOSEN_BY_TYPE: dict[str | int, Collection[str | int]] = {"sources": SOURCES, "targets": TARGETS}
 """Sections of whose entries pydantic puts the `type` into an error's path."""
 
+_TAGS = ("union_tag_not_found", "union_tag_invalid")
+
 _PLAIN: dict[str, tuple[str, str | None]] = {
     "model_type": ("{place} is not made of `key: value` entries", None),
     "dict_type": ("{place} is not made of `key: value` entries", None),
@@ -35,6 +37,7 @@ _PLAIN: dict[str, tuple[str, str | None]] = {
     "literal_error": ("{place} is not one of the values it may have", "write {expected}"),
     "missing": ("{place} is missing", None),
     "union_tag_not_found": ("{place} is missing", None),
+    "union_tag_invalid": ("{place} is not one of the values it may have", "write {expected_tags}"),
     "greater_than_equal": ("{place} is too small", "at least {ge}"),
     "less_than_equal": ("{place} is too large", "at most {le}"),
 }
@@ -83,11 +86,11 @@ def _misspelt(findings: list[ErrorDetails], model: type[BaseModel]) -> set[Loc]:
 def written_at(found: ErrorDetails) -> Loc:
     """The path in the file: pydantic's, without the type by which it chose a model."""
     loc: Loc = tuple(found["loc"])
-    if found["type"] == "union_tag_not_found":
-        return (*loc, "type")
     if len(loc) > 2 and loc[0] in _CHOSEN_BY_TYPE and loc[2] in _CHOSEN_BY_TYPE[loc[0]]:
-        return (*loc[:2], *loc[3:])
-    return loc
+        loc = (*loc[:2], *loc[3:])
+    if len(loc) > 4 and loc[0] == "targets" and loc[2] == "auth":
+        loc = (*loc[:3], *loc[4:])
+    return (*loc, "type") if found["type"] in _TAGS else loc
 
 
 def _plain(found: ErrorDetails, model: type[BaseModel]) -> tuple[str, str | None]:

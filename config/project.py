@@ -13,6 +13,7 @@ from cdc.mysql.settings import MariadbSource, MysqlSource
 from cdc.postgres.settings import PostgresSource
 from config.places import Loc, Places
 from sinks.duckdb.settings import DuckdbTarget
+from sinks.http.settings import HttpTarget
 from sinks.kafka.settings import KafkaTarget
 from sinks.mysql.settings import MariadbTarget, MysqlTarget
 from sinks.postgres.settings import PostgresTarget
@@ -29,11 +30,20 @@ TARGETS = {
     "kafka": KafkaTarget,
     "sqlite": SqliteTarget,
     "duckdb": DuckdbTarget,
+    "http": HttpTarget,
 }
 """What is built, by `type`. A new adapter is one line here and one in a union below."""
 
 Source = PostgresSource | MariadbSource | MysqlSource
-Target = PostgresTarget | MariadbTarget | MysqlTarget | SqliteTarget | DuckdbTarget | KafkaTarget
+Target = (
+    PostgresTarget
+    | MariadbTarget
+    | MysqlTarget
+    | SqliteTarget
+    | DuckdbTarget
+    | KafkaTarget
+    | HttpTarget
+)
 
 FILE = "tailrace.yml"
 NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")

@@ -1,8 +1,8 @@
 """Fills the references (`config.secrets`) in the settings of sources and targets, and in keys.
 
 Only these may hold any: what is read and where it goes stands in the files, so that they can be
-reviewed and checked without the environment. Keys are nothing else than references: a key in a file
-is a key in its history, its backups and its readers' hands.
+reviewed and checked without the environment. Keys, and the credentials of an API, are nothing else
+than references: a key in a file is a key in its history, its backups and its readers' hands.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from config.places import Loc
 from config.problems import Problems
 from config.secrets import ReferenceProblem, has_reference, is_only_reference, resolve
 from config.yaml import Document
+from sinks.http.access import SECRETS
 
 _SECTIONS = ("sources", "targets")
 _IN_THE_FILE = ("type", "protect")
 _KEYS = "keys"
+_CREDENTIALS = (("auth",), ("signature",), ("tls",))
 
 
 def fill_in(document: Document, problems: Problems, *, resolve_secrets: bool) -> dict[Loc, str]:
@@ -39,18 +41,20 @@ class _Filler:
         if isinstance(value, list):
             return [self.walk(inner, (*loc, at)) for at, inner in enumerate(value)]
         if loc[0] == _KEYS and len(loc) > 2:
-            return self._key(value, loc)
+            return self._key(value, loc, "key", "make another with: openssl rand -hex 64")
+        if loc[0] == "targets" and loc[2:3] in _CREDENTIALS and loc[-1] in SECRETS:
+            return self._key(value, loc, "secret", "have another one made")
         settings = loc[0] in _SECTIONS and len(loc) > 2 and loc[2] not in _IN_THE_FILE
         return self._filled(value, loc) if settings else self._plain(value, loc)
 
-    def _key(self, text: str, loc: Loc) -> str:
+    def _key(self, text: str, loc: Loc, kind: str, another: str) -> str:
         if is_only_reference(text):
             return self._filled(text, loc)
         self._problems.add(
-            f"{_shown(loc)}: a key is never written in the file",
+            f"{_shown(loc)}: a {kind} is never written in the file",
             self._places.where(loc),
-            'write "${file:/path/to/key}" or "${VAR}", alone and without a default; what stands'
-            " here is no secret any more, so make another with: openssl rand -hex 64",
+            f'write "${{file:/path/to/{kind}}}" or "${{VAR}}", alone and without a default; what'
+            f" stands here is no secret any more, so {another}",
         )
         return text
 

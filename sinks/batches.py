@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from cdc.schema import TableName
-from transforms.rows import CLEAR, RowChanges
+from transforms.rows import CLEAR, Before, RowChanges
 
 Ints = npt.NDArray[np.int64]
 
@@ -88,7 +88,13 @@ def _mapped(change: RowChanges, pick: Callable[[pa.Array], pa.Array]) -> RowChan
         old_key=None
         if change.old_key is None
         else tuple(pick(column) for column in change.old_key),
+        created=None if change.created is None else pick(change.created),
+        before=None if change.before is None else _before(change.before, pick),
     )
+
+
+def _before(before: Before, pick: Callable[[pa.Array], pa.Array]) -> Before:
+    return Before(pick(before.known), {at: pick(one) for at, one in before.values.items()})
 
 
 def joined(changes: Sequence[RowChanges]) -> RowChanges:
@@ -117,11 +123,36 @@ def joined(changes: Sequence[RowChanges]) -> RowChanges:
         source=first.source,
         logged=tuple(one for change in changes for one in change.logged),
         origins=first.origins,
+        created=None
+        if any(change.created is None for change in changes)
+        else concat([change.created for change in changes]),
+        before=_joined_before(changes),
     )
     seq = together.seq.to_numpy()
     if (np.diff(seq) > 0).all():
         return together
     return taken_rows(together, np.argsort(seq, kind="stable"))
+
+
+def _joined_before(changes: Sequence[RowChanges]) -> Before | None:
+    """Of the columns that are known of all that are known of at all."""
+    known = [change.before for change in changes if change.before is not None]
+    if not known:
+        return None
+    columns = [at for at in known[0].values if all(at in one.values for one in known)]
+    nothing = {at: known[0].values[at].type for at in columns}
+    filled = [
+        change.before
+        or Before(
+            pa.array(np.zeros(change.rows, bool)),
+            {at: pa.nulls(change.rows, kind) for at, kind in nothing.items()},
+        )
+        for change in changes
+    ]
+    return Before(
+        concat([one.known for one in filled]),
+        {at: concat([one.values[at] for one in filled]) for at in columns},
+    )
 
 
 def concat(arrays: Sequence[pa.Array]) -> pa.Array:

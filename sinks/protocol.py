@@ -53,13 +53,15 @@ class Durable:
 class Written:
     """Rows by what became of them, for one target table, inside a transaction still open.
 
-    `coalesced` were overtaken by a later change of the same key in the same write.
+    `coalesced` were overtaken by a later change of the same key in the same write; `unchanged` had
+    nothing in them that concerns the target.
     """
 
     upserted: int = 0
     deleted: int = 0
     cleared: int = 0
     coalesced: int = 0
+    unchanged: int = 0
 
 
 @runtime_checkable

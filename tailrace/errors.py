@@ -21,7 +21,9 @@
         ├── TargetRefused          the target refused a statement; the pipeline pauses
         │   └── RowRefused         … for what is in a row: that row waits at the exceptions desk
         ├── Fenced                 another process has taken this pipeline over
-        └── CheckpointMismatch     the target's checkpoint does not belong to this journal
+        ├── CheckpointMismatch     the target's checkpoint does not belong to this journal
+        ├── CheckpointLost         our own file of a checkpoint is damaged or of another version
+        └── AddressForbidden       the target's name leads to an address that is not public
 
 An error says what happened, *where* (table, key columns, position, file and line: never row
 values) and what to do. Its code is documented in docs/errors.md; what becomes of it says
@@ -145,3 +147,11 @@ class Fenced(SinkError):
 
 class CheckpointMismatch(SinkError):
     code = "TR-505"
+
+
+class CheckpointLost(SinkError):
+    code = "TR-506"
+
+
+class AddressForbidden(SinkError):
+    code = "TR-507"

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from cdc.changes import TableChanges
 from cdc.schema import TableName, TableSchema
+from transforms.before import with_before
 from transforms.composite import Composite
 from transforms.entity import Entity
 from transforms.model import Mapping as MappingModel
@@ -50,8 +51,10 @@ class Router:
         *,
         source: str = "",
         composites: Mapping[TableName, Composite] = MappingProxyType({}),
+        tells_before: bool = False,
     ) -> None:
-        """`protection`: what the target demands of entities; None: their fields pass."""
+        """`protection`: what the target demands of entities; None: their fields pass.
+        `tells_before`: with what the log says of rows before, which costs a second evaluation."""
         self._rules = tuple(rules)
         self._mappings = tuple(mappings)
         if protection is not None:
@@ -60,6 +63,7 @@ class Router:
             }
         self._mapped = _mapped(mappings, entities, source, composites)
         self._protection = protection
+        self._tells_before = tells_before
         self._copies: dict[str, TargetTable | None] = {}
         self._counts: Counts = defaultdict(lambda: {"received": 0, "filtered": 0, "emitted": 0})
 
@@ -123,16 +127,28 @@ class Router:
         """
         if not changes.rows:
             return []
+        made = self._made(changes, seq_base, transactions)
+        for target, rows in made:
+            self._count(changes, target, rows)
+        logged = (Logged(changes, seq_base, transactions),)
+        found = [replace(each, logged=logged) for _, rows in made for each in rows]
+        if not self._tells_before:
+            return found
+        return with_before(changes, found, seq_base, lambda old: self._flat(old, seq_base))
+
+    def _made(
+        self, changes: TableChanges, seq_base: int, transactions: pa.RecordBatch | None
+    ) -> list[tuple[TargetTable, list[RowChanges]]]:
         made: list[tuple[TargetTable, list[RowChanges]]] = []
         copy = self._copy(changes.schema)
         if copy is not None:
             made.append((copy, replicate(changes, copy, seq_base)))
         if self._mapped is not None:
             made += self._protected(self._mapped.run(changes, seq_base, transactions))
-        for target, rows in made:
-            self._count(changes, target, rows)
-        logged = (Logged(changes, seq_base, transactions),)
-        return [replace(each, logged=logged) for _, rows in made for each in rows]
+        return made
+
+    def _flat(self, changes: TableChanges, seq_base: int) -> list[RowChanges]:
+        return [each for _, rows in self._made(changes, seq_base, None) for each in rows]
 
     def take_counts(self) -> Counts:
         """Rows since the last call: received = filtered + emitted."""

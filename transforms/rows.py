@@ -111,6 +111,15 @@ class Origins(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Before:
+    """Rows before their changes, beside those after. `known`: of which rows the log has them;
+    `values`: one array for each column that it has, by column index."""
+
+    known: pa.BooleanArray
+    values: Mapping[int, pa.Array]
+
+
+@dataclass(frozen=True, slots=True)
 class RowChanges:
     """Changes of one target table, in source order.
 
@@ -127,6 +136,8 @@ class RowChanges:
     logged   the source changes these were made of, found by `seq`; several where row changes were
              joined
     origins  where each came from, by `seq`; None where nobody delivers them
+    created  true where the source says that the row is new; None where nobody asked for it
+    before   what the log says of the rows before; None where it is silent, or nobody asked
     """
 
     table: TargetTable
@@ -139,6 +150,8 @@ class RowChanges:
     source: str = ""
     logged: tuple[Logged, ...] = field(default=(), compare=False, repr=False)
     origins: Origins | None = field(default=None, compare=False, repr=False)
+    created: pa.BooleanArray | None = None
+    before: Before | None = None
 
     @property
     def rows(self) -> int:

@@ -27,7 +27,7 @@ def of_target(refused: RowRefused) -> Cause:
     return Cause(
         kind="target",
         at=str(where.get("table", "")),
-        reason=str(where.get("sqlstate") or where.get("errno") or "refused"),
+        reason=str(where.get("sqlstate") or where.get("errno") or where.get("status") or "refused"),
         field=str(where.get("constraint") or where.get("column") or ""),
         problem=refused.what,
         fix=refused.fix or "edit the row, or change the target, then replay it",

@@ -11,6 +11,8 @@ from typing import Literal
 
 from tailrace.errors import (
     UNEXPECTED,
+    AddressForbidden,
+    CheckpointLost,
     CheckpointMismatch,
     ConfigError,
     ContinuityError,
@@ -209,6 +211,22 @@ POLICIES = (
         "stop",
         "The target's checkpoint does not belong to this journal, or is past what is written.",
         "See that project and target belong together, and that neither was restored from a backup.",
+    ),
+    Policy(
+        CheckpointLost,
+        "stop",
+        "The file below `.tailrace/checkpoints/` that holds the checkpoint of a target which can"
+        " hold none, such as an API, is damaged or of another version.",
+        "Restore it with the journal from a backup. Without it nobody knows what was sent: to send"
+        " everything anew, remove it.",
+    ),
+    Policy(
+        AddressForbidden,
+        "pause",
+        "The name of an HTTP target, or of its token endpoint, leads to an address that is not"
+        " public. Nothing was sent.",
+        "Find out who changed the name's address; where it is meant, allow it: `reach: {private:"
+        " [10.1.0.0/16]}`.",
     ),
     Policy(
         Exception,

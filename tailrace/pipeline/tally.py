@@ -48,6 +48,7 @@ class Tally:
         for target, one in written.items():
             self.add((target,), "written", one.upserted + one.deleted + one.cleared)
             self.add((target,), "coalesced", one.coalesced)
+            self.add((target,), "unchanged", one.unchanged)
         outcomes, self._rows = self._rows, {}
         return outcomes
 

@@ -13,6 +13,8 @@ from cdc.postgres.continuity import IDENTITY
 from config.owners import composites, seen_entities
 from config.project import Project
 from sinks.duckdb.settings import DuckdbTarget
+from sinks.http.settings import HttpTarget
+from sinks.http.watch import Watch
 from sinks.kafka.settings import KafkaTarget
 from sinks.kafka.source import Source
 from sinks.mysql.settings import MariadbTarget, MysqlTarget
@@ -58,7 +60,7 @@ def delivery_settings(
         pipeline=name,
         hints=JournalPaths.of(layout.project, project.pipelines[name].source).hints,
         keeps_existing=not routes.can_clear
-        or isinstance(project.targets[project.pipelines[name].target], KafkaTarget),
+        or isinstance(project.targets[project.pipelines[name].target], KafkaTarget | HttpTarget),
         newest=layout.newest(name),
         mapping_version=mapping_version(project, name),
     )
@@ -113,21 +115,26 @@ def watch(project: Project, layout: Layout, name: str) -> Watch:
 def router(project: Project, name: str) -> Router:
     pipeline = project.pipelines[name]
     mappings = project.pipeline_mappings(name)
+    target = project.targets[pipeline.target]
+    tells = isinstance(target, HttpTarget) and target.wants_before
     if not mappings:
-        return Router(pipeline.replicate, (), {})
+        return Router(pipeline.replicate, (), {}, tells_before=tells)
     from transforms.protect.protection import Protection
 
     return Router(
         pipeline.replicate,
         mappings,
         seen_entities(project, name),
-        Protection(project.targets[pipeline.target].protect, project.keys),
+        Protection(target.protect, project.keys),
         source=pipeline.source,
         composites=composites(project, pipeline.target),
+        tells_before=tells,
     )
 
 
-def sink_factory(project: Project, name: str, journal: JournalReader) -> Callable[[], Sink]:
+def sink_factory(
+    project: Project, name: str, journal: JournalReader, layout: Layout, watch: Watch
+) -> Callable[[], Sink]:
     """The same sink each time: it remembers its epoch, so that a process that was fenced while
     its connection was away stays fenced."""
     target = project.targets[project.pipelines[name].target]
@@ -136,6 +143,10 @@ def sink_factory(project: Project, name: str, journal: JournalReader) -> Callabl
         from sinks.kafka.sink import KafkaSink
 
         sink = KafkaSink(target, name, _kafka_source(project, name, journal))
+    elif isinstance(target, HttpTarget):
+        from sinks.http.sink import HttpSink
+
+        sink = HttpSink(target, name, layout.checkpoint(name), watch)
     elif isinstance(target, MariadbTarget | MysqlTarget):
         from sinks.mysql.sink import MariadbSink
 

@@ -84,7 +84,7 @@ class Health:
             mark: object = (report.state, facts.get("position"), facts.get("rows"))
             waiting = bool(facts.get("lag_bytes"))
         else:
-            mark = facts.get("cursor")
+            mark = (facts.get("cursor"), facts.get("sent"))
             waiting = bool(facts.get("lag_entries"))
         key = f"{report.role}/{report.name}"
         before, since = self._moved.get(key, (None, 0.0))

@@ -2,6 +2,7 @@
 
 .tailrace/journal/<source>/   the journal, and readers' hints
 .tailrace/exceptions/         what waits at the exceptions desk of each pipeline, with its values
+.tailrace/checkpoints/        those of targets that can hold none, such as APIs
 .tailrace/lookups/            copies of looked up tables, for each pipeline
 .tailrace/freshness/          the newest values written, of entities that promise freshness
 .tailrace/run/                what each process last said of itself
@@ -24,6 +25,9 @@ class Layout:
 
     def exceptions(self, pipeline: str) -> Path:
         return self.root / "exceptions" / f"{pipeline}.db"
+
+    def checkpoint(self, pipeline: str) -> Path:
+        return self.root / "checkpoints" / f"{pipeline}.db"
 
     def lookups(self, pipeline: str) -> Path:
         return self.root / "lookups" / f"{pipeline}.json"

@@ -8,6 +8,7 @@ from cdc.patterns import Pattern, Patterns
 from cdc.postgres.script import source_script
 from config.project import Project
 from sinks.embedded.settings import FileTarget
+from sinks.http.settings import HttpTarget
 from sinks.kafka.settings import KafkaTarget
 from sinks.mysql.script import target_script as mariadb_target_script
 from sinks.mysql.settings import MariadbTarget, MysqlTarget
@@ -41,6 +42,9 @@ def script(project: Project) -> str:
     for name, target in project.targets.items():
         if isinstance(target, KafkaTarget):
             parts.append(_RIGHTS.format(name=name, pipelines=_pipelines(project, name)))
+            continue
+        if isinstance(target, HttpTarget):
+            parts.append(f"-- Target {name}: an API, for which a database has nothing to run\n")
             continue
         writes = _writes(project, name)
         if isinstance(target, FileTarget):

@@ -10,6 +10,7 @@ from sinks.discrepancies import Discrepancy
 from sinks.duckdb.settings import DuckdbTarget
 from sinks.embedded.session import Engine
 from sinks.embedded.settings import FileTarget
+from sinks.http.settings import HttpTarget
 from sinks.kafka.settings import KafkaTarget
 from sinks.mysql.settings import MariadbTarget, MysqlTarget
 from transforms.rows import TargetTable
@@ -17,6 +18,10 @@ from transforms.rows import TargetTable
 
 def look(target: Target, tables: Sequence[TargetTable], pipelines: Sequence[str]) -> list[Finding]:
     """What stands against `pipelines` writing `tables`. Errors: TargetUnavailable."""
+    if isinstance(target, HttpTarget):
+        from sinks.http import preflight as http
+
+        return http.inspect(target, tables, pipelines)
     if isinstance(target, MariadbTarget | MysqlTarget):
         from sinks.mysql import preflight
 
@@ -40,6 +45,8 @@ def discrepancies(target: Target, entities: Sequence[str], limit: int) -> list[D
         return []  # `config.brokers` refuses entities of several sources
     if isinstance(target, FileTarget):
         return []  # `config.embedded` refuses what could differ
+    if isinstance(target, HttpTarget):
+        return []
     if isinstance(target, MariadbTarget | MysqlTarget):
         from sinks.mysql.discrepancies import read as read_mariadb
 

@@ -25,6 +25,21 @@ from tailrace.service.worker import work
 from tailrace.state.processes import Reporter
 
 
+class _Watch:
+    """What a target that takes long over a write is told, and tells."""
+
+    def __init__(self, reporter: Reporter, stop: Stop) -> None:
+        self._reporter = reporter
+        self._stop = stop
+
+    @property
+    def stopping(self) -> bool:
+        return bool(self._stop)
+
+    def moved(self, sent: int) -> None:
+        self._reporter.say("streaming", sent=sent)
+
+
 @click.command()
 @click.argument("pipeline")
 @click.option("--once", is_flag=True, help="Deliver what the journal holds now, then exit.")
@@ -53,7 +68,7 @@ def command(directory: Path, pipeline: str, once: bool) -> None:
                 journal,
                 routes,
                 exceptions,
-                sink_factory(project, pipeline, journal),
+                sink_factory(project, pipeline, journal, layout, _Watch(reporter, stop)),
                 reporter,
                 stop,
                 lookups=looked_up,

@@ -1,0 +1,93 @@
+"""HTTP targets: whether each entity that is sent there has the requests that it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+
+from cdc.schema import TableName
+from config.owners import composites
+from config.places import Loc
+from config.problems import Problems, suggest
+from config.project import Project
+from sinks.http.entities import EntityRequests
+from sinks.http.settings import HttpTarget
+from transforms.model import OnDelete
+from transforms.rules import target_name
+
+_LIBRARIES = ("aiohttp", "aiolimiter", "tenacity")
+_INSTALL = "pip install 'tailrace[http]'"
+
+
+def check_apis(project: Project, problems: Problems) -> None:
+    for name, target in project.targets.items():
+        if not isinstance(target, HttpTarget):
+            continue
+        where = project.where("targets", name, "type")
+        if any(find_spec(library) is None for library in _LIBRARIES):
+            problems.add(f"targets.{name}: targets of type http are not installed", where, _INSTALL)
+        if problems.found:
+            return
+        for composite in composites(project, name).values():
+            problems.add(
+                f"targets.{name}: several sources feed {composite.entity}, which only a database"
+                " can compute",
+                where,
+                "let one source feed it here, or write it to a database first, whose log is a"
+                " source, too",
+            )
+        for pipeline in project.pipelines:
+            if project.pipelines[pipeline].target == name:
+                _check_pipeline(project, pipeline, target, problems)
+
+
+def _check_pipeline(
+    project: Project, pipeline: str, target: HttpTarget, problems: Problems
+) -> None:
+    for table, on_delete, where in _written(project, pipeline):
+        loc: Loc = ("targets", project.pipelines[pipeline].target, "entities")
+        entity = target.requests_of(table.schema, table.name)
+        if entity is None:
+            problems.add(
+                f"{'.'.join(map(str, loc))}: there are no requests for {table}, which pipeline"
+                f" {pipeline} writes",
+                project.where(*loc),
+                suggest(table.name, target.entities, "declared are"),
+            )
+            continue
+        lacking = _lacking(entity, on_delete)
+        if lacking:
+            what = "what is deleted at the source" if lacking == "delete" else "soft deletes"
+            problems.add(
+                f"{'.'.join(map(str, loc))}.{table.name} has no request `{lacking}`, which"
+                f" {what} takes",
+                where or project.where(*loc, table.name),
+                f"declare it, as in {lacking}: {{url: '/{table.name}s/{{id}}'}}; or leave deleted"
+                " rows: on_delete: ignore",
+            )
+
+
+def _written(
+    project: Project, pipeline: str
+) -> Iterator[tuple[TableName, OnDelete | None, dict[str, object] | None]]:
+    """The tables that are known from the files alone; None: deletes are passed on."""
+    for mapping in project.pipeline_mappings(pipeline):
+        for loc, rows in mapping.parts:
+            yield (
+                rows.target,
+                rows.on_delete,
+                project.where_in_mapping(mapping.mapping, (*loc, "on_delete")),
+            )
+    for rule in project.pipelines[pipeline].replicate:
+        for pattern in rule.patterns.included:
+            if pattern.exact is not None:
+                yield target_name(pattern.exact, rule), None, None
+
+
+def _lacking(entity: EntityRequests, on_delete: OnDelete | None) -> str | None:
+    action = "delete" if on_delete is None else on_delete.action
+    if action == "ignore":
+        return None
+    if action == "delete":
+        return None if entity.delete else "delete"
+    return None if entity.update else "update"

@@ -1,0 +1,111 @@
+"""How we show who we are: credentials, signatures, TLS. Secrets are references only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+
+from sinks.http.entities import HeaderName
+from sinks.http.templates import Text
+
+SECRETS = frozenset({"token", "password", "client_secret", "value", "secret", "key_password"})
+"""Keys below `auth`, `signature` and `tls` that are never written in the file."""
+
+SIGNED = frozenset({"method", "path", "timestamp", "body", "idempotency_key"})
+"""Names that a signature's `content` may have."""
+
+Secret = Annotated[
+    str,
+    Field(min_length=1, repr=False, exclude=True),
+    WithJsonSchema({"type": "string", "pattern": r"^\$\{.*\}$"}),
+]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+def _https(text: str) -> str:
+    if "${" in text:
+        return text
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+        raise ValueError(
+            "expected is the address of a token endpoint: https://id.example.com/token"
+        )
+    return text
+
+
+def _content(text: str) -> str:
+    unknown = Text(text).names - SIGNED
+    if unknown:
+        raise ValueError(f"known are {{{'}, {'.join(sorted(SIGNED))}}}")
+    return text
+
+
+class Bearer(_Strict):
+    type: Literal["bearer"]
+    token: Secret
+
+
+class Basic(_Strict):
+    type: Literal["basic"]
+    user: str
+    password: Secret
+
+
+class ApiKey(_Strict):
+    """In a header; in a URL it would stand in every log on the way."""
+
+    type: Literal["api_key"]
+    header: HeaderName = "X-API-Key"
+    value: Secret
+
+
+class Oauth2(_Strict):
+    """Client credentials (RFC 6749, 4.4). `credentials`: where the client's own stand."""
+
+    type: Literal["oauth2"]
+    token_url: Annotated[str, AfterValidator(_https)]
+    client_id: str
+    client_secret: Secret
+    scope: str | None = None
+    audience: str | None = None
+    credentials: Literal["header", "body"] = "header"
+
+
+Auth = Bearer | Basic | ApiKey | Oauth2
+
+
+class Signature(_Strict):
+    """An HMAC over `content` with `secret`, in `header`; the moment, in seconds since 1970, in
+    `timestamp_header`."""
+
+    secret: Secret
+    header: HeaderName = "X-Signature"
+    timestamp_header: HeaderName = "X-Timestamp"
+    algorithm: Literal["sha256", "sha512"] = "sha256"
+    encoding: Literal["hex", "base64"] = "hex"
+    prefix: str = ""
+    content: Annotated[str, AfterValidator(_content), WithJsonSchema({"type": "string"})] = (
+        "{timestamp}.{method}.{path}.{body}"
+    )
+
+
+class Tls(_Strict):
+    """`ca`: a file of certificates to trust instead of the system's; `certificate` and `key`: our
+    own, files in PEM."""
+
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    key_password: Annotated[str | None, Field(repr=False, exclude=True)] = None
+
+    @model_validator(mode="after")
+    def _both(self) -> Tls:
+        if (self.key or self.key_password) and not self.certificate:
+            raise ValueError("a key needs the certificate that it belongs to")
+        return self

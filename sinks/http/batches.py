@@ -1,0 +1,168 @@
+"""Several changes of different keys in one request, and what the answer says of each."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sinks.http.answers import at, parsed
+from sinks.http.client import Answer
+from sinks.http.exchange import Again, Exchange, Refused
+from sinks.http.identity import batch_key
+from sinks.http.plan import Filled
+from sinks.http.reading import Change
+from sinks.http.templates import Unfit
+from tailrace.errors import RowRefused, TargetRefused
+from transforms.rows import UPSERT
+
+
+class Halve(Exception):
+    """The API refused a whole batch and does not say which item: smaller ones will tell."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Of the changes that were in the request; the others were not sent. `again`: some of them
+    met a passing fault."""
+
+    done: list[Change] = field(default_factory=list)
+    refused: list[tuple[Change, Refused]] = field(default_factory=list)
+    again: Again | None = None
+
+
+class Batches:
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+
+    def group(self, change: Change) -> Hashable:
+        """What it may be batched with; None: it goes alone."""
+        batch = change.plan.entity.batch
+        whole = change.op == UPSERT and not change.missing and change.old_key is None
+        return (change.target, batch.size) if batch is not None and whole else None
+
+    def size(self, group: Hashable) -> int:
+        return group[1] if isinstance(group, tuple) else 1
+
+    async def deliver(self, changes: Sequence[Change]) -> Outcome:
+        """As many of `changes`, which are of one table, as fit into one request.
+
+        Errors: Again; Halve; those of `Exchange`, which are no matter of a change.
+        """
+        plan = changes[0].plan
+        batch = plan.entity.batch
+        assert batch is not None
+        request = plan.requests["batch"]
+        outcome = Outcome()
+        going: list[Change] = []
+        items: list[bytes] = []
+        size = 0
+        base: Filled | None = None
+        for change in changes:
+            try:
+                filled = request.filled(plan.whole(change.values, change.name))
+            except Unfit as unfit:
+                outcome.refused.append((change, self._exchange.unfit(change, unfit)))
+                continue
+            assert filled.body is not None
+            size += len(filled.body) + 1
+            if going and size > batch.bytes_max:
+                break
+            base = base or filled
+            going.append(change)
+            items.append(filled.body)
+        if base is None:
+            return outcome
+        lines = batch.format == "ndjson"
+        body = b"\n".join(items) + b"\n" if lines else b"[" + b",".join(items) + b"]"
+        answer = await self._exchange.ask(
+            request,
+            Filled(base.method, base.url, base.headers, body),
+            batch_key(change.name for change in going),
+            plan.name,
+        )
+        self._judge(going, answer, outcome)
+        return outcome
+
+    def _judge(self, going: Sequence[Change], answer: Answer, outcome: Outcome) -> None:
+        plan = going[0].plan
+        batch = plan.entity.batch
+        assert batch is not None
+        request = plan.requests["batch"]
+        said = request.outcome(answer.status)
+        if said == "park" or answer.status == 413:
+            if len(going) > 1:
+                raise Halve
+            try:
+                self._exchange.judge(request, answer, going[0])
+            except Refused as refused:
+                outcome.refused.append((going[0], refused))
+            return
+        if said != "done":
+            self._exchange.judge(request, answer, going[0])
+        elif batch.results is not None:
+            self._each(going, answer, outcome)
+        elif answer.status == 207:
+            raise TargetRefused(
+                f"the API answers to a batch of {plan.name} with one status an item (207), and"
+                " `results` does not say where",
+                where={"table": plan.name},
+                fix="declare it: batch: {results: {list: /results, status: /status}}",
+            )
+        else:
+            outcome.done += going
+
+    def _each(self, going: Sequence[Change], answer: Answer, outcome: Outcome) -> None:
+        batch = going[0].plan.entity.batch
+        assert batch is not None
+        assert batch.results is not None
+        results = batch.results
+        found = at(parsed(answer.body), results.list)
+        if not isinstance(found, list) or (results.key is None and len(found) != len(going)):
+            raise Again(f"the answer to a batch does not say what became of each {answer.why}")
+        if results.key is None:
+            said: list[Any] = found
+        else:
+            by_key = {str(at(item, results.key)): item for item in found}
+            said = [by_key.get(one.name, by_key.get(_only(one))) for one in going]
+        for change, item in zip(going, said, strict=True):
+            self._one(change, item, outcome)
+
+    def _one(self, change: Change, item: Any, outcome: Outcome) -> None:
+        batch = change.plan.entity.batch
+        assert batch is not None
+        assert batch.results is not None
+        results = batch.results
+        if item is None:
+            outcome.again = Again("the answer to a batch is silent about some items")
+            return
+        status = None if results.status is None else at(item, results.status)
+        text = str(status)
+        number = int(text) if text.isdigit() and len(text) == 3 else None
+        if results.status is not None and number is None:
+            outcome.again = Again("the answer to a batch gives an item no status")
+            return
+        if number is not None:
+            try:
+                one = Answer(number, {}, None)
+                self._exchange.judge(change.plan.requests["batch"], one, change)
+            except Refused as refused:
+                outcome.refused.append((change, refused))
+                return
+            except Again as again:
+                outcome.again = again
+                return
+        if results.error is not None and at(item, results.error) is not None:
+            error = RowRefused(
+                "the API refused this item of a batch",
+                where={**change.place, "request": "batch", "status": number},
+                fix="edit the row, or change the request, then replay it",
+            )
+            outcome.refused.append((change, Refused(error, settled=True)))
+            return
+        outcome.done.append(change)
+
+
+def _only(change: Change) -> str:
+    """The key as an answer would name it; nothing is named by several columns."""
+    return str(change.key[0]) if len(change.key) == 1 else change.name

@@ -1,0 +1,181 @@
+"""One request, one answer: what aiohttp does for us, inside our limits.
+
+No redirect is followed, nothing is unpacked, no proxy or cookie is taken from the environment,
+and of an answer only so much is read as is allowed.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+from aiohttp import hdrs
+from yarl import URL
+
+from sinks.http.access import Tls
+from sinks.http.addresses import Forbidden, Guard
+from sinks.http.settings import HttpTarget
+from tailrace.errors import AddressForbidden, TargetRefused
+
+_AGENT = "tailrace"
+KEEPALIVE_S = 15.0
+"""An idle connection is kept so long: less than most servers and balancers keep theirs, so that
+we seldom write into one that they are closing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """`url` is whole and encoded; `body` None: there is none."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`body` None: it was larger than allowed, or in an encoding that was not asked for."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes | None
+    why: str = ""
+
+
+class Lost(Exception):
+    """There is no answer. `sent`: the request may have arrived."""
+
+    def __init__(self, what: str, *, sent: bool) -> None:
+        self.what = what
+        self.sent = sent
+        super().__init__(what)
+
+
+class Client:
+    """Used as an asynchronous context manager, in one event loop."""
+
+    def __init__(self, target: HttpTarget) -> None:
+        self._target = target
+        self._guard = Guard(target.reach.networks)
+        self._tls = tls_context(target.tls)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        target = self._target
+        timeouts = target.timeouts
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=target.limits.concurrency + 1,
+                ssl=self._tls,
+                socket_factory=self._guard,
+                keepalive_timeout=KEEPALIVE_S,
+            ),
+            timeout=aiohttp.ClientTimeout(
+                total=timeouts.total_s,
+                sock_connect=timeouts.connect_s,
+                sock_read=timeouts.answer_s,
+            ),
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={hdrs.USER_AGENT: _AGENT, hdrs.ACCEPT_ENCODING: "identity"},
+            trust_env=False,
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+        self._session = None
+
+    async def send(self, request: Request) -> Answer:
+        """Errors: Lost; AddressForbidden; TargetRefused where the server's certificate is not to
+        be trusted."""
+        assert self._session is not None, "enter it first"
+        try:
+            async with self._session.request(
+                request.method,
+                URL(request.url, encoded=True),
+                data=request.body,
+                headers=request.headers,
+                allow_redirects=False,
+            ) as response:
+                body, why = await self._read(response)
+                return Answer(response.status, response.headers, body, why)
+        except aiohttp.ClientConnectorCertificateError as error:
+            raise self._untrusted(str(error.certificate_error)) from None
+        except aiohttp.ClientConnectorError as error:
+            if isinstance(error.os_error, Forbidden):
+                raise forbidden(error.host) from None
+            what = error.os_error.strerror or type(error.os_error).__name__
+            raise Lost(f"cannot connect: {what}", sent=False) from None
+        except (aiohttp.ConnectionTimeoutError, aiohttp.ServerTimeoutError) as error:
+            connecting = isinstance(error, aiohttp.ConnectionTimeoutError)
+            what = "no connection in time" if connecting else "no answer in time"
+            raise Lost(what, sent=not connecting) from None
+        except TimeoutError:
+            raise Lost("no whole answer in time", sent=True) from None
+        except aiohttp.ClientError as error:
+            raise Lost(f"the connection broke ({type(error).__name__})", sent=True) from None
+
+    async def _read(self, response: aiohttp.ClientResponse) -> tuple[bytes | None, str]:
+        encoding = response.headers.get(hdrs.CONTENT_ENCODING, "identity")
+        if encoding.lower() not in ("identity", ""):
+            response.close()
+            return None, "an encoding that was not asked for"
+        most = self._target.answer_max
+        length = response.content_length
+        if length is not None and length > most:
+            response.close()
+            return None, f"more than answer_max, {most} bytes"
+        pieces: list[bytes] = []
+        size = 0
+        async for piece in response.content.iter_any():
+            size += len(piece)
+            if size > most:
+                response.close()
+                return None, f"more than answer_max, {most} bytes"
+            pieces.append(piece)
+        return b"".join(pieces), ""
+
+    def _untrusted(self, why: str) -> TargetRefused:
+        return TargetRefused(
+            f"the server's certificate is not to be trusted: {why}",
+            where={"url": self._target.url},
+            fix="see that the name is right; for a certificate authority of your own: tls: {ca: …}",
+        )
+
+
+def forbidden(host: str) -> AddressForbidden:
+    return AddressForbidden(
+        f"the name {host} leads to an address that is not public; nothing was sent",
+        where={"host": host},
+        fix="where it is meant, allow its network: reach: {private: [10.1.0.0/16]}; an address is"
+        " written in its usual form",
+    )
+
+
+def tls_context(tls: Tls) -> ssl.SSLContext:
+    """Errors: TargetRefused where a file cannot be used."""
+    try:
+        context = ssl.create_default_context(cafile=tls.ca)
+        if tls.certificate is not None:
+            password: Any = tls.key_password
+            context.load_cert_chain(tls.certificate, tls.key, password)
+    except (OSError, ssl.SSLError) as error:
+        raise TargetRefused(
+            f"the files of `tls` cannot be used: {error.strerror or type(error).__name__}",
+            where={"ca": tls.ca, "certificate": tls.certificate, "key": tls.key},
+            fix="see that they are there, in PEM, and that the key belongs to the certificate",
+        ) from None
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context

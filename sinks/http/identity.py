@@ -1,0 +1,45 @@
+"""What a change is called: its idempotency key, the same however often it is sent.
+
+It comes from the journal, the pipeline, the entity and its key, the change's place in the journal,
+and how often the API refused it for good: a change that a person replays after a refusal is a new
+request, since the API may remember the old one's answer. Two requests for one change (a PATCH, then
+a POST) have keys of their own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Iterable, Sequence
+
+
+def change_key(
+    journal: str,
+    pipeline: str,
+    target: str,
+    key: Sequence[str | None],
+    entry: int,
+    number: int,
+    refusals: int,
+) -> str:
+    """In the form of a UUID."""
+    return _uuid(json.dumps([journal, pipeline, target, list(key), entry, number, refusals]))
+
+
+def step_key(key: str, step: str) -> str:
+    return _uuid(json.dumps([key, step]))
+
+
+def batch_key(keys: Iterable[str]) -> str:
+    return _uuid(json.dumps(["batch", *keys]))
+
+
+def digest(*parts: object) -> int:
+    """64 bits of what a row says, never 0."""
+    data = repr(parts).encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest()) | 1
+
+
+def _uuid(text: str) -> str:
+    return str(uuid.UUID(bytes=hashlib.sha256(text.encode()).digest()[:16], version=5))

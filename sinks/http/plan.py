@@ -1,0 +1,229 @@
+"""How one target table is written: its requests' templates, ready for rows.
+
+What a row carries decides what may be asked: a request that replaces a record needs all of its
+fields; one that changes it sends those that were sent, or changed. Nothing is guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sinks.http.answers import outcome
+from sinks.http.entities import Answers, Batch, EntityRequests, Outcome
+from sinks.http.patching import Inexpressible, merge_patch
+from sinks.http.settings import HttpTarget
+from sinks.http.templates import FOUND, KEY, ROW, Body, Given, Text, Unfit, in_header, in_path
+from sinks.http.values import encoder, text
+from tailrace.errors import TargetRefused
+from transforms.rows import TargetTable
+
+JSON, MERGE_PATCH, LINES = (
+    "application/json",
+    "application/merge-patch+json",
+    "application/x-ndjson",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A request of one row, as far as the row goes. `body` None: it has none."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes | None
+
+
+class Request:
+    """One declared request of an entity."""
+
+    def __init__(
+        self,
+        name: str,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        answers: Answers,
+        body: Body | None,
+        content_type: str = JSON,
+        base: str = "",
+    ) -> None:
+        self.name = name
+        self.method = method
+        self._base = base
+        self._url = Text(url)
+        self._headers = {header: Text(value) for header, value in headers.items()}
+        self._answers = answers
+        self._body = body
+        self._content_type = content_type
+
+    @property
+    def names(self) -> frozenset[str]:
+        inside = self._body.names if self._body else frozenset()
+        return inside.union(self._url.names, *(one.names for one in self._headers.values()))
+
+    def outcome(self, status: int) -> Outcome:
+        return outcome(status, self._answers)
+
+    def is_declared(self, status: int) -> bool:
+        return str(status) in self._answers or f"{status // 100}xx" in self._answers
+
+    def filled(self, given: Given) -> Filled:
+        """Errors: Unfit."""
+        body = None if self._body is None else self._body.filled(given).encode()
+        headers = {name: value.filled(given, in_header) for name, value in self._headers.items()}
+        if body is not None:
+            headers.setdefault("Content-Type", self._content_type)
+        return Filled(self.method, self._base + self._url.filled(given, in_path), headers, body)
+
+
+class Plan:
+    """Of one target table. Errors: TargetRefused where a template names what the table lacks."""
+
+    def __init__(self, table: TargetTable, entity: EntityRequests, target: HttpTarget) -> None:
+        self.table = table
+        self.name = str(table.table)
+        self.entity = entity
+        self._names = [column.name for column in table.columns]
+        self._encoders = [
+            encoder(column.type, decimals_as_numbers=target.decimals == "number")
+            for column in table.columns
+        ]
+        self._documents = frozenset(
+            at for at, column in enumerate(table.columns) if column.type in ("json", "jsonb")
+        )
+        self._keys = table.key_indexes
+        whole = Body('"{row}"')
+        self.requests = {
+            name: Request(
+                name,
+                one.method,
+                one.url,
+                {**target.headers, **one.headers},
+                one.answers,
+                _body(name, one, whole),
+                _content_type(name, one),
+                target.url,
+            )
+            for name, one in entity.requests().items()
+        }
+        self._verify()
+
+    def _verify(self) -> None:
+        columns = set(self._names)
+        for name, request in self.requests.items():
+            known = columns | {ROW, KEY}
+            if name in ("delete", "search"):
+                known = {self._names[at] for at in self._keys} | {KEY}
+            if self.entity.upsert == "search" and name in ("update", "delete"):
+                known.add(FOUND)
+            unknown = sorted(request.names - known)
+            if unknown:
+                raise TargetRefused(
+                    f"entities.{self.table.table.name}.{name} names {{{unknown[0]}}}, which this"
+                    " request does not have",
+                    where={"table": self.name},
+                    fix=f"it has: {', '.join(sorted(known))}",
+                )
+
+    def whole(self, values: Sequence[str | None], name: str, found: str | None = None) -> Given:
+        """All fields."""
+        return self._given(values, range(len(values)), range(len(values)), name, found)
+
+    def key_only(self, key: Sequence[str | None], name: str, found: str | None = None) -> Given:
+        values: list[str | None] = [None] * len(self._names)
+        for at, value in zip(self._keys, key, strict=True):
+            values[at] = value
+        return self._given(values, self._keys, self._keys, name, found)
+
+    def partly(
+        self,
+        values: Sequence[str | None],
+        missing: frozenset[int],
+        before: Mapping[int, str | None] | None,
+        name: str,
+        found: str | None = None,
+    ) -> Given | None:
+        """The fields that were sent and, as far as the log says, changed; the key beside them.
+
+        None where nothing did. Errors: Unfit where a merge patch cannot say it.
+        """
+        update = self.entity.update
+        sent = [at for at in range(len(values)) if at not in missing]
+        if update is not None and update.send == "whole":
+            if missing:
+                raise Unfit(self._names[min(missing)], "was not sent, and the request is whole")
+            return self._given(values, sent, sent, name, found)
+        inside = [
+            at
+            for at in sent
+            if at not in self._keys
+            and not (before is not None and at in before and before[at] == values[at])
+        ]
+        if not inside:
+            return None
+        given = self._given(values, [*self._keys, *inside], inside, name, found)
+        if update is not None and update.send == "merge_patch":
+            return self._patched(given, inside, values, before)
+        return given
+
+    def _patched(
+        self,
+        given: Given,
+        inside: Sequence[int],
+        values: Sequence[str | None],
+        before: Mapping[int, str | None] | None,
+    ) -> Given:
+        """With JSON fields as merge patches of their own."""
+        found = dict(given.values)
+        for at in inside:
+            after = values[at]
+            if at not in self._documents or after is None:
+                continue
+            name = self._names[at]
+            was = before.get(at) if before is not None else None
+            try:
+                found[name] = merge_patch(was, after, known=before is not None and at in before)
+            except Inexpressible as error:
+                raise Unfit(name, str(error)) from None
+        found[ROW] = _object(self._names, found, inside)
+        return Given(given.texts, found)
+
+    def _given(
+        self,
+        values: Sequence[str | None],
+        carried: Sequence[int],
+        inside: Sequence[int],
+        name: str,
+        found: str | None,
+    ) -> Given:
+        names, encoders = self._names, self._encoders
+        texts: dict[str, str | None] = {names[at]: values[at] for at in carried}
+        fragments: dict[str, str] = {}
+        for at in carried:
+            value = values[at]
+            fragments[names[at]] = "null" if value is None else encoders[at](value)
+        fragments[ROW] = _object(names, fragments, inside)
+        texts[KEY], fragments[KEY] = name, text(name)
+        if found is not None:
+            texts[FOUND], fragments[FOUND] = found, text(found)
+        return Given(texts, fragments)
+
+
+def _object(names: Sequence[str], fragments: Mapping[str, str], inside: Sequence[int]) -> str:
+    members = ",".join(f"{text(names[at])}:{fragments[names[at]]}" for at in inside)
+    return "{" + members + "}"
+
+
+def _body(name: str, one: object, whole: Body) -> Body | None:
+    declared = getattr(one, "item" if isinstance(one, Batch) else "body")
+    if declared is not None:
+        return Body(declared)
+    return None if name in ("delete", "search") else whole
+
+
+def _content_type(name: str, one: object) -> str:
+    if isinstance(one, Batch):
+        return LINES if one.format == "ndjson" else JSON
+    return MERGE_PATCH if getattr(one, "send", "") == "merge_patch" else JSON

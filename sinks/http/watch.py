@@ -1,0 +1,20 @@
+"""What a long write owes to its process: to stop when it is asked to, and to show that it moves."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Watch(Protocol):
+    @property
+    def stopping(self) -> bool: ...
+
+    def moved(self, sent: int) -> None:
+        """`sent`: changes since the process began. Called every second while a write runs."""
+
+
+class Unwatched:
+    stopping = False
+
+    def moved(self, sent: int) -> None:
+        pass
