@@ -12,7 +12,7 @@ AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo yes || { sudo -n true 2>/dev/null
 
 COMPILED_SOURCES := $(wildcard cdc/_columns.py cdc/_columns.pxd cdc/*/_*.py sinks/_*.py tailrace/kafka/_*.py)
 
-.PHONY: help demo test check bench kill fuzz docs clean servers
+.PHONY: help demo test check bench kill storm fuzz docs clean servers
 
 help:
 	@echo "make demo    a legacy ERP replicated into a hub under load (DEMO_SECONDS=20 ends by itself)"
@@ -21,9 +21,11 @@ help:
 	@echo "make check   ruff, mypy --strict, import-linter"
 	@echo "make bench   side by side with PostgreSQL's own replication (BENCH_ROWS, BENCH_RSS=1)"
 	@echo "             BENCH=mysql: a MariaDB source, beside mysql-replication and beside PostgreSQL"
+	@echo "             BENCH=http: requests to a local API a second"
 	@echo "             BENCH=mapping: mappings, contracts and protection, beside tables as they are"
 	@echo "make kill    kill both processes KILLS=50 times under load and count"
 	@echo "             KILL_ENDS=mariadb:mysql: between these databases"
+	@echo "make storm   an HTTP target in a storm of faults, with KILLS=18 kills of delivery, and count"
 	@echo "make fuzz    damaged binary logs into the decoder for FUZZ_SECONDS=60"
 	@echo "make docs    docs/errors.md from the table of errors"
 	@echo "make clean   remove .venv and everything built"
@@ -47,6 +49,9 @@ bench: $(VENV)/ready $(if $(filter mysql,$(BENCH)),servers)
 
 kill: $(VENV)/ready $(if $(or $(findstring mariadb,$(KILL_ENDS)),$(findstring mysql,$(KILL_ENDS))),servers)
 	@KILLS=$(KILLS) $(BIN)/python -m tests.kill.harness
+
+storm: $(VENV)/ready
+	@KILLS=$(if $(filter command line environment,$(origin KILLS)),$(KILLS),18) $(BIN)/python -m tests.storm.harness
 
 fuzz: $(VENV)/ready servers
 	@$(BIN)/python -m tests.fuzz

@@ -1,7 +1,8 @@
 """``make bench``: prints a table, then one line of JSON, and keeps it under bench/results/.
 
 BENCH=mysql measures a MariaDB source instead (`bench.mariadb`), BENCH=mapping what mappings cost
-(`bench.mapping`), BENCH=kafka a Kafka target beside Debezium (`bench.kafka`).
+(`bench.mapping`), BENCH=kafka a Kafka target beside Debezium (`bench.kafka`), BENCH=http how fast
+an API is asked (`bench.http`, BENCH_ROWS requests).
 BENCH_ROWS (default 1,000,000) rows in one transaction; BENCH_RSS=1 also measures memory at one
 and five times as many rows, which takes minutes. When a clock starts, all servers and all
 processes are running, and nothing is connected to the source: the work lies in its log.
@@ -20,7 +21,7 @@ from pathlib import Path
 
 import psycopg
 
-from bench import kafka, latency, mapping, mariadb, work
+from bench import http, kafka, latency, mapping, mariadb, work
 from bench.contestants import TUNED, Limit, Native, PostgresTarget, Tailrace, settle
 from bench.source import Source
 from tailrace.service.localpg import LocalPostgres
@@ -148,6 +149,7 @@ if __name__ == "__main__":
         "mysql": mariadb.measure,
         "mapping": mapping.measure,
         "kafka": kafka.measure,
+        "http": http.measure,
     }.get(os.environ.get("BENCH", "postgres"))
     if measured is None:
         main()

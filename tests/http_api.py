@@ -1,6 +1,8 @@
 """A real HTTP API in another process, for tests: idempotent, counting, with scripted faults.
 
     python -m tests.http_api      listens on a free port of 127.0.0.1 and prints it
+    python -m tests.http_api DIR  the same with TLS: certificate server.pem, and clients show one
+                                  that ca.pem has signed
 
 It keeps a record for each path and remembers each idempotency key with its answer, as the HTTP
 working group's draft says: the same key with the same contents gets the same answer and does
@@ -9,6 +11,7 @@ nothing more, with other contents 422. `applied` lists what took effect, in orde
 Faults are set with POST /_faults, a JSON list; each is taken once, or `times` times, by the first
 request whose method and path it matches:
 
+    demand      {"header": "Authorization", "value": "Bearer t2"}: 401 unless it is so; stays
     reject      {"status": 503, "headers": {}, "body": ""}: answers so, and does nothing
     lose        does it, and closes the connection without an answer
     hold        {"seconds": 30}: answers only then
@@ -18,7 +21,8 @@ request whose method and path it matches:
     garbage     bytes that are no HTTP
     partial     {"keys": ["b"], "status": 409}: of a batch these items fail
 
-POST /_storm {"seed": 1, "lose": 0.3, "reject": 0.2} makes faults at random.
+POST /_storm {"seed": 1, "lose": 0.3, "reject": 0.2} makes faults at random; then what was seen is
+counted, not kept.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ import gzip
 import hashlib
 import json
 import random
+import ssl
 import subprocess
 import sys
 import time
@@ -35,6 +40,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -87,15 +93,16 @@ class _Api:
     async def _handled(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         self.counts["requests"] += 1
-        self.seen.append(
-            {
-                "at": time.monotonic(),
-                "method": request.method,
-                "path": request.path_qs,
-                "headers": dict(request.headers),
-                "body": body.decode(),
-            }
-        )
+        if not self.storm:
+            self.seen.append(
+                {
+                    "at": time.monotonic(),
+                    "method": request.method,
+                    "path": request.path_qs,
+                    "headers": dict(request.headers),
+                    "body": body.decode(),
+                }
+            )
         fault = self._fault(request)
         kind = fault.get("kind")
         if kind:
@@ -107,6 +114,8 @@ class _Api:
                 headers=fault.get("headers", {}),
                 body=fault.get("body", "").encode(),
             )
+        if kind == "slow":
+            await asyncio.sleep(0.1)
         if kind == "hold":
             await asyncio.sleep(fault["seconds"])
         if kind == "garbage":
@@ -137,6 +146,10 @@ class _Api:
                 continue
             if not request.path.startswith(fault.get("path", "/")):
                 continue
+            if fault["kind"] == "demand":
+                if request.headers.get(fault["header"]) == fault["value"]:
+                    continue
+                return {"kind": "reject", "status": 401}
             fault["times"] = fault.get("times", 1) - 1
             if fault["times"] <= 0:
                 self.faults.remove(fault)
@@ -187,6 +200,7 @@ class _Api:
             path = f"{path}/{key}"
             if path in self.records:
                 return 409, b"{}"
+        self.counts["applied"] += 1
         self.applied.append(
             {
                 "method": request.method,
@@ -222,14 +236,22 @@ class _Api:
         return status, json.dumps({"results": results}).encode()
 
 
-async def _serve() -> None:
+def _tls(directory: str) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=f"{directory}/ca.pem")
+    context.load_cert_chain(f"{directory}/server.pem")
+    context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+async def _serve(directory: str | None) -> None:
     api = _Api()
     app = web.Application(client_max_size=1 << 26)
     app.router.add_route("*", "/_{what}", api.control)
     app.router.add_route("*", "/{path:.*}", api.handle)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    context = None if directory is None else _tls(directory)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
     await site.start()
     (address,) = runner.addresses
     print(address[1], flush=True)
@@ -239,8 +261,9 @@ async def _serve() -> None:
 class HttpApi:
     """Such a process, from a test."""
 
-    def __init__(self, port: int) -> None:
-        self.url = f"http://127.0.0.1:{port}"
+    def __init__(self, port: int, scheme: str = "http") -> None:
+        self.port = port
+        self.url = f"{scheme}://127.0.0.1:{port}"
 
     def ask(self, what: str, body: Any = None) -> dict[str, Any]:
         data = None if body is None else json.dumps(body).encode()
@@ -261,16 +284,17 @@ class HttpApi:
 
 
 @contextmanager
-def started() -> Iterator[HttpApi]:
+def started(tls: Path | None = None) -> Iterator[HttpApi]:
+    more = [] if tls is None else [str(tls)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.http_api"],
+        [sys.executable, "-m", "tests.http_api", *more],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
     try:
         assert process.stdout is not None
-        yield HttpApi(int(process.stdout.readline()))
+        yield HttpApi(int(process.stdout.readline()), "https" if tls else "http")
     finally:
         assert process.stdin is not None
         process.stdin.close()
@@ -279,4 +303,4 @@ def started() -> Iterator[HttpApi]:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve())
+    asyncio.run(_serve(*sys.argv[1:2] or [None]))

@@ -139,7 +139,7 @@ class Client:
             return None, f"more than answer_max, {most} bytes"
         pieces: list[bytes] = []
         size = 0
-        async for piece in response.content.iter_any():
+        while piece := await response.content.readany():
             size += len(piece)
             if size > most:
                 response.close()

@@ -129,9 +129,15 @@ class Exchange:
     async def _update(
         self, change: Change, *, found: str | None = None, or_create: bool = False
     ) -> bool:
-        """Of a row that the source says is new, all fields are sent."""
         plan = change.plan
-        given = plan.partly(change.values, change.missing, change.before, change.name, found)
+        given = plan.partly(
+            change.values,
+            change.missing,
+            change.before,
+            change.name,
+            found,
+            created=change.created,
+        )
         if given is None:
             return False
         replied = await self._ask(change, "update", given, absent=or_create)

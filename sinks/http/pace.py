@@ -34,6 +34,10 @@ class Permits:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._shrunk_s = 0.0
 
+    def begin(self) -> None:
+        self._taken = 0
+        self._waiting.clear()
+
     @property
     def limit(self) -> int:
         return max(1, int(self._limit))
@@ -123,10 +127,9 @@ class Circuit:
         self._probed()
 
     def _probed(self) -> None:
-        if self._probe is not None:
-            if not self._probe.done():
-                self._probe.set_result(None)
-            self._probe = None
+        probe, self._probe = self._probe, None
+        if probe is not None and not probe.done() and not probe.get_loop().is_closed():
+            probe.set_result(None)
 
     def _open(self, left_s: float) -> TargetUnavailable:
         return TargetUnavailable(
@@ -144,8 +147,15 @@ class Pace:
         self._rate = limits.requests_per_s
         self._breaker = breaker
         self._circuits: dict[str, Circuit] = {}
-        self._limiter = self._limited()
+        self._limiter: AsyncLimiter | None = None
         self._not_before_s = 0.0
+
+    def begin(self) -> None:
+        """In another event loop: what the API has shown so far still holds."""
+        self._limiter = self._limited()
+        self.permits.begin()
+        for circuit in self._circuits.values():
+            circuit.given_up()
 
     def _limited(self) -> AsyncLimiter | None:
         if self._rate is None:

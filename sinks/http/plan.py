@@ -59,9 +59,14 @@ class Request:
         self._content_type = content_type
 
     @property
+    def body_names(self) -> frozenset[str]:
+        return self._body.names if self._body else frozenset()
+
+    @property
     def names(self) -> frozenset[str]:
-        inside = self._body.names if self._body else frozenset()
-        return inside.union(self._url.names, *(one.names for one in self._headers.values()))
+        return self.body_names.union(
+            self._url.names, *(one.names for one in self._headers.values())
+        )
 
     def outcome(self, status: int) -> Outcome:
         return outcome(status, self._answers)
@@ -94,6 +99,8 @@ class Plan:
             at for at, column in enumerate(table.columns) if column.type in ("json", "jsonb")
         )
         self._keys = table.key_indexes
+        self._all = range(len(self._names))
+        self._members = [text(one) + ":" for one in self._names]
         whole = Body('"{row}"')
         self.requests = {
             name: Request(
@@ -108,6 +115,9 @@ class Plan:
             )
             for name, one in entity.requests().items()
         }
+        self._names_fields = any(one.body_names - {ROW} for one in self.requests.values()) or (
+            entity.update is not None and entity.update.send == "merge_patch"
+        )
         self._verify()
 
     def _verify(self) -> None:
@@ -129,7 +139,7 @@ class Plan:
 
     def whole(self, values: Sequence[str | None], name: str, found: str | None = None) -> Given:
         """All fields."""
-        return self._given(values, range(len(values)), range(len(values)), name, found)
+        return self._given(values, self._all, self._all, name, found)
 
     def key_only(self, key: Sequence[str | None], name: str, found: str | None = None) -> Given:
         values: list[str | None] = [None] * len(self._names)
@@ -144,10 +154,13 @@ class Plan:
         before: Mapping[int, str | None] | None,
         name: str,
         found: str | None = None,
+        *,
+        created: bool = False,
     ) -> Given | None:
         """The fields that were sent and, as far as the log says, changed; the key beside them.
 
-        None where nothing did. Errors: Unfit where a merge patch cannot say it.
+        `created`: there was nothing before. None where nothing changed. Errors: Unfit
+        where a merge patch cannot say it.
         """
         update = self.entity.update
         sent = [at for at in range(len(values)) if at not in missing]
@@ -165,7 +178,7 @@ class Plan:
             return None
         given = self._given(values, [*self._keys, *inside], inside, name, found)
         if update is not None and update.send == "merge_patch":
-            return self._patched(given, inside, values, before)
+            return self._patched(given, inside, values, {} if created else before, created)
         return given
 
     def _patched(
@@ -174,6 +187,7 @@ class Plan:
         inside: Sequence[int],
         values: Sequence[str | None],
         before: Mapping[int, str | None] | None,
+        created: bool,
     ) -> Given:
         """With JSON fields as merge patches of their own."""
         found = dict(given.values)
@@ -184,7 +198,8 @@ class Plan:
             name = self._names[at]
             was = before.get(at) if before is not None else None
             try:
-                found[name] = merge_patch(was, after, known=before is not None and at in before)
+                known = created or (before is not None and at in before)
+                found[name] = merge_patch(was, after, known=known)
             except Inexpressible as error:
                 raise Unfit(name, str(error)) from None
         found[ROW] = _object(self._names, found, inside)
@@ -198,14 +213,20 @@ class Plan:
         name: str,
         found: str | None,
     ) -> Given:
-        names, encoders = self._names, self._encoders
-        texts: dict[str, str | None] = {names[at]: values[at] for at in carried}
+        names, encoders, members = self._names, self._encoders, self._members
+        made = ["null" if (value := values[at]) is None else encoders[at](value) for at in carried]
+        texts = {names[at]: values[at] for at in carried}
+        texts[KEY] = name
+        if inside is carried:
+            row = ",".join([members[at] + one for at, one in zip(carried, made, strict=True)])
+        else:
+            by_column = dict(zip(carried, made, strict=True))
+            row = ",".join([members[at] + by_column[at] for at in inside])
         fragments: dict[str, str] = {}
-        for at in carried:
-            value = values[at]
-            fragments[names[at]] = "null" if value is None else encoders[at](value)
-        fragments[ROW] = _object(names, fragments, inside)
-        texts[KEY], fragments[KEY] = name, text(name)
+        if self._names_fields:
+            fragments = {names[at]: one for at, one in zip(carried, made, strict=True)}
+            fragments[KEY] = text(name)
+        fragments[ROW] = "{" + row + "}"
         if found is not None:
             texts[FOUND], fragments[FOUND] = found, text(found)
         return Given(texts, fragments)

@@ -73,8 +73,9 @@ class HttpSink:
         self._tried = self._local.tried()
         self._receipts = self._local.receipts()
         self._refused.clear()
-        self._loop = self._loop or asyncio.new_event_loop()
         client = Client(self._target)
+        self._loop = asyncio.new_event_loop()
+        self._pace.begin()
         self._client = self._loop.run_until_complete(client.__aenter__())
         self._exchange = Exchange(
             self._target, client, Credentials(self._target, client), self._pace
@@ -216,9 +217,11 @@ class HttpSink:
         """What the API took stays with it, and noted here."""
 
     def close(self) -> None:
-        if self._client is not None and self._loop is not None:
-            self._loop.run_until_complete(self._client.__aexit__(None, None, None))
-        self._client = self._exchange = None
+        if self._loop is not None:
+            if self._client is not None:
+                self._loop.run_until_complete(self._client.__aexit__(None, None, None))
+            self._loop.close()
+        self._loop = self._client = self._exchange = None
         self._plans.clear()
         self._local.close()
 

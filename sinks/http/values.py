@@ -2,20 +2,21 @@
 
 Integers and floats are numbers, whatever their size; a decimal is a text, since most readers take
 a JSON number for a double, unless numbers are asked for. Moments are in RFC 3339. What JSON has no
-number for (NaN, infinity) is a text, as is every other type.
+number for (NaN, infinity) is a text, as is every other type; `text` makes one.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
+from json.encoder import encode_basestring as text
 
 Encoder = Callable[[str], str]
 
 _INTEGERS = {"smallint", "integer", "bigint", "int2", "int4", "int8", "oid"}
 _FLOATS = {"real", "double precision", "float4", "float8"}
 _DECIMALS = {"numeric", "decimal"}
+_BOOLEANS = {"t": "true", "true": "true", "1": "true", "f": "false", "false": "false", "0": "false"}
 _MODIFIER = re.compile(r"\s*\([^)]*\)")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _MOMENT = re.compile(r"(\d{4,}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d+)?)(\+00)?")
@@ -35,18 +36,12 @@ def encoder(type_: str, *, decimals_as_numbers: bool) -> Encoder:
     return text
 
 
-def text(value: str) -> str:
-    return json.dumps(value, ensure_ascii=False)
-
-
 def _number(value: str) -> str:
     return value if _NUMBER.fullmatch(value) else text(value)
 
 
 def _boolean(value: str) -> str:
-    return {"t": "true", "true": "true", "1": "true", "f": "false", "false": "false"}.get(
-        value, "false" if value == "0" else text(value)
-    )
+    return _BOOLEANS.get(value) or text(value)
 
 
 def _document(value: str) -> str:
@@ -58,3 +53,6 @@ def _moment(value: str) -> str:
     if matched is None:
         return text(value)
     return f'"{matched[1]}T{matched[2]}{"Z" if matched[3] else ""}"'
+
+
+__all__ = ["Encoder", "encoder", "text"]

@@ -14,7 +14,7 @@ from config.owners import composites, seen_entities
 from config.project import Project
 from sinks.duckdb.settings import DuckdbTarget
 from sinks.http.settings import HttpTarget
-from sinks.http.watch import Watch
+from sinks.http.watch import Watch as WriteWatch
 from sinks.kafka.settings import KafkaTarget
 from sinks.kafka.source import Source
 from sinks.mysql.settings import MariadbTarget, MysqlTarget
@@ -133,7 +133,7 @@ def router(project: Project, name: str) -> Router:
 
 
 def sink_factory(
-    project: Project, name: str, journal: JournalReader, layout: Layout, watch: Watch
+    project: Project, name: str, journal: JournalReader, layout: Layout, watch: WriteWatch
 ) -> Callable[[], Sink]:
     """The same sink each time: it remembers its epoch, so that a process that was fenced while
     its connection was away stays fenced."""

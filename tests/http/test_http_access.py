@@ -1,0 +1,211 @@
+"""Who we are: credentials, tokens, signatures, TLS; and what the preflight finds."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import ipaddress
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from sinks.conformance import upsert
+from sinks.http.preflight import inspect
+from tailrace.errors import TargetRefused, TargetUnavailable
+from tests.http.conftest import Made
+from tests.http_api import HttpApi, started
+from tests.httprig import ITEM, PUT, HttpTarget, Rig
+
+
+def headers(one: Rig) -> dict[str, str]:
+    found: dict[str, str] = one.seen[-1]["headers"]
+    return found
+
+
+def test_bearer_basic_and_api_key(rig: Made) -> None:
+    one = rig(auth={"type": "bearer", "token": "t0ken"})
+    one.apply(upsert("1", "a", "1"))
+    assert headers(one)["Authorization"] == "Bearer t0ken"
+    one = rig(auth={"type": "basic", "user": "us", "password": "p:ü"})
+    one.apply(upsert("1", "a", "1"))
+    assert base64.b64decode(headers(one)["Authorization"].split()[1]).decode() == "us:p:ü"
+    one = rig(auth={"type": "api_key", "header": "X-Key", "value": "k"})
+    one.apply(upsert("1", "a", "1"))
+    assert headers(one)["X-Key"] == "k"
+
+
+def oauth(api: HttpApi) -> dict[str, str]:
+    return {
+        "type": "oauth2",
+        "token_url": f"{api.url}/_token",
+        "client_id": "we",
+        "client_secret": "s",
+        "scope": "write",
+    }
+
+
+def test_a_token_is_obtained_once_and_again_when_it_is_refused(rig: Made, api: HttpApi) -> None:
+    one = rig(auth=oauth(api))
+    before = api.state["counts"].get("token client_credentials", 0)
+    one.apply(*(upsert(str(n), "a", "1") for n in range(20)))
+    assert api.state["counts"]["token client_credentials"] == before + 1
+    number = int(headers(one)["Authorization"].removeprefix("Bearer t"))
+    one.fault("demand", header="Authorization", value=f"Bearer t{number + 1}")
+    one.apply(*(upsert(str(n), "b", "1") for n in range(20)), entry=2)
+    assert api.state["counts"]["token client_credentials"] == before + 2
+    assert {record["code"] for record in one.records.values()} == {"b"}
+
+
+def test_a_token_endpoint_that_says_no_pauses(rig: Made, api: HttpApi) -> None:
+    one = rig(auth={**oauth(api), "token_url": f"{api.url}/nothing"})
+    api.fault("reject", path="/nothing", status=400)
+    with pytest.raises(TargetRefused, match="the token endpoint gives no token"):
+        one.write(upsert("1", "a", "1"))
+    api.fault("reject", path="/nothing", status=500)
+    with pytest.raises(TargetUnavailable, match="the token endpoint fails"):
+        one.write(upsert("1", "a", "1"))
+
+
+def test_a_signature_over_what_is_sent(rig: Made) -> None:
+    one = rig(signature={"secret": "s3cret", "prefix": "sha256="})
+    one.apply(upsert("1", "a", "1"))
+    (seen,) = one.seen
+    content = f"{seen['headers']['X-Timestamp']}.PUT.{seen['path']}.{seen['body']}"
+    wanted = hmac.new(b"s3cret", content.encode(), hashlib.sha256).hexdigest()
+    assert seen["headers"]["X-Signature"] == f"sha256={wanted}"
+
+
+class Authority:
+    """Signs certificates; files in `directory`."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test CA")])
+        ca = self._signed(self._name, self._key.public_key(), is_ca=True)
+        (directory / "ca.pem").write_bytes(ca.public_bytes(serialization.Encoding.PEM))
+
+    def _signed(
+        self, name: x509.Name, public: ec.EllipticCurvePublicKey, *, is_ca: bool
+    ) -> x509.Certificate:
+        now = datetime.now(UTC)
+        authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        return (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(self._name)
+            .public_key(public)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=1))
+            .not_valid_after(now + timedelta(days=1))
+            .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+            .add_extension(authority, critical=False)
+            .add_extension(
+                x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
+                critical=False,
+            )
+            .sign(self._key, hashes.SHA256())
+        )
+
+    def issue(self, name: str) -> Path:
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        signed = self._signed(subject, key.public_key(), is_ca=False)
+        path = self.directory / f"{name}.pem"
+        path.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+            + signed.public_bytes(serialization.Encoding.PEM)
+        )
+        return path
+
+
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[HttpApi, Authority]]:
+    authority = Authority(tmp_path_factory.mktemp("tls"))
+    authority.issue("server")
+    authority.issue("client")
+    with started(authority.directory) as api:
+        yield api, authority
+
+
+def target(api: HttpApi, **tls: object) -> HttpTarget:
+    return HttpTarget.model_validate(
+        {
+            "type": "http",
+            "url": api.url,
+            "reach": {"private": ["127.0.0.1"]},
+            "tls": tls,
+            "entities": {"item": PUT},
+            "retries": {"attempts": "1"},
+        }
+    )
+
+
+def sent(made: Rig) -> None:
+    made.sink.open("journal")
+    made.sink.prepare([ITEM])
+    made.write(upsert("1", "a", "1"))
+
+
+def test_tls_is_verified_and_shows_our_certificate(
+    secure: tuple[HttpApi, Authority], tmp_path: Path
+) -> None:
+    api, authority = secure
+    own = {
+        "ca": str(authority.directory / "ca.pem"),
+        "certificate": str(authority.directory / "client.pem"),
+    }
+    made = Rig(api, tmp_path, PUT)
+    for tls, error, words in (
+        ({}, TargetRefused, "certificate is not to be trusted"),
+        ({"ca": own["ca"]}, TargetUnavailable, "connection broke|cannot connect"),
+        ({"ca": "/nowhere"}, TargetRefused, "files of `tls` cannot be used"),
+        (own, None, ""),
+    ):
+        made.target = target(api, **tls)
+        made.sink = made.another("tls")
+        try:
+            if error is None:
+                sent(made)
+                assert inspect(made.target, [ITEM], ["line"]) == []
+            else:
+                with pytest.raises(error, match=words):
+                    sent(made)
+        finally:
+            made.sink.close()
+    found = inspect(target(api), [ITEM], ["line"])
+    assert "certificate is not to be trusted" in found[0].what
+
+
+def test_the_preflight_sends_nothing(rig: Made, api: HttpApi) -> None:
+    one = rig(auth=oauth(api))
+    before = api.state["counts"].get("token client_credentials", 0)
+    assert inspect(one.target, [ITEM], ["line"]) == []
+    assert api.state["counts"]["token client_credentials"] == before + 1
+    assert not one.seen
+
+
+def test_the_preflight_finds(api: HttpApi) -> None:
+    settings = {"type": "http", "reach": {"plain": "true"}, "entities": {"other": PUT}}
+    there = HttpTarget.model_validate({**settings, "url": api.url})
+    found = [finding.what for finding in inspect(there, [ITEM], ["line"])]
+    assert found == [
+        "the target has no requests for it",
+        "the name 127.0.0.1 leads to an address that is not public",
+    ]
+    away = {**settings, "url": "http://127.0.0.1:1", "reach": {"plain": "1", "private": ["::/0"]}}
+    away["reach"] = {"plain": "true", "private": ["127.0.0.1"]}
+    with pytest.raises(TargetUnavailable, match="cannot be reached"):
+        inspect(HttpTarget.model_validate(away), [], [])
