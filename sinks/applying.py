@@ -202,3 +202,4 @@ def add(total: Written, more: Written) -> None:
     total.deleted += more.deleted
     total.cleared += more.cleared
     total.coalesced += more.coalesced
+    total.unchanged += more.unchanged

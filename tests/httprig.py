@@ -18,6 +18,7 @@ from sinks.http.settings import HttpTarget
 from sinks.http.sink import HttpSink
 from sinks.protocol import NO_RECEIPTS, Checkpoint, Receipts
 from tests.http_api import HttpApi
+from tests.line import Line
 from transforms.rows import Before, Places, RowChanges, TargetColumn, TargetTable
 
 _numbers = itertools.count(1)
@@ -66,7 +67,7 @@ class Rig:
     def __init__(self, api: HttpApi, directory: Path, entity: dict[str, Any], **more: Any) -> None:
         self.api = api
         number = next(_numbers)
-        self.root = f"/t{number}"
+        self.root = f"/t{number:06}"
         self.pipeline = f"line_{number}"
         self.directory = directory
         self.target = HttpTarget.model_validate(
@@ -121,3 +122,14 @@ class Rig:
     @property
     def seen(self) -> list[dict[str, Any]]:
         return [one for one in self.api.state["seen"] if one["path"].startswith(self.root + "/")]
+
+
+def point_to(line: Line, api: HttpApi, settings: str) -> None:
+    """Make the project's target this API. `settings`: lines of YAML, indented by four."""
+    file = line.directory / "tailrace.yml"
+    target = (
+        f"  hub:\n    type: http\n    url: {api.url}\n"
+        "    reach: {plain: true, private: [127.0.0.1]}\n" + settings
+    )
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text("".join(target if one.startswith("  hub:") else one for one in lines))

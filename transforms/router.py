@@ -148,6 +148,9 @@ class Router:
         return made
 
     def _flat(self, changes: TableChanges, seq_base: int) -> list[RowChanges]:
+        """Nothing where rows are looked up: those of then may not be there any more."""
+        if self.looks_up(changes.schema.table):
+            return []
         return [each for _, rows in self._made(changes, seq_base, None) for each in rows]
 
     def take_counts(self) -> Counts:

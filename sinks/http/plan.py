@@ -56,7 +56,8 @@ class Request:
         self._headers = {header: Text(value) for header, value in headers.items()}
         self._answers = answers
         self._body = body
-        self._content_type = content_type
+        has_type = any(header.lower() == "content-type" for header in headers)
+        self._content_type = "" if has_type else content_type
 
     @property
     def body_names(self) -> frozenset[str]:
@@ -78,8 +79,8 @@ class Request:
         """Errors: Unfit."""
         body = None if self._body is None else self._body.filled(given).encode()
         headers = {name: value.filled(given, in_header) for name, value in self._headers.items()}
-        if body is not None:
-            headers.setdefault("Content-Type", self._content_type)
+        if body is not None and self._content_type:
+            headers["Content-Type"] = self._content_type
         return Filled(self.method, self._base + self._url.filled(given, in_path), headers, body)
 
 

@@ -39,6 +39,8 @@ AHEAD_MAX = 4096
 """Rows that are read and not yet sent: enough to find other keys behind a slow one."""
 SAVED_S = 1.0
 """How often what was sent becomes durable; a crash sends at most this much again."""
+REFUSED_MAX = 100
+"""Of one write: where so many are refused the desk looks at them, before more are sent."""
 THROTTLED_MAX_S = 120.0
 """How long a change waits for an API that throttles us before the pipeline says so."""
 
@@ -85,12 +87,17 @@ class Sender:
         workers = min(self._target.limits.concurrency, max(1, count))
         saving = asyncio.create_task(self._save())
         try:
-            await asyncio.gather(*(self._work() for _ in range(workers)))
+            ends = await asyncio.gather(
+                *(self._work() for _ in range(workers)), return_exceptions=True
+            )
         finally:
             saving.cancel()
             with suppress(asyncio.CancelledError):
                 await saving
             self._local.save(self._sent)
+        for end in ends:
+            if isinstance(end, BaseException):
+                raise end
         if self._fatal is not None:
             raise self._fatal
 
@@ -103,7 +110,7 @@ class Sender:
                 self._end(TargetUnavailable("delivery stops; what is not sent is sent later"))
 
     async def _work(self) -> None:
-        while self._fatal is None:
+        while self._fatal is None and len(self.refused) < REFUSED_MAX:
             try:
                 self._feed()
                 places = self._lanes.take(self._most)

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from cdc.sizes import Size
-from sinks.http.access import Auth, Signature, Tls
+from sinks.http.access import Auth, Oauth2, Signature, Tls
 from sinks.http.addresses import Network
 from sinks.http.entities import EntityRequests, HeaderName, Headers
 from sinks.settings import TargetSettings
@@ -132,10 +132,16 @@ class HttpTarget(TargetSettings):
 
     @model_validator(mode="after")
     def _plain_is_meant(self) -> HttpTarget:
-        if self.url.startswith("http://") and not self.reach.plain:
+        token_url = self.auth.token_url if isinstance(self.auth, Oauth2) else ""
+        plain = [
+            name
+            for name, url in (("url", self.url), ("auth.token_url", token_url))
+            if url.startswith("http://")
+        ]
+        if plain and not self.reach.plain:
             raise ValueError(
-                "url: without TLS everybody on the way reads and changes what is sent; write"
-                " https://, or allow it: reach: {plain: true}"
+                f"{plain[0]}: without TLS everybody on the way reads and changes what is sent;"
+                " write https://, or allow it: reach: {plain: true}"
             )
         return self
 

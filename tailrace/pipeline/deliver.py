@@ -58,6 +58,9 @@ log = logging.getLogger("tailrace.deliver")
 
 READ_BYTES = 8 << 20
 """What one target transaction takes from the journal, beyond a single larger one."""
+SMALL_READ_BYTES = 256 << 10
+"""The same for a target that takes nothing back: it may take minutes, in which the checkpoint
+stands still and nobody hears what people ask of the desk."""
 WRITE_ROWS = 65_536
 """Rows handed to the sink at once: enough for sets to pay, few enough to bound memory."""
 UNFINISHED_S = 30.0
@@ -221,7 +224,8 @@ class Delivery:
             if self._batch is None and time.monotonic() - self._asked_s > ASKED_S:
                 self._replay(sink)
                 self._asked_s = time.monotonic()
-            entries = self._journal.read(self._cursor, bytes_max=READ_BYTES)
+            most = READ_BYTES if sink.undoes else SMALL_READ_BYTES
+            entries = self._journal.read(self._cursor, bytes_max=most)
             if entries:
                 waited_since = time.monotonic()
                 failpoint("deliver.read")

@@ -13,7 +13,19 @@ from cdc.postgres.settings import PostgresSource
 from cdc.sizes import parse_bytes
 from config.jsonschema import MODELS, schema_comment
 from config.project import Pipeline, ProjectFile
+<<<<<<< HEAD
 from sinks.duckdb.settings import DuckdbTarget
+=======
+from sinks.http.settings import (
+    Breaker,
+    HttpTarget,
+    Idempotency,
+    Limits,
+    Reach,
+    Retries,
+    Timeouts,
+)
+>>>>>>> 09bee75 (HTTP target: documentation, decision 25, tests of a whole line, and fewer requests where everything is refused)
 from sinks.mysql.settings import MariadbTarget, MysqlTarget
 from sinks.postgres.settings import PostgresTarget
 from sinks.sqlite.settings import SqliteTarget
@@ -26,6 +38,7 @@ from transforms.protect.model import Protect
 from transforms.versions import Consumer
 
 TEXT = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
+HTTP = (Path(__file__).parents[2] / "docs" / "http.md").read_text()
 SECTIONS: dict[str, type[BaseModel]] = {
     "tailrace.yml": ProjectFile,
     "A source of type postgres": PostgresSource,
@@ -34,8 +47,12 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "A target of type postgres": PostgresTarget,
     "A target of type mariadb": MariadbTarget,
     "A target of type mysql": MysqlTarget,
+<<<<<<< HEAD
     "A target of type sqlite": SqliteTarget,
     "A target of type duckdb": DuckdbTarget,
+=======
+    "A target of type http": HttpTarget,
+>>>>>>> 09bee75 (HTTP target: documentation, decision 25, tests of a whole line, and fewer requests where everything is refused)
     "protect": Protect,
     "One of the `keys`": Key,
     "A pipeline": Pipeline,
@@ -78,6 +95,32 @@ def test_defaults_are_those_of_the_models(section: str) -> None:
             assert float(match[1]) == field.default
         elif isinstance(field.default, str):
             assert match[1] == field.default
+
+
+PARTS: dict[str, type[BaseModel]] = {
+    "reach": Reach,
+    "idempotency": Idempotency,
+    "timeouts": Timeouts,
+    "limits": Limits,
+    "retries": Retries,
+    "breaker": Breaker,
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_the_parts_of_an_http_target_are_described(part: str) -> None:
+    described = dict(re.findall(rf"^\| `{part}\.(\w+)` \| `?(.*?)`? \|", HTTP, flags=re.MULTILINE))
+    fields = PARTS[part].model_fields
+    assert set(described) == set(fields)
+    for name, field in fields.items():
+        if isinstance(field.default, bool):
+            assert described[name] == str(field.default).lower()
+        elif isinstance(field.default, int | float):
+            assert float(described[name]) == field.default
+        elif isinstance(field.default, str):
+            assert described[name] == field.default
+        else:
+            assert described[name] == "none"
 
 
 def test_the_comments_for_editors_are_right() -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from cdc.schema import TableName
 from sinks.conformance import upsert
 from sinks.protocol import Receipts
 from tailrace.errors import CheckpointMismatch, RowRefused, TargetRefused, TargetUnavailable
 from tests.http.conftest import Made
-from tests.httprig import PUT, Rig
+from tests.httprig import ITEM, PUT, Rig, rows
 
 
 def keys(one: Rig) -> list[str]:
@@ -265,6 +267,49 @@ def test_a_replay_after_a_refusal_is_a_new_request(rig: Made) -> None:
     assert one.sink.receipts() == frozenset()
     assert len(set(keys(one))) == 2
     assert one.records["/items/1"]["code"] == "b"
+
+
+def test_of_a_change_of_two_entities_what_was_taken_stays_taken(rig: Made) -> None:
+    one = rig()
+    other = replace(ITEM, table=TableName("public", "other"))
+    one.target = one.target.model_copy(
+        update={"entities": {**one.target.entities, "other": one.target.entities["item"]}}
+    )
+    one.sink.close()
+    one.sink = one.another("two")
+    one.sink.open("journal")
+    one.sink.prepare([ITEM, other])
+
+    def both(code: str) -> None:
+        one.sink.write([rows(upsert("1", code, "1")), rows(upsert("2", code, "1"), table=other)])
+
+    one.fault("reject", "/items/1", status=422)
+    with pytest.raises(RowRefused):
+        both("a")
+    one.commit(1, Receipts(parked=("1-0",)))
+    both("a")  # a replay as it was: only what was refused goes again
+    one.sink.rollback()
+    assert Counter(seen["path"] for seen in one.seen) == {
+        f"{one.root}/items/1": 2,
+        f"{one.root}/items/2": 1,
+    }
+    one.sink.close()
+    one.sink.open("journal")
+    one.sink.prepare([ITEM, other])
+    one.commit(1, Receipts(parked=("1-0",)))
+    both("b")  # edited meanwhile: both go, as new requests
+    one.commit(1, Receipts(released=("1-0",)))
+    one.sink.close()
+    assert [record["code"] for record in one.records.values()] == ["b", "b"]
+    assert len(set(keys(one))) == len(one.seen) == 5
+
+
+def test_where_everything_is_refused_little_is_sent(rig: Made) -> None:
+    one = rig()
+    one.fault("reject", status=400, times=10_000)
+    with pytest.raises(RowRefused):
+        one.write(*(upsert(str(n), "a", "1") for n in range(1000)))
+    assert len(one.seen) < 150
 
 
 def test_another_journal_and_an_older_checkpoint_are_refused(rig: Made) -> None:

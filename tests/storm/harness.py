@@ -16,8 +16,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +23,7 @@ import psycopg
 
 from tailrace.service.localpg import LocalPostgres
 from tests.http_api import HttpApi, started
+from tests.httprig import point_to
 from tests.line import Line, wait_until
 
 PLACES = (
@@ -67,7 +66,9 @@ def storm(
     """Make `changes` at the source while delivery is killed `kills` times; then let it finish."""
     rng = random.Random(seed)
     url = server.url(database)
-    with started() as api, _project(directory, url, api) as line:
+    with started() as api:
+        line = Line(directory, url, url)
+        point_to(line, api, _SETTINGS)
         server.execute(
             "create schema shop; create table shop.item (id integer primary key, version integer)",
             database,
@@ -166,22 +167,12 @@ def _judged(api: HttpApi, made: dict[int, list[str]], kills: int) -> Outcome:
     )
 
 
-@contextmanager
-def _project(directory: Path, url: str, api: HttpApi) -> Iterator[Line]:
-    line = Line(directory, url, url)
-    file = directory / "tailrace.yml"
-    target = f"""  hub:
-    type: http
-    url: {api.url}
-    reach: {{plain: true, private: [127.0.0.1]}}
-    retries: {{attempts: 100, wait_first_s: 0.01, wait_longest_s: 0.1}}
-    breaker: {{failures: 1000}}
+_SETTINGS = """\
+    retries: {attempts: 100, wait_first_s: 0.01, wait_longest_s: 0.1}
+    breaker: {failures: 1000}
     entities:
-      item: {{put: {{url: "/items/{{id}}"}}, delete: {{url: "/items/{{id}}"}}}}
+      item: {put: {url: "/items/{id}"}, delete: {url: "/items/{id}"}}
 """
-    lines = file.read_text().splitlines(keepends=True)
-    file.write_text("".join(target if one.startswith("  hub:") else one for one in lines))
-    yield line
 
 
 def main() -> None:

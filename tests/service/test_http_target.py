@@ -1,0 +1,156 @@
+"""An HTTP target as an operator runs it: snapshot, changes, the exceptions desk, check."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.conftest import Database
+from tests.http_api import HttpApi, started
+from tests.httprig import point_to
+from tests.line import Line, wait_until
+
+TABLE = """
+create schema shop;
+create table shop.item (id int primary key, kind text, amount numeric(12,2), note text);
+alter table shop.item replica identity full;
+insert into shop.item select g, 'A', g, 'n' from generate_series(1, 50) g;
+"""
+ENTITY = """
+entity: item
+key: [item_no]
+fields:
+  item_no: {type: text, required: true}
+  kind: {type: text, required: true}
+  amount: {type: "decimal(12,2)"}
+"""
+MAPPING = """
+mapping: item
+entity: item
+table: shop.item
+key: {item_no: "'I-' || id"}
+fields:
+  kind: {from: kind, values: {A: alpha, B: beta}}
+  amount: amount
+"""
+SETTINGS = """\
+    limits: {concurrency: 1}  # the source's order, over all keys
+    retries: {wait_first_s: 0.01, wait_longest_s: 0.1}
+    entities:
+      item:
+        upsert: patch_then_post
+        update: {url: "/items/{item_no}"}
+        create: {url: "/items", body: '{"id": "{item_no}", "kind": "{kind}", "amount": "{amount}"}'}
+        delete: {url: "/items/{item_no}"}
+"""
+
+
+@pytest.fixture
+def api() -> Iterator[HttpApi]:
+    with started() as made:
+        yield made
+
+
+@pytest.fixture
+def line(tmp_path: Path, database18: Database, api: HttpApi) -> Line:
+    database18.execute(TABLE)
+    made = Line(
+        tmp_path / "project", database18.url, database18.url, rules="[]\n    mappings: [item]"
+    )
+    for folder, text in (("entities", ENTITY), ("mappings", MAPPING)):
+        (made.directory / folder).mkdir()
+        (made.directory / folder / "item.yml").write_text(text)
+    point_to(made, api, SETTINGS)
+    return made
+
+
+def do(line: Line, *statements: str) -> None:
+    with psycopg.connect(line.source, autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(statement.encode())
+
+
+def held(line: Line) -> list[dict[str, Any]]:
+    shown = line.command("exceptions", "list", "-o", "json")
+    assert shown.returncode == 0, shown.stderr
+    found: list[dict[str, Any]] = json.loads(shown.stdout)["exceptions"]
+    return found
+
+
+def test_from_snapshot_to_the_desk_and_back(line: Line, api: HttpApi) -> None:
+    checked = line.command("check")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    with line:
+        line.streams()
+        wait_until(lambda: len(api.state["records"]) == 50, "the snapshot")
+        assert api.state["records"]["/items/I-1"] == {
+            "id": "I-1",
+            "kind": "alpha",
+            "amount": "1.00",
+        }
+        seen = len(api.state["seen"])
+        do(
+            line,
+            "update shop.item set note = 'other' where id = 1",  # nothing that is mapped
+            "update shop.item set kind = 'B' where id = 2",
+            "delete from shop.item where id = 3",
+            "update shop.item set id = 400 where id = 4",
+        )
+        wait_until(lambda: "/items/I-400" in api.state["records"], "the changes")
+        state = api.state
+        assert [(one["method"], one["path"], one["body"]) for one in state["seen"][seen:]] == [
+            ("PATCH", "/items/I-2", '{"kind":"beta"}'),
+            ("DELETE", "/items/I-3", ""),
+            ("DELETE", "/items/I-4", ""),
+            ("PATCH", "/items/I-400", '{"kind":"alpha","amount":"4.00"}'),
+            ("POST", "/items", '{"id":"I-400","kind":"alpha","amount":"4.00"}'),
+        ]
+        api.fault("reject", path="/items/I-7", status=422)
+        do(
+            line,
+            "update shop.item set amount = -1 where id = 7",
+            "update shop.item set amount = -2 where id = 7",
+            "update shop.item set amount = 80 where id = 8",
+        )
+        wait_until(lambda: len(held(line)) == 2, "both to be held")
+        arrived = "/items/I-8"
+        wait_until(lambda: api.state["records"][arrived]["amount"] == "80.00", "another key")
+        assert api.state["records"]["/items/I-7"]["amount"] == "7.00"
+        first, second = held(line)
+        assert (first["state"], second["state"]) == ("parked", "waiting")
+        assert "422" in json.dumps(first)
+        edit = line.command("exceptions", "edit", first["id"], "--set", "amount=70")
+        assert edit.returncode == 0, edit.stderr
+        replayed = line.command("exceptions", "replay", first["id"])
+        assert replayed.returncode == 0, replayed.stderr
+        assert held(line) == []
+        amounts = [
+            one["body"]["amount"]
+            for one in api.state["applied"]
+            if one["path"] == "/items/I-7" and one["method"] == "PATCH"
+        ]
+        assert amounts == ["70", "-2.00"]
+        wait_until(lambda: line.state("deliver") == "waiting", "the end")
+        facts = line.report("deliver")["facts"]
+        assert facts["imbalances"] == []
+        assert facts["rows"]["unchanged"] == 1
+        do(line, "truncate shop.item")
+        wait_until(lambda: line.state("deliver") == "paused", "the pause")
+        assert "TRUNCATE" in line.report("deliver")["error"]["what"]
+    assert "-2.00" not in line.log
+
+
+def test_an_api_that_is_away_is_waited_for(line: Line, api: HttpApi) -> None:
+    api.fault("reject", status=503, times=10_000_000)
+    with line:
+        wait_until(lambda: line.state("deliver") == "retrying", "delivery to say so")
+        error = line.report("deliver")["error"]
+        assert error["code"] == "TR-501"
+        assert "status 503" in error["what"]
+        assert line.stop() == 0  # while it waits
+    assert line.command("exceptions", "list").stdout.startswith("0 parked")
