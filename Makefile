@@ -8,16 +8,20 @@ BENCH ?= postgres
 WORKERS ?= 2
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
+# Hundreds of processes are started: none of them shall compile all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo yes || { sudo -n true 2>/dev/null && echo yes; })
 
 COMPILED_SOURCES := $(wildcard cdc/_columns.py cdc/_columns.pxd cdc/*/_*.py sinks/_*.py tailrace/kafka/_*.py)
 
-.PHONY: help demo test check bench kill storm fuzz docs clean servers
+.PHONY: help demo test test-long check bench kill storm fuzz docs clean servers
 
 help:
 	@echo "make demo    a legacy ERP replicated into a hub under load (DEMO_SECONDS=20 ends by itself)"
 	@echo "make test    every test, on PostgreSQL 18, the system's PostgreSQL and MariaDB, and MySQL"
 	@echo "             WORKERS=2 processes at once, each with servers of its own"
+	@echo "make test-long  with more combinations of databases, and more examples of properties"
 	@echo "make check   ruff, mypy --strict, import-linter"
 	@echo "make bench   side by side with PostgreSQL's own replication (BENCH_ROWS, BENCH_RSS=1)"
 	@echo "             BENCH=mysql: a MariaDB source, beside mysql-replication and beside PostgreSQL"
@@ -35,6 +39,9 @@ demo: $(VENV)/ready
 
 test: $(VENV)/ready servers
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
+
+test-long: $(VENV)/ready servers
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m ''
 
 check: $(VENV)/ready
 	$(BIN)/ruff check .

@@ -4,6 +4,7 @@ the session."""
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -22,6 +23,11 @@ from tests.maria import maria, maria_server, second_maria
 __all__ = ["kafka", "maria", "maria_server", "mysql", "second_maria"]
 
 _numbers = itertools.count(1)
+
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each process would compile all modules anew
+
+HASTY = {"fsync": "off", "full_page_writes": "off"}
+"""For servers that no test takes the power from: to kill their processes loses nothing."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,7 @@ def server_path() -> Iterator[Path]:
 def _server(version: Any) -> Iterator[LocalPostgres]:
     with (
         open_directory() as directory,
-        LocalPostgres.start(directory / "server", version=version) as server,
+        LocalPostgres.start(directory / "server", version=version, settings=HASTY) as server,
     ):
         yield server
 

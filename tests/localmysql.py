@@ -38,6 +38,9 @@ SETTINGS = {
     "innodb_buffer_pool_size": "128M",
     "cte_max_recursion_depth": "100000000",
     "innodb_redo_log_capacity": "256M",
+    # What is committed survives the server's own end, and no test takes the power from it.
+    "innodb_flush_log_at_trx_commit": "2",
+    "sync_binlog": "0",
 }
 
 

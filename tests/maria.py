@@ -21,9 +21,16 @@ from cdc.schema import TableName
 from tailrace.service.localmaria import LocalMariadb, binary
 from tests.cdc.mysql.binlogs import charsets, decoded, newest
 from tests.localmysql import MysqlElsewhere
+from tests.long import long
 
 DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+HASTY = {"innodb_flush_log_at_trx_commit": "2"}
+"""What is committed survives the server's own end, and no test takes the power from it."""
 _numbers = itertools.count(1)
+
+
+def _started(directory: Path) -> LocalMariadb:
+    return LocalMariadb.start(directory / "maria", settings=HASTY)
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +39,7 @@ def maria_server() -> Iterator[LocalMariadb]:
         pytest.skip("MariaDB is not installed (apt install mariadb-server)")
     from tests.conftest import open_directory
 
-    with open_directory() as directory, LocalMariadb.start(directory / "maria") as server:
+    with open_directory() as directory, _started(directory) as server:
         yield server
 
 
@@ -43,12 +50,14 @@ def second_maria() -> Iterator[LocalMariadb]:
         pytest.skip("MariaDB is not installed (apt install mariadb-server)")
     from tests.conftest import open_directory
 
-    with open_directory() as directory, LocalMariadb.start(directory / "maria") as server:
+    with open_directory() as directory, _started(directory) as server:
         yield server
 
 
 both = pytest.mark.parametrize("maria", ["mariadb", "mysql"], indirect=True)
 """Runs a test of a database `maria` at a MySQL, too."""
+both_in_length = pytest.mark.parametrize("maria", ["mariadb", long("mysql")], indirect=True)
+"""The same, at a MySQL in `make test-long`."""
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
 from cdc.schema import TableName
 from transforms.classes import FieldClass, MaskStyle
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # most commands look at no row and need none of these
+    import numpy as np
+    import numpy.typing as npt
     import pyarrow as pa
 
     from cdc.changes import TableChanges

@@ -14,6 +14,7 @@ import pytest
 
 from cdc.mysql.settings import arguments
 from tests.line import Line, kind_of, wait_until
+from tests.long import long
 from tests.maria import Maria
 
 TABLE = "create table {}.item (id integer primary key, name varchar(40))"
@@ -89,7 +90,12 @@ def counted(url: str, schema: str) -> dict[int, int]:
 
 @pytest.mark.parametrize(
     ("maria", "kind"),
-    [("mariadb", "postgres"), ("mariadb", "mariadb"), ("mysql", "postgres"), ("mysql", "mariadb")],
+    [
+        ("mariadb", "mariadb"),
+        ("mysql", "postgres"),
+        long("mariadb", "postgres"),
+        long("mysql", "mariadb"),
+    ],
     indirect=["maria"],
 )
 def test_what_came_from_a_database_is_not_sent_back(

@@ -17,6 +17,7 @@ import pytest
 
 from tailrace.service.localpg import LocalPostgres
 from tests.conftest import Database, _fresh
+from tests.long import long
 
 SOURCE = """
 create schema sales; create schema "odd.Schema";
@@ -154,6 +155,10 @@ def place(
             next(database, None)
 
 
+of_one_pair = pytest.mark.parametrize("place", ["18 to 15", long("15 to 18")], indirect=True)
+"""For what does not depend on which version is which."""
+
+
 def undo(script: str) -> str:
     """The commented way back, as a DBA would run it, in the databases of its parts."""
     lines, back = [], False
@@ -271,6 +276,7 @@ def test_the_scripts_rights_are_no_more_than_needed(place: Place) -> None:
     assert rights == [(False, False, False, False, False)]
 
 
+@of_one_pair
 def test_a_database_that_does_not_answer_is_an_error_beside_the_others(place: Place) -> None:
     place.psql(place.script())
     place.write(PROJECT.replace("{target}", "postgresql://u:geheim@127.0.0.1:1/x"))
@@ -281,6 +287,7 @@ def test_a_database_that_does_not_answer_is_an_error_beside_the_others(place: Pl
     assert "geheim" not in done.stdout + done.stderr
 
 
+@of_one_pair
 def test_a_mapping_that_does_not_fit_the_real_tables_is_told_with_file_and_line(
     place: Place,
 ) -> None:
@@ -295,6 +302,7 @@ def test_a_mapping_that_does_not_fit_the_real_tables_is_told_with_file_and_line(
     assert (offline.returncode, offline.stdout) == (0, "ready\n")
 
 
+@of_one_pair
 def test_a_wrong_file_is_told_as_json_too(place: Place) -> None:
     place.write(PROJECT.replace("version: 1", "version: 1\nsurplus: 2"))
     done = place.tailrace("check", "-o", "json")

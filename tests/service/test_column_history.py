@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.line import wait_until
-from tests.maria import Maria, both, chinook
+from tests.maria import Maria, both, both_in_length, chinook
 from tests.service.test_mariadb import MariaLine, user
 
 __all__ = ["user"]
@@ -27,7 +27,7 @@ def unnamed(maria: Maria) -> Iterator[Maria]:
     maria.execute("set global binlog_row_metadata = FULL")
 
 
-@both
+@both_in_length
 def test_chinook(tmp_path: Path, unnamed: Maria, user: str, database18) -> None:
     unnamed.execute(*chinook())
     line = MariaLine(tmp_path / "project", unnamed, user, database18.url)

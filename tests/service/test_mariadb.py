@@ -19,7 +19,8 @@ from tailrace.service.localmaria import LocalMariadb
 from tests.cdc.mysql.test_mariadb_xa import end, prepare
 from tests.conftest import open_directory
 from tests.line import Line, wait_until
-from tests.maria import Maria, both, chinook
+from tests.long import long
+from tests.maria import Maria, both, both_in_length, chinook
 
 
 class MariaLine(Line):
@@ -199,8 +200,16 @@ def test_a_preview_shows_rows_beside_what_becomes_of_them(
     assert "has no table" in gone.stderr
 
 
-@both
-@pytest.mark.parametrize("image", ["MINIMAL", "NOBLOB"])
+@pytest.mark.parametrize(
+    ("maria", "image"),
+    [
+        ("mariadb", "MINIMAL"),
+        ("mysql", "NOBLOB"),
+        long("mariadb", "NOBLOB"),
+        long("mysql", "MINIMAL"),
+    ],
+    indirect=["maria"],
+)
 def test_rows_that_leave_values_out(
     image: str, tmp_path: Path, maria: Maria, user: str, database18
 ) -> None:
@@ -277,7 +286,7 @@ def test_types_of_mariadb_alone(tmp_path: Path, maria: Maria, user: str, databas
         )
 
 
-@both
+@both_in_length
 def test_chinook(tmp_path: Path, maria: Maria, user: str, database18) -> None:
     maria.execute(*chinook())
     line = MariaLine(tmp_path / "project", maria, user, database18.url)
@@ -295,7 +304,7 @@ def test_chinook(tmp_path: Path, maria: Maria, user: str, database18) -> None:
         line.compare()
 
 
-@both
+@both_in_length
 def test_discovered_mappings_make_entities(
     tmp_path: Path, maria: Maria, user: str, database18
 ) -> None:
@@ -328,8 +337,16 @@ def test_discovered_mappings_make_entities(
     assert str(rows[6][2]) == "2.33"
 
 
-@both
-@pytest.mark.parametrize(("policy", "kind"), [("null", "date"), ("text", "text")])
+@pytest.mark.parametrize(
+    ("maria", "policy", "kind"),
+    [
+        ("mariadb", "null", "date"),
+        ("mysql", "text", "text"),
+        long("mariadb", "text", "text"),
+        long("mysql", "null", "date"),
+    ],
+    indirect=["maria"],
+)
 def test_zero_dates(
     policy: str, kind: str, tmp_path: Path, maria: Maria, user: str, database18
 ) -> None:

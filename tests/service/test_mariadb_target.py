@@ -19,6 +19,7 @@ import pytest
 from cdc.mysql.settings import arguments
 from tailrace.service.localmaria import LocalMariadb
 from tests.line import Line, wait_until
+from tests.long import long
 from tests.maria import Maria, both, chinook
 from tests.pipeline.test_databases import change_everything, load
 
@@ -107,7 +108,12 @@ def into(request: pytest.FixtureRequest, maria: Maria) -> Iterator[Copy]:
 
 pairs = pytest.mark.parametrize(
     ("maria", "into"),
-    [("mariadb", "mariadb"), ("mariadb", "mysql"), ("mysql", "mysql"), ("mysql", "mariadb")],
+    [
+        ("mariadb", "mysql"),
+        ("mysql", "mariadb"),
+        long("mariadb", "mariadb"),
+        long("mysql", "mysql"),
+    ],
     indirect=True,
 )
 """Source and target."""
