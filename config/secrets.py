@@ -13,12 +13,6 @@ SECRET_BYTES_MAX = 64 << 10
 
 _REFERENCE = re.compile(r"\$(?:(?P<dollar>\$)|\{(?P<inside>[^{}]*)\}|(?P<open>\{))")
 _VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:(:-|:\?)(.*))?", re.DOTALL)
-_USERINFO = re.compile(r"^(\s*[a-zA-Z][a-zA-Z0-9+.-]*://[^:@/?#]*):.*@", re.DOTALL)
-_URL = re.compile(r"^\s*[a-zA-Z][a-zA-Z0-9+.-]*://")
-_IN_QUERY = re.compile(r"([?&][a-z]*password=)[^&]*", re.IGNORECASE)
-_IN_CONNINFO = re.compile(
-    r"(\b[a-z]*password\s*=\s*)('(?:[^'\\]|\\.)*'?|(?:\\.|[^\s\\])+)", re.IGNORECASE | re.DOTALL
-)
 
 
 class ReferenceProblem(ValueError):
@@ -110,14 +104,3 @@ def _file(path: Path) -> str:
     if not text:
         raise ReferenceProblem(f"the file {path} is empty", "write the secret into it")
     return text
-
-
-def redact_url(url: str) -> str:
-    """A connection URL, or ``key=value`` string, with its passwords masked, for people to read.
-
-    Rather too much is masked than too little: a password with an unescaped ``/`` or ``@`` is gone
-    up to the last ``@``.
-    """
-    if _URL.match(url):
-        return _IN_QUERY.sub(r"\1***", _USERINFO.sub(r"\1:***@", url))
-    return _IN_CONNINFO.sub(r"\1***", url)

@@ -271,7 +271,7 @@ def two_pipelines_write_one_row(harness: Harness) -> None:
     second.start()
     second.join(0.5)  # it would be done by then if it did not wait
     two.commit("erp")
-    second.join(60)
+    second.join(200)
     assert not second.is_alive()
     assert two.customers == {("1", "n", "c", "5.00", None)}
     assert two.sinks["crm"].discrepancies() == {"customer": 2}

@@ -198,7 +198,7 @@ def a_take_over_ends_a_long_transaction_of_the_older(harness: Harness) -> None:
     newer = harness.sink()
     opening = threading.Thread(target=newer.open, args=(JOURNAL,))
     opening.start()
-    opening.join(60)
+    opening.join(200)
     assert not opening.is_alive()
     raises(TargetUnavailable, lambda: older.commit(Checkpoint(JOURNAL, 1, "0/1")))
     assert harness.rows(TABLE) == set()

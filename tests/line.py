@@ -22,7 +22,8 @@ import pymysql
 
 from cdc.mysql.settings import arguments
 
-DEADLINE_S = 90
+DEADLINE_S = 200
+"""Within which something comes on any machine: what is awaited comes, or never."""
 
 
 def wait_until(condition: Callable[[], object], what: str, deadline_s: float = DEADLINE_S) -> None:
@@ -105,7 +106,7 @@ pipelines:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=DEADLINE_S,
             env={**os.environ, **self._environment},
             **more,
         )
@@ -144,7 +145,7 @@ pipelines:
         process = self.process
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-        return process.wait(60)
+        return process.wait(DEADLINE_S)
 
     @property
     def log(self) -> str:

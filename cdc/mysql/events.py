@@ -184,16 +184,6 @@ def alter_phase(body: memoryview) -> int:
     return body[at] & (START_ALTER | COMMIT_ALTER | ROLLBACK_ALTER) if at < len(body) else 0
 
 
-def gtid_list(body: memoryview) -> list[Gtid]:
-    reader = Reader(body)
-    count = reader.number(4) & 0x0FFFFFFF
-    found = []
-    for _ in range(count):
-        domain, server, sequence = reader.number(4), reader.number(4), reader.number(8)
-        found.append(Gtid(domain, server, sequence))
-    return found
-
-
 def uncompressed(data: bytes) -> bytes:
     """What MariaDB's log_bin_compress packed: 1 | algorithm:3 | length of the length:4, length
     (big-endian), zlib."""

@@ -334,7 +334,7 @@ class JournalConformance:
         reader.read(0, bytes_max=READ_BYTES)
         assert not reader.wait(0)
         writer.append([change_set()])
-        assert reader.wait(30)
+        assert reader.wait(200)
         assert len(reader.read(0, bytes_max=READ_BYTES)) == 1
         assert not reader.wait(0)
 
@@ -343,8 +343,8 @@ class JournalConformance:
             for each in (reader, other):
                 each.read(0, bytes_max=READ_BYTES)
             writer.append([change_set()])
-            assert reader.wait(30)
-            assert other.wait(30)
+            assert reader.wait(200)
+            assert other.wait(200)
 
 
 def prune_all(writer: JournalWriter, checkpoints: list[int]) -> int:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from tailrace.errors import TailraceError
 
-START_S = 60
+START_S = 180
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 
@@ -110,7 +112,10 @@ class LocalServer:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Below the ports that systems give to connections, or one of these could take it before the
+    server does."""
+    while True:
+        port = 16_384 + secrets.randbelow(16_384)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port

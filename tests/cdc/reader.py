@@ -18,6 +18,7 @@ from cdc.postgres.source import Postgres
 from cdc.protocol import SnapshotProgress
 from tailrace.errors import SourceUnavailable
 from tests.conftest import Database
+from tests.line import DEADLINE_S
 
 NAME = "tailrace_test_erp"
 """The default name of slot and publication."""
@@ -85,7 +86,7 @@ class Taken:
     sets: list[tuple[ChangeSet, SnapshotProgress]]
 
 
-def until(done: Callable[[], bool], deadline_s: float = 20) -> None:
+def until(done: Callable[[], bool], deadline_s: float = DEADLINE_S) -> None:
     end = time.monotonic() + deadline_s
     while not done():
         assert time.monotonic() < end, "waited in vain"
@@ -99,7 +100,7 @@ def read_through(
     ((end,),) = database.execute("select pg_current_wal_flush_lsn()::text")
     sets: list[ChangeSet] = []
     with closing(source.stream(position)) as stream:
-        until_s = time.monotonic() + 20
+        until_s = time.monotonic() + DEADLINE_S
         while parse_lsn(stream.position) < parse_lsn(end):
             assert time.monotonic() < until_s, "the stream does not get there"
             sets += stream.changes(1.0)
@@ -118,7 +119,7 @@ def _confirmed(database: Database) -> int:
 
 def verify(source: Postgres, facts: Mapping[str, str], position: str) -> None:
     """As capture does: a connection that is still closing is waited for."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + DEADLINE_S
     while True:
         try:
             return source.verify(facts, position)

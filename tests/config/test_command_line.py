@@ -26,7 +26,7 @@ def tailrace(*arguments: str | Path, **variables: str) -> subprocess.CompletedPr
         cwd=Path(cli.__file__).parents[2],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
     )
 
 

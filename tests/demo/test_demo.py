@@ -18,7 +18,7 @@ from tailrace.service.demo import run
 from tailrace.service.demo.oracle import KEYS_SHOWN_MAX, Comparison, compare
 from tailrace.service.demo.shop import Shop
 from tailrace.service.localmaria import binary
-from tests.line import wait_until
+from tests.line import DEADLINE_S, wait_until
 
 ROWS = 4000
 LAST = re.compile(r"demo: (\d+) changes, (\d+) rows compared, (\d+) different")
@@ -68,7 +68,7 @@ def demo(scratch: Path, **environment: str) -> Iterator[tuple[subprocess.Popen[s
     finally:
         if process.poll() is None:
             process.terminate()
-        process.wait(60)
+        process.wait(DEADLINE_S)
 
 
 def last_line(text: str) -> tuple[int, int, int]:
@@ -80,7 +80,7 @@ def last_line(text: str) -> tuple[int, int, int]:
 
 def test_it_ends_by_itself_and_every_row_is_right(scratch: Path) -> None:
     with demo(scratch, DEMO_SECONDS="4") as (process, output):
-        code = process.wait(200)
+        code = process.wait(2 * DEADLINE_S)
     text = output.read_text()
     assert code == 0, text
     changes, rows, different = last_line(text)
@@ -100,7 +100,7 @@ def test_ctrl_c_drains_and_compares(scratch: Path) -> None:
     with demo(scratch) as (process, output):
         wait_until(lambda: "the ERP is at work" in output.read_text(), "the load")
         process.send_signal(signal.SIGINT)
-        code = process.wait(200)
+        code = process.wait(2 * DEADLINE_S)
     text = output.read_text()
     assert code == 0, text
     assert last_line(text)[2] == 0
@@ -111,7 +111,7 @@ def test_sigterm_ends_it_and_leaves_nothing(scratch: Path) -> None:
     with demo(scratch) as (process, output):
         wait_until(lambda: "the ERP is at work" in output.read_text(), "the load")
         process.terminate()
-        assert process.wait(100) == 128 + signal.SIGTERM
+        assert process.wait(DEADLINE_S) == 128 + signal.SIGTERM
     assert_nothing_left(scratch)
 
 
@@ -173,7 +173,7 @@ def test_what_it_does_not_take_is_a_usage_error(
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=DEADLINE_S,
     )
     assert ended.returncode == 2, ended.stderr
     assert "Error" in ended.stderr

@@ -20,7 +20,7 @@ from tailrace.journal.sqlite import SqliteReader, SqliteWriter
 from tests.journal.writing import transaction, write_for_ever
 
 KILLS = 40
-DEADLINE_S = 30
+DEADLINE_S = 200
 
 processes = multiprocessing.get_context("forkserver")
 processes.set_forkserver_preload(["tests.journal.writing"])

@@ -21,7 +21,7 @@ from tailrace.journal.paths import JournalPaths
 from tailrace.journal.sqlite import SqliteReader, SqliteWriter
 from tests.journal.writing import hold
 
-DEADLINE_S = 20.0
+DEADLINE_S = 200.0
 LARGE = 4000
 """Rows of a set that goes to a segment; a small one stays in the database."""
 

@@ -13,7 +13,7 @@ import pymysql
 import pytest
 
 from cdc.mysql.settings import arguments
-from tests.line import Line, kind_of, wait_until
+from tests.line import DEADLINE_S, Line, kind_of, wait_until
 from tests.long import long
 from tests.maria import Maria
 
@@ -149,7 +149,7 @@ def test_what_came_from_a_database_is_not_sent_back(
                 "what came after",
             )
         line.process.send_signal(signal.SIGTERM)
-        line.process.wait(60)
+        line.process.wait(DEADLINE_S)
     rows = [sorted(execute(url, f"select id, name from {schema}.item")) for url in (one, other)]
     assert rows[0] == rows[1]
     for url in (one, other):

@@ -17,6 +17,7 @@ import pytest
 
 from tailrace.service.localpg import LocalPostgres
 from tests.conftest import Database, _fresh
+from tests.line import DEADLINE_S
 from tests.long import long
 
 SOURCE = """
@@ -109,7 +110,7 @@ class Place:
             ],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=DEADLINE_S,
             input=stdin,
         )
 
@@ -128,7 +129,7 @@ class Place:
             ],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=DEADLINE_S,
             input=script,
         )
         assert done.returncode == 0, done.stderr
@@ -219,12 +220,12 @@ def run_until_there(place: Place) -> None:
             arrives(place, "select id from copy.hidden", [])
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(60)
+            process.wait(DEADLINE_S)
     assert process.returncode == 0, log.read_text()
 
 
 def arrives(place: Place, query: str, wanted: list[tuple[object, ...]]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + DEADLINE_S
     rows: object = None
     while rows != wanted:
         log = (place.directory / "log").read_text()

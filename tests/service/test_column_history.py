@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.line import wait_until
+from tests.line import DEADLINE_S, wait_until
 from tests.maria import Maria, both, both_in_length, chinook
 from tests.service.test_mariadb import MariaLine, user
 
@@ -92,7 +92,7 @@ def test_kills_around_alters(tmp_path: Path, unnamed: Maria, user: str, database
         change()
         line._environment["TAILRACE_FAILPOINTS"] = f"{failpoint}={nth}"
         process = line.start("capture", "erp")
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + DEADLINE_S
         while process.poll() is None:
             change()
             with suppress(subprocess.TimeoutExpired):
@@ -107,7 +107,7 @@ def test_kills_around_alters(tmp_path: Path, unnamed: Maria, user: str, database
         f" select 1000000 + n, 1, 2, 3, 4 from {unnamed.numbers(1, LARGE)}"
     )
     line._environment["TAILRACE_FAILPOINTS"] = "capture.journaled=1"
-    assert line.start("capture", "erp").wait(60) == -signal.SIGKILL
+    assert line.start("capture", "erp").wait(DEADLINE_S) == -signal.SIGKILL
     line._environment.clear()
     change()
     with line:

@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.line import Line, content, is_gone, wait_until
+from tests.line import DEADLINE_S, Line, content, is_gone, wait_until
 
 TABLES = """
 create schema shop;
@@ -170,7 +170,7 @@ def test_workers_end_with_their_supervisor(line: Line) -> None:
         line.arrives()
         pids = [line.report(role)["pid"] for role in ("capture", "deliver")]
         line.process.send_signal(signal.SIGKILL)
-        line.process.wait(10)
+        line.process.wait(DEADLINE_S)
         wait_until(lambda: all(map(is_gone, pids)), "the workers to end")
 
 
@@ -201,7 +201,7 @@ def test_deliver_once_drains_and_exits(line: Line) -> None:
         same(line)
     finally:
         capture.terminate()
-        capture.wait(60)
+        capture.wait(DEADLINE_S)
 
 
 def test_uncompiled_modules_do_the_same(tmp_path: Path, database18, second_database18) -> None:
@@ -305,7 +305,7 @@ def test_the_older_of_two_deliveries_ends_as_fenced(line: Line) -> None:
         # Until it has taken over, the older one may still write: that is no fault.
         wait_until(lambda: line.log.count('"delivering"') == 2, "the newer one to take over")
         line.arrives()
-        assert older.wait(40) == 1
+        assert older.wait(DEADLINE_S) == 1
         assert "another process has taken this pipeline over" in line.log
         line.arrives()
         same(line)
@@ -313,4 +313,4 @@ def test_the_older_of_two_deliveries_ends_as_fenced(line: Line) -> None:
         for process in (older, newer, capture):
             if process is not None:
                 process.terminate()
-                process.wait(60)
+                process.wait(DEADLINE_S)

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from tests.line import DEADLINE_S
+
 HEAVY = ["duckdb", "numpy", "psycopg", "pyarrow", "pymysql", "sqlglot"]
 """What works on rows or expressions, or speaks to databases."""
 
@@ -19,6 +21,6 @@ def test_what_looks_at_no_row_loads_nothing_heavy(command: str) -> None:
         f"print([name for name in {HEAVY} if name in sys.modules])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", look], capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-c", look], capture_output=True, text=True, check=True, timeout=DEADLINE_S
     )
     assert done.stdout.strip() == "[]"

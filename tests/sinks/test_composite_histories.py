@@ -155,7 +155,7 @@ def run_at_once(target: Target, seed: int) -> None:
     for writer in writers:
         writer.start()
     for writer in writers:
-        writer.join(120)
+        writer.join(200)
         assert not writer.is_alive()
         assert writer.error is None, (seed, writer.error)
     assert found(target, composite) == expected(composite, sources), f"seed {seed}, {composite}"

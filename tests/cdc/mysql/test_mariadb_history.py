@@ -24,6 +24,7 @@ from tailrace.errors import ContinuityError, DecodeError, PreflightError, Source
 from tailrace.service.localmaria import LocalMariadb, binary
 from tests.cdc.mysql.test_mariadb_values import CASES
 from tests.conftest import open_directory
+from tests.line import DEADLINE_S
 from tests.maria import Maria
 
 
@@ -77,7 +78,7 @@ class Reading:
         with self.open() as source:
             source.verify(self.facts, self.position)
             with closing(source.stream(self.position)) as stream:
-                deadline = time.monotonic() + 60
+                deadline = time.monotonic() + DEADLINE_S
                 while stream.position != end:
                     found += stream.changes(0.1)
                     assert time.monotonic() < deadline

@@ -20,6 +20,7 @@ from cdc.mysql.stream import BinlogStream
 from tailrace.errors import ContinuityError, PreflightError, SourceUnavailable
 from tailrace.service.localmaria import LocalMariadb
 from tests.conftest import open_directory
+from tests.line import DEADLINE_S
 from tests.maria import Maria, both
 
 State = dict[tuple[str | None, ...], tuple[str | None, ...]]
@@ -72,7 +73,7 @@ def apply(state: State, found: ChangeSet) -> None:
 
 
 def until(stream: BinlogStream, done: Callable[[], bool], state: State) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + DEADLINE_S
     while not done():
         for found in stream.changes(0.1):
             apply(state, found)
@@ -176,7 +177,7 @@ def printed_alike(reader: Reader, columns: str, named: str, rows: Sequence[str])
                 "truncate table t", mode, *(f"insert into t {named} values {row}" for row in rows)
             )
             sets: list[ChangeSet] = []
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + DEADLINE_S
             while len(logged) < len(rows):
                 for changes in stream.changes(0.1):
                     sets.append(changes)
@@ -434,7 +435,7 @@ def test_a_connection_that_is_cut_is_unavailable(reader: Reader) -> None:
     with reader.open() as source:
         position, _ = snapshot(source, {})
         with closing(source.stream(position)) as stream:
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + DEADLINE_S
             while not (
                 found := maria.execute(
                     "select id from information_schema.processlist"

@@ -19,6 +19,7 @@ from sinks.conformance import JOURNAL, TABLE, apply, changes, upsert
 from sinks.mysql.sink import MariadbSink
 from tailrace.errors import SourceUnavailable
 from tailrace.service.localmaria import LocalMariadb, binary
+from tests.line import DEADLINE_S
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +71,7 @@ def test_snapshot_and_stream_go_through_tls(secured: tuple[LocalMariadb, Path]) 
         rows, longest = 0, 0
         with closing(source.stream(position)) as stream:
             assert isinstance(stream._socket, ssl.SSLSocket)
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + DEADLINE_S
             for wanted in (50_001, 50_002):
                 while rows < wanted:
                     for changes in stream.changes(0.2):

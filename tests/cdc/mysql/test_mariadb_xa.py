@@ -464,5 +464,5 @@ def killed(server: LocalMariadb) -> None:
     command = Path(f"/proc/{server.pid}/cmdline").read_bytes().decode().split("\0")[:-1]
     assert server._process is not None
     server._process.send_signal(signal.SIGKILL)
-    server._process.wait(30)
+    server._process.wait(200)
     server._launch(command)
