@@ -18,9 +18,21 @@ import pytest
 from tailrace.service.localpg import LocalPostgres
 from tests.localkafka import kafka
 from tests.localmysql import mysql
-from tests.maria import maria, maria_server, second_maria
+from tests.maria import (
+    _shared_servers_are_left_empty,
+    maria,
+    maria_server,
+    second_maria,
+)
 
-__all__ = ["kafka", "maria", "maria_server", "mysql", "second_maria"]
+__all__ = [
+    "_shared_servers_are_left_empty",
+    "kafka",
+    "maria",
+    "maria_server",
+    "mysql",
+    "second_maria",
+]
 
 _numbers = itertools.count(1)
 

@@ -44,6 +44,10 @@ SETTINGS = {
 }
 
 
+SHARED: list[LocalMariadb] = []
+"""The servers that the session's tests use one after another."""
+
+
 class LocalMysql(LocalMariadb):
     """A running server. Use `start`."""
 
@@ -148,4 +152,6 @@ def mysql() -> Iterator[LocalMysql]:
         yield MysqlElsewhere(url)
         return
     with mysql_server() as server:
+        SHARED.append(server)
         yield server
+        SHARED.remove(server)

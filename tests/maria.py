@@ -20,7 +20,7 @@ from cdc.patterns import Patterns
 from cdc.schema import TableName
 from tailrace.service.localmaria import LocalMariadb, binary
 from tests.cdc.mysql.binlogs import charsets, decoded, newest
-from tests.localmysql import MysqlElsewhere
+from tests.localmysql import SHARED, MysqlElsewhere
 from tests.long import long
 
 DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
@@ -40,7 +40,9 @@ def maria_server() -> Iterator[LocalMariadb]:
     from tests.conftest import open_directory
 
     with open_directory() as directory, _started(directory) as server:
+        SHARED.append(server)
         yield server
+        SHARED.remove(server)
 
 
 @pytest.fixture
@@ -52,6 +54,27 @@ def second_maria() -> Iterator[LocalMariadb]:
 
     with open_directory() as directory, _started(directory) as server:
         yield server
+
+
+_OF_NO_TEST = "'information_schema', 'mysql', 'performance_schema', 'sys', 'edges_of_expressions'"
+
+
+@pytest.fixture(autouse=True)
+def _shared_servers_are_left_empty(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a test leaves there, another would meet, in an order that nobody sees again."""
+    yield
+    if not {"maria_server", "mysql"} & set(request.fixturenames):
+        return
+    for server in SHARED:
+        left = [
+            name
+            for (name,) in server.execute(
+                "select schema_name from information_schema.schemata where schema_name not in"
+                f" ({_OF_NO_TEST})"
+            )
+        ]
+        server.execute("select 1", *(f"drop database `{name}`" for name in left))
+        assert not left, f"left in a {server.product} that all tests use: {', '.join(left)}"
 
 
 both = pytest.mark.parametrize("maria", ["mariadb", "mysql"], indirect=True)
