@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
+
+import pymysql
 
 from cdc.changes import ChangeSet
 from cdc.mysql import events as ev
@@ -16,6 +18,7 @@ from cdc.mysql.positions import Position, Reached
 from cdc.mysql.tablemap import TableMap
 from cdc.schema import TableName
 from tailrace.service.localmaria import LocalMariadb
+from tests.line import wait_until
 
 
 def charsets(server: LocalMariadb) -> dict[int, str]:
@@ -39,6 +42,22 @@ def newest(server: LocalMariadb) -> bytes:
     server.execute("flush binary logs")
     found: Path = server.data / name
     return found.read_bytes()
+
+
+def purge(server: LocalMariadb, name: str) -> None:
+    """Have no log before `name`. A server keeps what is read, and may not have noticed yet that
+    the reader of a test before has gone."""
+
+    def is_first() -> bool:
+        reading = "select id from information_schema.processlist where command like 'Binlog Dump%'"
+        for (number,) in server.execute(reading):
+            with suppress(pymysql.Error):  # it has gone by now
+                server.execute(f"kill {number}")
+        server.execute(f"purge binary logs to '{name}'")
+        first: str = server.execute("show binary logs")[0][0]
+        return first == name
+
+    wait_until(is_first, "the older logs to go")
 
 
 def decoded(

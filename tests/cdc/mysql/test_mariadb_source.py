@@ -19,6 +19,7 @@ from cdc.mysql.source import TABLES, BinlogDatabase
 from cdc.mysql.stream import BinlogStream
 from tailrace.errors import ContinuityError, PreflightError, SourceUnavailable
 from tailrace.service.localmaria import LocalMariadb
+from tests.cdc.mysql.binlogs import purge
 from tests.conftest import open_directory
 from tests.line import DEADLINE_S
 from tests.maria import Maria, both
@@ -329,7 +330,8 @@ def test_a_purged_log_is_a_gap(reader: Reader) -> None:
         maria.execute("insert into t values (1)", "flush binary logs")
         words = "binary log" if maria.kind == "mysql" else "master"
         (name, *_) = maria.execute(f"show {words} status")[0]
-        maria.execute("insert into t values (2)", f"purge binary logs to '{name}'")
+        maria.execute("insert into t values (2)")
+        purge(maria.server, name)
         with closing(source.stream(position)) as stream, pytest.raises(ContinuityError) as raised:
             until(stream, lambda: False, {})
     assert raised.value.where["position"] == position

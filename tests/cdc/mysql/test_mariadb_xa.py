@@ -27,7 +27,7 @@ from tailrace.errors import (
     SourceUnavailable,
 )
 from tailrace.service.localmaria import LocalMariadb
-from tests.cdc.mysql.binlogs import charsets, sent, split
+from tests.cdc.mysql.binlogs import charsets, purge, sent, split
 from tests.cdc.mysql.test_mariadb_source import Reader, State, reader, snapshot, until
 from tests.cdc.mysql.test_mariadb_transactions import operations
 from tests.localmysql import mysql_server
@@ -291,7 +291,7 @@ def test_a_log_purged_before_the_prepared_one_is_a_gap(reader: Reader, table: Ma
             until(stream, lambda: ("2",) in state, state)
             position = stream.position
         (name, *_) = table.execute("show master status")[0]
-        table.execute(f"purge binary logs to '{name}'")
+        purge(table.server, name)
         with closing(source.stream(position)) as stream, pytest.raises(ContinuityError) as raised:
             until(stream, lambda: False, {})
     assert raised.value.where["position"] == position
