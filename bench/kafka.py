@@ -18,7 +18,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from bench import debezium, work
-from bench.contestants import TUNED, Tailrace, _cpu_s
+from bench.contestants import TUNED, Tailrace, _cpu_s, wait_until
 from bench.source import Source
 from tailrace.kafka.protocol import Consumer, client_of
 from tailrace.kafka.settings import Cluster
@@ -68,6 +68,7 @@ def measure(rows: int) -> dict[str, float | int | None]:
         theirs = None
         if debezium.libraries() is not None:
             theirs = stack.enter_context(closing(_theirs(server, directory)))
+            wait_until(lambda: _streams(server), 1)
         warm_up = source.do(work.insert(1, max(1000, rows // 10)))
         ours.wait(warm_up)
         if theirs is not None:
@@ -116,6 +117,12 @@ def _held(theirs: debezium.Engine | None) -> Iterator[None]:
     if theirs is not None:
         os.kill(theirs.process.pid, signal.SIGSTOP)
     yield
+
+
+def _streams(server: LocalPostgres) -> int:
+    """Whether Debezium reads its slot: what is done before is not for it."""
+    slots = "select 1 from pg_replication_slots where slot_name = 'bench_debezium' and active"
+    return len(server.execute(slots))
 
 
 def _ours(server: LocalPostgres, bootstrap: str, directory: Path) -> Tailrace:

@@ -141,13 +141,22 @@ class Topics:
             headers=headers,
         )
 
+    def _holds_messages(self, topic: Topic) -> bool:
+        """Committed ones: those of a transaction of ours that ended are nobody's."""
+        partitions = [(topic.name, number) for number in range(topic.partitions)]
+        with closing(self._client.consumer()) as consumer:
+            extent = consumer.extent(partitions)
+            consumer.assign({one: first for one, (first, _) in extent.items()})
+            while any(consumer.positions()[one] < last for one, (_, last) in extent.items()):
+                if consumer.poll(1.0, 1):
+                    return True
+        return False
+
     def _refuse_others(self, table: TargetTable, topic: Topic) -> None:
         if table.existing == "keep":
             return
-        partitions = [(topic.name, number) for number in range(topic.partitions)]
-        with closing(self._client.consumer()) as consumer:
-            if all(first == last for first, last in consumer.extent(partitions).values()):
-                return
+        if not self._holds_messages(topic):
+            return
         raise TargetRefused(
             f"topic {topic.name} holds messages that are not ours",
             where={"table": str(table.table), "topic": topic.name},
