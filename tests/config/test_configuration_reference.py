@@ -13,9 +13,7 @@ from cdc.postgres.settings import PostgresSource
 from cdc.sizes import parse_bytes
 from config.jsonschema import MODELS, schema_comment
 from config.project import Pipeline, ProjectFile
-<<<<<<< HEAD
 from sinks.duckdb.settings import DuckdbTarget
-=======
 from sinks.http.settings import (
     Breaker,
     HttpTarget,
@@ -25,7 +23,6 @@ from sinks.http.settings import (
     Retries,
     Timeouts,
 )
->>>>>>> 09bee75 (HTTP target: documentation, decision 25, tests of a whole line, and fewer requests where everything is refused)
 from sinks.mysql.settings import MariadbTarget, MysqlTarget
 from sinks.postgres.settings import PostgresTarget
 from sinks.sqlite.settings import SqliteTarget
@@ -47,12 +44,9 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "A target of type postgres": PostgresTarget,
     "A target of type mariadb": MariadbTarget,
     "A target of type mysql": MysqlTarget,
-<<<<<<< HEAD
     "A target of type sqlite": SqliteTarget,
     "A target of type duckdb": DuckdbTarget,
-=======
     "A target of type http": HttpTarget,
->>>>>>> 09bee75 (HTTP target: documentation, decision 25, tests of a whole line, and fewer requests where everything is refused)
     "protect": Protect,
     "One of the `keys`": Key,
     "A pipeline": Pipeline,
