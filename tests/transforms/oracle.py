@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import product
 
@@ -206,6 +207,8 @@ class Both:
     arrays: list[pa.Array] = field(repr=False)
     columns: dict[str, Typed] = field(repr=False)
     failed: bool = False
+    asked: tuple[str, list[str | None], bool] | None = None
+    """The last that was computed here: SQL, values, whether it failed."""
 
     def postgres(self, expression: str) -> list[str | None]:
         """One text a row; FAILED where the expression fails for it."""
@@ -238,6 +241,12 @@ class Both:
         Within TRY DuckDB leaves out what a NULL beside it has settled, so `failed` tells whether
         the rows failed as they are evaluated in earnest.
         """
+        if self.asked is None or self.asked[0] != sql:
+            self.asked = (sql, self._ours(sql), self.failed)
+        _, values, self.failed = self.asked
+        return values
+
+    def _ours(self, sql: str) -> list[str | None]:
         self.failed = False
         try:
             return self._select(sql)[0]
@@ -257,6 +266,15 @@ class Both:
         select = f"SELECT {', '.join(items)} FROM ".replace("{", "{{").replace("}", "}}")
         statement = self.engine.statement(names, select + "{input}")
         return [column.to_pylist() for column in statement.run(self.arrays)]
+
+
+@contextmanager
+def each(urls: Iterable[str]) -> Iterator[list[Both]]:
+    """Several servers, which print the rows alike; each expression is computed here once."""
+    with ExitStack() as stack:
+        found = [stack.enter_context(contextmanager(both)(url)) for url in urls]
+        assert all(one.arrays == found[0].arrays for one in found)
+        yield found
 
 
 def both(server_url: str) -> Iterator[Both]:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from tailrace.service.localpg import LocalPostgres
 from tests.transforms import cases
-from tests.transforms.oracle import FAILED, Both, both, compared
+from tests.transforms.oracle import FAILED, Both, compared, each
 from transforms.expressions.functions import FUNCTIONS
 
 
-@pytest.fixture(scope="module", params=["18", "15"], ids=["pg18", "pg15"])
-def oracle(request: pytest.FixtureRequest) -> Iterator[Both]:
-    server: LocalPostgres = request.getfixturevalue(f"pg{request.param}")
-    yield from both(server.url())
+@pytest.fixture(scope="module")
+def oracles(pg18: LocalPostgres, pg15: LocalPostgres) -> Iterator[dict[str, Both]]:
+    """By the server's version."""
+    with each([pg18.url(), pg15.url()]) as (newer, older):
+        yield {"18": newer, "15": older}
 
 
 ALL = [
@@ -37,16 +38,34 @@ def _unlike(wanted: str | None, found: str | None) -> bool:
     return not (found == FAILED and beyond)
 
 
+Found = tuple[str | None, str | None, int]
+
+
+def differing(
+    oracles: dict[str, Both], expression: str, is_wrong: Callable[[Found], bool]
+) -> list[tuple[str, Found]]:
+    """(version, what `compared` found) of what is wrong."""
+    last: Both | None = None
+    wrong = []
+    for version, oracle in oracles.items():
+        oracle.asked = last.asked if last else None
+        wrong += [(version, one) for one in compared(oracle, expression) if is_wrong(one)]
+        last = oracle
+    return wrong
+
+
 @pytest.mark.parametrize("expression", ALL)
-def test_as_postgres(oracle: Both, expression: str) -> None:
-    differing = [found for found in compared(oracle, expression) if _unlike(found[0], found[1])]
-    assert not differing, differing[:5]
+def test_as_postgres(oracles: dict[str, Both], expression: str) -> None:
+    wrong = differing(oracles, expression, lambda found: _unlike(found[0], found[1]))
+    assert not wrong, wrong[:5]
 
 
 @pytest.mark.parametrize("expression", cases.STRICT)
-def test_casts_of_text_are_strict_but_never_differ(oracle: Both, expression: str) -> None:
-    differing = [found for found in compared(oracle, expression) if found[1] != FAILED]
-    assert not differing, differing[:5]
+def test_casts_of_text_are_strict_but_never_differ(
+    oracles: dict[str, Both], expression: str
+) -> None:
+    wrong = differing(oracles, expression, lambda found: found[1] != FAILED)
+    assert not wrong, wrong[:5]
 
 
 def test_every_function_is_compared() -> None:
