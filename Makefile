@@ -21,7 +21,7 @@ help:
 	@echo "make demo    a legacy ERP replicated into a hub under load (DEMO_SECONDS=20 ends by itself)"
 	@echo "make test    every test, on PostgreSQL 18, the system's PostgreSQL and MariaDB, and MySQL"
 	@echo "             WORKERS=2 processes at once, each with servers of its own"
-	@echo "make test-long  with more combinations of databases, and more examples of properties"
+	@echo "make test-long  with more combinations of databases, and more kills"
 	@echo "make check   ruff, mypy --strict, import-linter"
 	@echo "make bench   side by side with PostgreSQL's own replication (BENCH_ROWS, BENCH_RSS=1)"
 	@echo "             BENCH=mysql: a MariaDB source, beside mysql-replication and beside PostgreSQL"

@@ -19,14 +19,14 @@ from tailrace.service.localpg import LocalPostgres
 from tests.localkafka import kafka
 from tests.localmysql import mysql
 from tests.maria import (
-    _shared_servers_are_left_empty,
+    _shared_servers_are_emptied,
     maria,
     maria_server,
     second_maria,
 )
 
 __all__ = [
-    "_shared_servers_are_left_empty",
+    "_shared_servers_are_emptied",
     "kafka",
     "maria",
     "maria_server",

@@ -268,7 +268,7 @@ class HttpApi:
     def ask(self, what: str, body: Any = None) -> dict[str, Any]:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.url}/_{what}", data=data)
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=200) as answer:
             found: dict[str, Any] = json.load(answer)
             return found
 
@@ -298,7 +298,7 @@ def started(tls: Path | None = None) -> Iterator[HttpApi]:
     finally:
         assert process.stdin is not None
         process.stdin.close()
-        process.wait(30)
+        process.wait(200)
         process.stdout.close()
 
 

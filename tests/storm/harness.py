@@ -92,10 +92,10 @@ def storm(
                 wait_until(lambda: line.state("deliver") == "waiting", "the end", 300)
             finally:
                 last.terminate()
-                last.wait(60)
+                last.wait(200)
         finally:
             capture.terminate()
-            capture.wait(60)
+            capture.wait(200)
         return _judged(api, made, kills)
 
 
