@@ -23,8 +23,9 @@ from sinks.rowtext import copy_text
 from tailrace.failpoints import failpoint
 from transforms.rows import TargetTable
 
-LOOK_UP = b"set local enable_hashjoin = off; set local enable_mergejoin = off"
-PLAN_FREELY = b"set local enable_hashjoin to default; set local enable_mergejoin to default"
+_JOINS = ("hashjoin", "mergejoin")
+LOOK_UP = b"; ".join(f"set local enable_{join} = off".encode() for join in _JOINS)
+PLAN_FREELY = b"; ".join(f"set local enable_{join} to default".encode() for join in _JOINS)
 
 
 class TableWriter:
@@ -83,7 +84,7 @@ class TableWriter:
             self._all_known.was(all_known)
             if all_known:
                 return
-        self._connection.execute(self.sql.upsert)
+        self._connection.run(self.sql.upsert)
 
     def _update(self, missing: Sequence[int]) -> int:
         sent = [name for i, name in enumerate(self.sql.columns) if i not in missing]
@@ -95,33 +96,37 @@ class TableWriter:
         The planner knows nothing of a staging table just filled, and would rather read the whole
         target for a hash join than look up each key in its index.
         """
-        self._connection.execute(LOOK_UP, prepare=False)
-        found = self._connection.execute(statement).rowcount
-        self._connection.execute(PLAN_FREELY, prepare=False)
+        self._soon(LOOK_UP)
+        found = self._connection.run(statement)
+        self._soon(PLAN_FREELY)
         return found
+
+    def _soon(self, statements: bytes) -> None:
+        for statement in statements.split(b"; "):
+            self._connection.soon(statement)
 
     def _copied_directly(self, rows: Rows) -> bool:
         """False where rows were already there, or were so lately too often to try."""
         if not self._all_new.is_worth_trying():
             return False
-        self._connection.execute("savepoint tailrace_copy")
+        self._connection.soon(b"savepoint tailrace_copy")
         try:
             self._copy(self.sql.copy_directly, rows.columns)
         except pg.UniqueViolation:
-            self._connection.execute("rollback to tailrace_copy")
+            self._connection.soon(b"rollback to tailrace_copy")
             self._all_new.was(False)
             return False
-        self._connection.execute("release tailrace_copy")
+        self._connection.soon(b"release tailrace_copy")
         self._all_new.was(True)
         failpoint("deliver.staged")
         return True
 
     def _stage(self, statement: bytes, columns: Sequence[pa.Array]) -> None:
         if not self._has_stage:
-            self._connection.execute(self.sql.make_stage)
+            self._connection.soon(self.sql.make_stage)
             self._has_stage = True
         if self._is_staged:
-            self._connection.execute(self.sql.empty_stage)
+            self._connection.soon(self.sql.empty_stage)
         self._is_staged = True
         self._copy(statement, columns)
         failpoint("deliver.staged")

@@ -11,6 +11,7 @@ from __future__ import annotations
 from psycopg import errors as pg
 
 from sinks.postgres import protection
+from sinks.postgres.connection import Answer
 from sinks.postgres.session import Connection, application_name
 from sinks.protocol import Checkpoint, Receipts
 from sinks.refusals import already_past, fenced, of_another_journal
@@ -52,6 +53,23 @@ create table if not exists tailrace.exception (
 )
 """
 
+_LOCK = (
+    b"select epoch, journal_offset from tailrace.checkpoint where pipeline = $1::text for update"
+)
+_MARK = f"select pg_logical_emit_message(true, '{ORIGIN_PREFIX}', $1)".encode()
+_STORE = (
+    b"update tailrace.checkpoint set journal_offset = $1, position = $2, updated_at = now()"
+    b" where pipeline = $3"
+)
+_PARK = (
+    b"insert into tailrace.exception (pipeline, journal, id)"
+    b" select $1, $2, id from unnest(string_to_array($3, ',')) id on conflict do nothing"
+)
+_RELEASE = (
+    b"delete from tailrace.exception"
+    b" where pipeline = $1 and journal = $2 and id = any(string_to_array($3, ','))"
+)
+
 _TAKE_OVER_WAIT = "2s"
 """How long the older process may finish what it holds before its connection is ended."""
 
@@ -70,6 +88,7 @@ class CheckpointTable:
         self._holder = holder
         self._epoch = epoch
         self._journal = ""
+        self._offset = 0
 
     def ensure(self) -> None:
         """Create the tables where they are absent; a role that may only use them does.
@@ -152,39 +171,31 @@ class CheckpointTable:
         return of_another_journal(self._pipeline, row[0], journal)
 
     def begin(self, *, origin: str | None) -> None:
-        """Begin a transaction that holds the row to its end, and say where it comes from.
+        """Soon begin a transaction that holds the row to its end, and says where it comes from.
 
-        Errors: Fenced.
+        Errors, once it is sent: Fenced.
         """
-        with self._connection.pipeline():
-            self._connection.execute("begin")
-            found = self._connection.execute(
-                "select epoch from tailrace.checkpoint where pipeline = %s for update",
-                (self._pipeline,),
-            )
-            if origin is not None:
-                self._connection.execute(
-                    "select pg_logical_emit_message(true, %s, %s)", (ORIGIN_PREFIX, origin)
-                )
-        if found.fetchone() != (self._epoch,):
+        soon = self._connection.soon
+        soon(b"begin")
+        soon(_LOCK, (self._pipeline,), then=self._locked)
+        if origin is not None:
+            soon(_MARK, (origin,))
+
+    def _locked(self, answer: Answer) -> None:
+        epoch, offset = (
+            (answer.get_value(0, 0), answer.get_value(0, 1)) if answer.ntuples else (None, None)
+        )
+        if epoch is None or offset is None or int(epoch) != self._epoch:
             raise fenced(self._pipeline, self._epoch)
+        self._offset = int(offset)
 
     def store(self, checkpoint: Checkpoint) -> None:
-        """Move the row forward, in the open transaction. Errors: Fenced, SinkError."""
-        moved = self._connection.execute(
-            "update tailrace.checkpoint set journal_offset = %s, position = %s, updated_at = now()"
-            " where pipeline = %s and epoch = %s and journal = %s and journal_offset <= %s",
-            (
-                checkpoint.offset,
-                checkpoint.position,
-                self._pipeline,
-                self._epoch,
-                checkpoint.journal,
-                checkpoint.offset,
-            ),
-        )
-        if moved.rowcount != 1:  # the row is locked and the epoch ours: only the offset is left
+        """Soon move the row forward, in the transaction that has locked it. Errors: SinkError."""
+        if checkpoint.offset < self._offset:
             raise already_past(self._pipeline, checkpoint.offset)
+        self._connection.soon(
+            _STORE, (str(checkpoint.offset), checkpoint.position, self._pipeline)
+        )
 
     def receipts(self) -> frozenset[str]:
         rows = self._connection.execute(
@@ -194,20 +205,10 @@ class CheckpointTable:
         return frozenset(str(row[0]) for row in rows)
 
     def keep(self, receipts: Receipts) -> None:
-        """Add and remove receipts, in the open transaction."""
-        place = (self._pipeline, self._journal)
-        if receipts.released:
-            self._connection.execute(
-                "delete from tailrace.exception"
-                " where pipeline = %s and journal = %s and id = any(%s)",
-                (*place, list(receipts.released)),
-            )
-        if receipts.parked:
-            self._connection.execute(
-                "insert into tailrace.exception (pipeline, journal, id)"
-                " select %s, %s, id from unnest(%s::text[]) id on conflict do nothing",
-                (*place, list(receipts.parked)),
-            )
+        """Soon add and remove receipts, in the open transaction."""
+        for statement, ids in ((_RELEASE, receipts.released), (_PARK, receipts.parked)):
+            if ids:
+                self._connection.soon(statement, (self._pipeline, self._journal, ",".join(ids)))
 
     @property
     def epoch(self) -> int:

@@ -10,9 +10,10 @@ import psycopg
 from psycopg import errors as pg
 from psycopg.conninfo import conninfo_to_dict
 
+from sinks.postgres.connection import PREPARED_MAX, Session
 from tailrace.errors import RowRefused, TailraceError, TargetRefused, TargetUnavailable
 
-Connection = psycopg.Connection[tuple[object, ...]]
+Connection = Session
 
 PINS = {
     "DateStyle": "ISO",
@@ -34,8 +35,7 @@ PINS = {
 With row_security off a policy that would hide rows is an error, not a silent filter."""
 
 PREPARED_FROM = 2
-PREPARED_MAX = 500
-"""Statements are prepared at their third use; a row statement or two for each of many tables."""
+"""Statements are prepared at their third use."""
 
 _SYSTEMIC = (
     pg.OperationalError,  # connection, shutdown, resources, disk full, lock and deadlock classes
@@ -56,7 +56,7 @@ def connect(url: str, pipeline: str) -> Connection:
     """Errors: TargetUnavailable, without the password."""
     try:
         given = conninfo_to_dict(url).get("options") or ""
-        connection = psycopg.connect(
+        connection = Session.connect(
             url,
             autocommit=True,
             options=" ".join([str(given), *(f"-c {key}={value}" for key, value in PINS.items())]),

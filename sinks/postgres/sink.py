@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from typing import NoReturn
 
 import psycopg
 from psycopg import errors as pg
@@ -24,6 +23,7 @@ from sinks.postgres.apply import TableWriter
 from sinks.postgres.checkpoint import CheckpointTable
 from sinks.postgres.composite import CompositeWriter
 from sinks.postgres.composite_tables import prepare_composite
+from sinks.postgres.connection import Answer
 from sinks.postgres.discrepancies import count
 from sinks.postgres.find import find
 from sinks.postgres.names import quoted_table
@@ -32,7 +32,7 @@ from sinks.postgres.session import Connection, connect, translate, translated
 from sinks.postgres.tables import prepare, references
 from sinks.protocol import NO_RECEIPTS, Checkpoint, Durable, Receipts, Written
 from sinks.refusals import answer_lost
-from tailrace.errors import Fenced, TargetRefused
+from tailrace.errors import Fenced, TargetRefused, TargetUnavailable
 from tailrace.failpoints import failpoint
 from transforms.composite import Composite
 from transforms.references import Reference
@@ -70,7 +70,6 @@ class PostgresSink:
         self._in_transaction = False
         self._marks = False
         self._epoch = 0
-        self._undone = 0
         self.system = ""
 
     def open(self, journal: str) -> Checkpoint:
@@ -107,9 +106,12 @@ class PostgresSink:
             )
 
     def write(self, changes: Sequence[RowChanges]) -> dict[str, Written]:
-        with translated("writing", pipeline=self._pipeline):
-            self._begin()
-        counts = composites.write(self, changes)
+        self._begin()
+        try:
+            counts = composites.write(self, changes)
+        except Fenced:
+            self.close()  # or the lock just taken would keep the newer process waiting
+            raise
         failpoint("deliver.applied")
         return counts
 
@@ -125,22 +127,25 @@ class PostgresSink:
 
     def commit(self, checkpoint: Checkpoint, receipts: Receipts = NO_RECEIPTS) -> Durable:
         assert self._checkpoint is not None
+        connection = self._connected
+        self._begin()
         with translated("storing the checkpoint", pipeline=self._pipeline):
-            self._begin()
-            self._checkpoint.keep(receipts)
-            self._checkpoint.store(checkpoint)
+            try:
+                connection.settle()
+            except Fenced:
+                self.close()
+                raise
+        self._checkpoint.keep(receipts)
+        self._checkpoint.store(checkpoint)
         failpoint("deliver.before_commit")
-        pgconn = self._connected.pgconn
+        connection.soon(b"commit", then=_committed)
         try:
-            pgconn.send_query(b"commit")
-            while pgconn.flush():
-                pass
-            failpoint("deliver.commit_sent")
-            answer = _only_result(pgconn)
-        except psycopg.OperationalError as error:
-            raise answer_lost(self._pipeline) from error
-        if answer.status != pq.ExecStatus.COMMAND_OK or answer.command_status != b"COMMIT":
-            self._refused_commit(answer)
+            connection.settle(lambda: failpoint("deliver.commit_sent"))
+        except psycopg.Error as error:
+            if error.sqlstate is None:
+                raise answer_lost(self._pipeline) from error
+            # A deferred constraint, or a server that is shutting down.
+            raise translate(error, "committing", {"pipeline": self._pipeline}) from None
         self._in_transaction = False
         return Durable(checkpoint)
 
@@ -152,8 +157,11 @@ class PostgresSink:
 
     def rollback(self) -> None:
         if self._connection is not None and self._in_transaction:
-            with translated("rolling back", pipeline=self._pipeline):
-                self._connection.execute("rollback")
+            self._connection.forget()
+            if self._connection.info.transaction_status != pq.TransactionStatus.IDLE:
+                with translated("rolling back", pipeline=self._pipeline):
+                    self._connection.soon(b"rollback")
+                    self._connection.settle()
         self._in_transaction = False
         self._writers.clear()  # what was created inside the transaction is gone with it
         self._composites.clear()
@@ -176,15 +184,12 @@ class PostgresSink:
             prepare_composite(self._connected, self._pipeline, composite)
 
     def _begin(self) -> None:
+        """Soon: with the first that is written."""
         if self._in_transaction:
             return
         assert self._checkpoint is not None
         self._in_transaction = True
-        try:
-            self._checkpoint.begin(origin=self._origin if self._marks else None)
-        except Fenced:
-            self.close()  # or the lock just taken would keep the newer process waiting
-            raise
+        self._checkpoint.begin(origin=self._origin if self._marks else None)
         for writer in self._writers.values():
             writer.begin()
 
@@ -209,24 +214,19 @@ class PostgresSink:
         return apply_in_order(self._connected, changes, statements)
 
     def savepoint(self, name: str = SAVEPOINT) -> None:
-        self._execute(f"savepoint {name}")
+        self._connected.soon(f"savepoint {name}".encode())
 
     def undo(self, name: str = SAVEPOINT) -> None:
-        self._roll_back(f"rollback to {name}")
-
-    def abandon(self, name: str = SAVEPOINT) -> None:
-        self._roll_back(f"rollback to {name}; release {name}")
-
-    def _roll_back(self, statement: str) -> None:
-        # psycopg takes a statement for prepared that it sent behind one that failed, and forgets
-        # all of them at a rollback whose text it has not seen before.
-        self._undone += 1
-        self._execute(f"{statement} -- {self._undone}")
+        self._connected.soon(f"rollback to {name}".encode())
         for writer in self._writers.values():
             writer.undone()
 
     def release(self, name: str = SAVEPOINT) -> None:
-        self._execute(f"release {name}")
+        self._connected.soon(f"release {name}".encode())
+
+    def abandon(self, name: str = SAVEPOINT) -> None:
+        self.undo(name)
+        self.release(name)
 
     def may_go_as_sets(self, refused: TargetRefused) -> bool:
         return refused.where.get("sqlstate") in _AMONG_ROWS
@@ -244,16 +244,6 @@ class PostgresSink:
                     self._connected.execute(f"delete from {quoted_table(table)}".encode())
         self.release()
 
-    def _execute(self, statement: str) -> None:
-        with translated("writing", pipeline=self._pipeline):
-            self._connected.execute(statement.encode(), prepare=False)
-
-    def _refused_commit(self, answer: pq.abc.PGresult) -> NoReturn:
-        """A deferred constraint, or a server that is shutting down."""
-        self._in_transaction = False
-        error = psycopg.errors.error_from_result(answer, encoding="utf-8")
-        raise translate(error, "committing", {"pipeline": self._pipeline})
-
 
 def _system(connection: Connection) -> str:
     row = connection.execute(
@@ -263,10 +253,6 @@ def _system(connection: Connection) -> str:
     return str(row[0])
 
 
-def _only_result(pgconn: pq.abc.PGconn) -> pq.abc.PGresult:
-    answer = None
-    while (result := pgconn.get_result()) is not None:
-        answer = result
-    if answer is None:
-        raise psycopg.OperationalError("no answer to COMMIT")
-    return answer
+def _committed(answer: Answer) -> None:
+    if answer.command_status != b"COMMIT":
+        raise TargetUnavailable("the target rolled back what it was to commit")

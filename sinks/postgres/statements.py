@@ -67,18 +67,21 @@ class Statements:
     @cached_property
     def upsert(self) -> bytes:
         """Every staged row, in key order, so that two writers meet in one order."""
-        action = (
-            "do update set "
-            + ", ".join(f"{quoted(name)} = excluded.{quoted(name)}" for name in self.others)
-            if self.others
-            else "do nothing"
-        )
         return (
             f"insert into {self.name} ({quoted_list(self.columns)})"
             f" select {quoted_list(self.columns)} from {self.stage}"
             f" order by {quoted_list(self.table.key)}"
-            f" on conflict ({quoted_list(self.table.key)}) {action}"
+            f" on conflict ({quoted_list(self.table.key)}) {self._otherwise}"
         ).encode()
+
+    @cached_property
+    def _otherwise(self) -> str:
+        """What becomes of a row that is there."""
+        if not self.others:
+            return "do nothing"
+        return "do update set " + ", ".join(
+            f"{quoted(name)} = excluded.{quoted(name)}" for name in self.others
+        )
 
     def update(self, sent: Collection[str]) -> bytes:
         """The staged rows that exist, only their `sent` columns."""
@@ -105,17 +108,10 @@ class Statements:
     @cached_property
     def upsert_row(self) -> bytes:
         """Parameters: all columns."""
-        action = (
-            "do update set "
-            + ", ".join(f"{quoted(name)} = excluded.{quoted(name)}" for name in self.others)
-            if self.others
-            else "do nothing"
-        )
-        columns, key = _escaped(quoted_list(self.columns)), _escaped(quoted_list(self.table.key))
-        places = ", ".join(["%s"] * len(self.columns))
+        places = ", ".join(f"${n}" for n in range(1, len(self.columns) + 1))
         return (
-            f"insert into {_escaped(self.name)} ({columns}) values ({places})"
-            f" on conflict ({key}) {_escaped(action)}"
+            f"insert into {self.name} ({quoted_list(self.columns)}) values ({places})"
+            f" on conflict ({quoted_list(self.table.key)}) {self._otherwise}"
         ).encode()
 
     def update_row(self, missing: tuple[int, ...]) -> bytes:
@@ -124,22 +120,18 @@ class Statements:
         if found is None:
             sent = [name for i, name in enumerate(self.columns) if i not in missing]
             found = self._updates[missing] = (
-                f"update {_escaped(self.name)} set "
-                + ", ".join(f"{_escaped(quoted(name))} = %s" for name in sent)
-                + f" where {self._key_given}"
+                f"update {self.name} set "
+                + ", ".join(f"{quoted(name)} = ${n}" for n, name in enumerate(sent, 1))
+                + f" where {self._key_given(len(sent))}"
             ).encode()
         return found
 
     @cached_property
     def delete_row(self) -> bytes:
         """Parameters: the key."""
-        return f"delete from {_escaped(self.name)} where {self._key_given}".encode()
+        return f"delete from {self.name} where {self._key_given(0)}".encode()
 
-    @property
-    def _key_given(self) -> str:
-        return " and ".join(f"{_escaped(quoted(name))} = %s" for name in self.table.key)
-
-
-def _escaped(text: str) -> str:
-    """A name inside a statement with %s parameters."""
-    return text.replace("%", "%%")
+    def _key_given(self, before: int) -> str:
+        return " and ".join(
+            f"{quoted(name)} = ${n}" for n, name in enumerate(self.table.key, before + 1)
+        )
