@@ -22,7 +22,7 @@ from bench.source import Source
 from tailrace.service.localpg import LocalPostgres
 
 ROUNDS = 3
-POISON_S = 10.0
+POISON_S = 5.0
 POISON_FIRST_ID = 1_000_000_000
 
 LINES = {

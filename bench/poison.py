@@ -15,37 +15,37 @@ import psycopg
 from bench.latency import RATE_PER_S, WRITERS, watch
 
 POISON_EVERY = 100
-ROUNDS = 3
+ROUNDS = 6
 
 
 def p99_ratio(source_url: str, target_url: str, *, first_id: int, seconds: float) -> float:
-    """p99 of healthy rows with poison among them against none: the median of three rounds, each of
-    `seconds` without and as many with. Uses ids from `first_id` on, 100,000 of them at most."""
+    """p99 of healthy rows with poison among them against none: of `ROUNDS` phases without and as
+    many with, in turn, the median of each. A phase takes `seconds`; ids are from `first_id` on,
+    100,000 of them at most. The first phase, half as long, is not counted."""
     with psycopg.connect(target_url, autocommit=True) as connection:
         connection.execute(
             "alter table bench.wide add constraint sound check (small_number >= 0) not valid"
         )
-    ratios = []
-    for number in range(ROUNDS):
-        plain, poisoned = (
-            measure(
-                source_url,
-                target_url,
-                first_id=first_id + (2 * number + with_poison) * int(RATE_PER_S * seconds),
-                seconds=seconds,
-                poison=bool(with_poison),
-            )
-            for with_poison in (0, 1)
-        )
-        p99s = [took[int(len(took) * 0.99)] for took in (plain, poisoned)]
-        ratios.append(p99s[1] / p99s[0])
-        medians = [statistics.median(took) for took in (plain, poisoned)]
+
+    def phase(number: int, seconds: float, poison: bool) -> list[float]:
+        first = first_id + number * 100_000 // (2 * ROUNDS + 1)
+        return measure(source_url, target_url, first_id=first, seconds=seconds, poison=poison)
+
+    phase(2 * ROUNDS, seconds / 2, poison=True)
+    p99s: tuple[list[float], list[float]] = ([], [])
+    for number in range(2 * ROUNDS):
+        # plain, poison, poison, plain …: neither has the better half of what else is going on
+        poison = number % 4 in (1, 2)
+        took = phase(number, seconds, poison)
+        p99s[poison].append(took[int(len(took) * 0.99)])
         print(
-            f"poison      p50 {medians[0]:.2f} ms without, {medians[1]:.2f} with;"
-            f" p99 {p99s[0]:.2f} without, {p99s[1]:.2f} with",
+            f"poison      {'with' if poison else 'none':5}"
+            f" p50 {statistics.median(took):7.2f} ms, p99 {p99s[poison][-1]:7.2f}",
             flush=True,
         )
-    return statistics.median(ratios)
+    plain, poisoned = map(statistics.median, p99s)
+    print(f"poison      p99 {plain:.2f} ms without, {poisoned:.2f} with: medians of {ROUNDS}")
+    return poisoned / plain
 
 
 def measure(

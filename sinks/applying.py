@@ -31,7 +31,8 @@ class Writer(Protocol):
         """Rows that were deleted; one that left its key is counted where it went."""
 
     def upsert(self, net: Net) -> int:
-        """Rows that were written. Refused where one with values not sent is not there."""
+        """Rows that were written. Refused where one with values not sent is not there; with its
+        `seq` only where it would be so in the source's order, too."""
 
 
 class Target(Protocol):
@@ -136,7 +137,10 @@ def _many(target: Target, segment: Segment, counts: dict[str, Written]) -> None:
     target.savepoint()
     try:
         _sets(target, _nets(target.references, segment), counts)
-    except (NeedsOrder, TargetRefused):
+    except (NeedsOrder, TargetRefused) as error:
+        if isinstance(error, RowRefused) and error.seq is not None:
+            target.abandon()  # in order it would be refused, too
+            raise
         target.undo()
         try:
             _in_order(target, segment, counts)

@@ -41,7 +41,8 @@ class Net:
     `upserts` and `patches` have all columns of the table, `deletes` its key columns; no key stands
     twice among upserts, nor among deletes. `fresh`: the upserts are of rows the source calls new.
     Each change is a row here, or was `coalesced`; `implied` deletes are of rows that left their
-    key, and no changes of their own.
+    key, and no changes of their own. `seq`: of the upserts, where each is a change and there is
+    nothing else.
     """
 
     table: TargetTable
@@ -51,6 +52,7 @@ class Net:
     coalesced: int
     implied: int
     fresh: bool
+    seq: pa.Int64Array | None = None
 
     @property
     def inserts(self) -> Rows | None:
@@ -76,7 +78,8 @@ def net(change: RowChanges) -> Net:
     moved = _moved(change)
     if moved is None:
         if not change.unsent and (op == UPSERT).all() and _ascends(key):
-            return Net(change.table, Rows(change.values), None, None, 0, 0, change.fresh)
+            rows = Rows(change.values)
+            return Net(change.table, rows, None, None, 0, 0, change.fresh, change.seq)
         codes = key_codes(key)
         if change.unsent or (op == PATCH).any():
             return _merged(change, op, codes, key)
@@ -91,6 +94,7 @@ def net(change: RowChanges) -> Net:
             coalesced=len(op) - len(last),
             implied=0,
             fresh=change.fresh and len(last) == len(op),
+            seq=change.seq if len(upserts) == len(op) else None,
         )
     if change.unsent and _any_unsent(change, moved):
         raise NeedsOrder

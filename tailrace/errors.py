@@ -135,10 +135,13 @@ class TargetRefused(SinkError):
 
 
 class RowRefused(TargetRefused):
-    """`seq` is the place of the row among those that were written at once, where it is known."""
+    """`seq` is the place of the row among those that were written at once, where it is known; `line`
+    the number, from 1 on, of one that the target refuses for its values, whatever comes before it.
+    """
 
     code = "TR-503"
     seq: int | None = None
+    line: int | None = None
 
 
 class Fenced(SinkError):

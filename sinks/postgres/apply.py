@@ -20,6 +20,7 @@ from sinks.ordered import diverged
 from sinks.postgres.session import Connection, translated
 from sinks.postgres.statements import Statements
 from sinks.rowtext import copy_text
+from tailrace.errors import RowRefused
 from tailrace.failpoints import failpoint
 from transforms.rows import TargetTable
 
@@ -61,10 +62,15 @@ class TableWriter:
 
     def upsert(self, net: Net) -> int:
         """Errors: TargetRefused where a row with values not sent is not there to keep them."""
-        with translated("writing", table=str(net.table.table)):
-            if (rows := net.inserts) is not None and self._copied_directly(rows):
-                return rows.count
-            return self._staged(net)
+        try:
+            with translated("writing", table=str(net.table.table)):
+                if (rows := net.inserts) is not None and self._copied_directly(rows):
+                    return rows.count
+                return self._staged(net)
+        except RowRefused as refused:
+            if refused.line is not None and net.seq is not None:
+                refused.seq = net.seq[refused.line - 1].as_py()
+            raise
 
     def _staged(self, net: Net) -> int:
         written = 0

@@ -9,7 +9,7 @@ import psycopg
 from sinks.applying import SAVEPOINT
 from sinks.ordered import Row, Values, at, count, diverged, in_order
 from sinks.postgres.connection import Answer
-from sinks.postgres.session import Connection, translate
+from sinks.postgres.session import A_ROW, Connection, translate
 from sinks.postgres.statements import Statements
 from sinks.protocol import Written
 from tailrace.errors import TailraceError
@@ -75,4 +75,4 @@ def _located(error: psycopg.Error) -> TailraceError:
     row = getattr(error, "of", None)
     if row is None:
         return translate(error, "writing", {})
-    return at(row, translate(error, "the target refused a row", row.place))
+    return at(row, translate(error, A_ROW, row.place))

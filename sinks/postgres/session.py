@@ -52,6 +52,13 @@ _ABOUT_ROWS = ("22", "23", "44", "54000", "P0001")
 large for its table or index, and what a trigger raises. All others are the statement's."""
 
 
+_ABOUT_VALUES = ("22", "23502", "23514")
+"""Those that a row earns by its values, whatever came before it: none of the type, NULL, a check."""
+
+
+A_ROW = "the target refused a row"
+
+
 def connect(url: str, pipeline: str) -> Connection:
     """Errors: TargetUnavailable, without the password."""
     try:
@@ -103,7 +110,10 @@ def translate(error: psycopg.Error, doing: str, where: dict[str, object]) -> Tai
     if error.diag.constraint_name:
         place["constraint"] = error.diag.constraint_name
     if sqlstate is not None and sqlstate.startswith(_ABOUT_ROWS):
-        return RowRefused(f"{doing}: {_message(error)}", where=place)
+        line = _line(error) if sqlstate.startswith(_ABOUT_VALUES) else None
+        refused = RowRefused(f"{doing if line is None else A_ROW}: {_message(error)}", where=place)
+        refused.line = line
+        return refused
     if isinstance(error, _SYSTEMIC) or sqlstate is None:
         return TargetUnavailable(f"{doing}: {_message(error)}", where=place)
     return TargetRefused(f"{doing}: {_message(error)}", where=place)
@@ -142,6 +152,12 @@ def _column(error: psycopg.Error) -> str | None:
         r"^COPY .*?, line \d+, column (.*?)(?:: |$)", error.diag.context or "", re.M
     )
     return matched[1] if matched else None
+
+
+def _line(error: psycopg.Error) -> int | None:
+    """And the line; what stands before it is of a trigger, which may look at other rows."""
+    matched = re.match(r"COPY .*?, line (\d+)(?:,|:|$)", error.diag.context or "", re.M)
+    return int(matched[1]) if matched else None
 
 
 def _first_line(error: BaseException) -> str:

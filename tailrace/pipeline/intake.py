@@ -261,7 +261,7 @@ class Intake:
     def _put_aside(self, seq: int, cause: Cause | None) -> Origin:
         self._aside.add(seq)
         arrived, change = self._arrival(seq)
-        self._unroute(change, arrived, between(self._rows, seq, seq))
+        self._unroute(change, arrived.origin, between(self._rows, seq, seq))
         self._hold(change, {0: cause}, arrived.origin)
         return arrived.origin
 
@@ -276,7 +276,10 @@ class Intake:
 
     def _without_waiting(self, changes: TableChanges, origin: Origin) -> TableChanges:
         rows = self._waiting(changes, origin)
-        return self._hold(changes, dict.fromkeys(rows), origin) if rows else changes
+        if not rows:
+            return changes
+        self._hold(changes, dict.fromkeys(rows), origin)
+        return filtered(changes, ~_flags(changes, rows))
 
     def _waiting(self, changes: TableChanges, origin: Origin) -> list[int]:
         held = self._desk.holders(str(changes.schema.table))
@@ -299,8 +302,9 @@ class Intake:
                 holders.setdefault(key, []).append(ids(row))
         if origin.is_new:
             self._mapping.saw(changes.rows - len(parked), len(parked))
-        behind = waiting(keys, holders, ids)
-        return self._hold(changes, {**dict.fromkeys(behind), **parked}, origin)
+        held = {**dict.fromkeys(waiting(keys, holders, ids)), **parked}
+        self._hold(changes, held, origin)
+        return filtered(changes, ~_flags(changes, held))
 
     def _hold(
         self,
@@ -308,8 +312,8 @@ class Intake:
         rows: Mapping[int, Cause | None],
         origin: Origin,
         targets: tuple[str, ...] | None = None,
-    ) -> TableChanges:
-        """Put rows on the desk, those without a cause behind others; return the rest.
+    ) -> None:
+        """Put rows on the desk, those without a cause behind others.
 
         `targets`: the tables they were to be written to, if not those of today's mappings.
         """
@@ -323,7 +327,6 @@ class Intake:
         self._desk.hold(held, changes.schema)
         self._came(targets, len(held), origin)
         self._tally.add(targets, "parked", len(held))
-        return filtered(changes, ~_flags(changes, order))
 
     def _held(
         self,
@@ -369,16 +372,14 @@ class Intake:
         self._tally.add(targets, "received" if origin.is_new else "replayed", changes)
 
     def _unroute(
-        self, changes: TableChanges, arrived: _Arrived, rows: Sequence[RowChanges]
+        self, change: TableChanges, origin: Origin, rows: Sequence[RowChanges]
     ) -> None:
-        """Take back what was counted when these were routed, to `rows` among others."""
-        targets = self._receivers(changes)
-        self._came(targets, -changes.rows, arrived.origin)
-        self._tally.add(targets, "filtered", -changes.rows)
-        numbers = changes.seq.to_numpy() + arrived.base
-        for change in rows:
-            mine = int(np.isin(change.seq.to_numpy(), numbers).sum())
-            self._tally.add((str(change.table.table),), "filtered", mine)
+        """Take back what was counted when this one was routed, to `rows`."""
+        targets = self._receivers(change)
+        self._came(targets, -change.rows, origin)
+        self._tally.add(targets, "filtered", -change.rows)
+        for row in rows:
+            self._tally.add((str(row.table.table),), "filtered", row.rows)
 
 
 def _ids(changes: TableChanges, origin: Origin) -> Callable[[int], ExceptionId]:
@@ -394,7 +395,10 @@ def _flags(changes: TableChanges, rows: Collection[int]) -> np.ndarray:
 def _without(rows: Sequence[RowChanges], seqs: Collection[int]) -> list[RowChanges]:
     found = []
     for change in rows:
-        keep = ~np.isin(change.seq.to_numpy(), list(seqs))
+        seq = change.seq.to_numpy()
+        keep = np.ones(len(seq), np.bool_)
+        for first, end in np.searchsorted(seq, [(one, one + 1) for one in seqs]):
+            keep[first:end] = False
         if keep.all():
             found.append(change)
         elif keep.any():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -61,7 +61,8 @@ class RowKeys:
 
     @cached_property
     def _has_new(self) -> np.ndarray:
-        return ~np.isin(columns.operations(self._changes), (DELETE, TRUNCATE))
+        op = columns.operations(self._changes)
+        return (op != DELETE) & (op != TRUNCATE)
 
     @cached_property
     def _has_old(self) -> np.ndarray:
@@ -79,6 +80,15 @@ class RowKeys:
         if any(None in key for key in found):
             return ()
         return tuple(dict.fromkeys(found))
+
+    def each(self) -> Iterator[tuple[Key, ...]]:
+        """Those of every row, in order."""
+        if self._old is not None or not self._changes.schema.key:
+            yield from map(self.of, range(self._changes.rows))
+            return
+        texts = zip(*(map(_text, column.to_pylist()) for column in self._new), strict=True)
+        for key, known in zip(texts, self._has_new, strict=True):
+            yield (key,) if known and None not in key else ()
 
     def touching(self, keys: Collection[Key]) -> list[int]:
         """Rows that touch one of `keys`, ascending."""
@@ -141,8 +151,8 @@ class Later:
     def add(self, changes: TableChanges, base: int) -> None:
         """In the source's order."""
         table, keys = str(changes.schema.table), RowKeys(changes)
-        for row, seq in enumerate(changes.seq.to_pylist()):
-            touched = [(table, key) for key in keys.of(row)]
+        for seq, found in zip(changes.seq.to_pylist(), keys.each(), strict=True):
+            touched = [(table, key) for key in found]
             self._keys[base + seq] = touched
             for key in touched:
                 self._by_key.setdefault(key, []).append(base + seq)
