@@ -136,7 +136,7 @@ class TargetRefused(SinkError):
 
 class RowRefused(TargetRefused):
     """`seq` is the place of the row among those that were written at once, where it is known; `line`
-    the number, from 1 on, of one that the target refuses for its values, whatever comes before it.
+    is that of one which the target refuses for its values, whatever comes before it, from 1 on.
     """
 
     code = "TR-503"

@@ -89,6 +89,7 @@ class CheckpointTable:
         self._epoch = epoch
         self._journal = ""
         self._offset = 0
+        self.is_locked = False
 
     def ensure(self) -> None:
         """Create the tables where they are absent; a role that may only use them does.
@@ -175,6 +176,7 @@ class CheckpointTable:
 
         Errors, once it is sent: Fenced.
         """
+        self.is_locked = False
         soon = self._connection.soon
         soon(b"begin")
         soon(_LOCK, (self._pipeline,), then=self._locked)
@@ -188,14 +190,13 @@ class CheckpointTable:
         if epoch is None or offset is None or int(epoch) != self._epoch:
             raise fenced(self._pipeline, self._epoch)
         self._offset = int(offset)
+        self.is_locked = True
 
     def store(self, checkpoint: Checkpoint) -> None:
         """Soon move the row forward, in the transaction that has locked it. Errors: SinkError."""
         if checkpoint.offset < self._offset:
             raise already_past(self._pipeline, checkpoint.offset)
-        self._connection.soon(
-            _STORE, (str(checkpoint.offset), checkpoint.position, self._pipeline)
-        )
+        self._connection.soon(_STORE, (str(checkpoint.offset), checkpoint.position, self._pipeline))
 
     def receipts(self) -> frozenset[str]:
         rows = self._connection.execute(

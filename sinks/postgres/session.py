@@ -53,7 +53,7 @@ large for its table or index, and what a trigger raises. All others are the stat
 
 
 _ABOUT_VALUES = ("22", "23502", "23514")
-"""Those that a row earns by its values, whatever came before it: none of the type, NULL, a check."""
+"""What a row earns by its values, whatever came before it: none of the type, NULL, a check."""
 
 
 A_ROW = "the target refused a row"

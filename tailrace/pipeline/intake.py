@@ -371,9 +371,7 @@ class Intake:
         """What the desk gives again was received before."""
         self._tally.add(targets, "received" if origin.is_new else "replayed", changes)
 
-    def _unroute(
-        self, change: TableChanges, origin: Origin, rows: Sequence[RowChanges]
-    ) -> None:
+    def _unroute(self, change: TableChanges, origin: Origin, rows: Sequence[RowChanges]) -> None:
         """Take back what was counted when this one was routed, to `rows`."""
         targets = self._receivers(change)
         self._came(targets, -change.rows, origin)

@@ -30,7 +30,7 @@ class Aside(Protocol):
         """Nothing of the change `seq` is written."""
 
 
-_FEW = 256
+_FEW = 128
 """Rows that are written again whole, but for the one that the target named: that costs less than
 to write those before it and those after it apart."""
 

@@ -53,6 +53,11 @@ class RowKeys:
             return values
         if self._changes.schema.columns[at].base_type == "numeric":
             return pc.replace_substring_regex(values, NOUGHTS, r"\1\2")
+        if len(values) <= FEW_ROWS:
+            texts = values.to_pylist()
+            if all(text is None or text.isascii() for text in texts):
+                folded = [None if text is None else text.rstrip(" ").lower() for text in texts]
+                return pa.array(folded, pa.string())
         values = pc.utf8_rtrim(values, " ")
         if not pc.all(pc.string_is_ascii(values)).as_py():
             parts = pc.utf8_normalize(values, "NFKD")
@@ -62,7 +67,8 @@ class RowKeys:
     @cached_property
     def _has_new(self) -> np.ndarray:
         op = columns.operations(self._changes)
-        return (op != DELETE) & (op != TRUNCATE)
+        known: columns.Flags = (op != DELETE) & (op != TRUNCATE)
+        return known
 
     @cached_property
     def _has_old(self) -> np.ndarray:
@@ -77,23 +83,32 @@ class RowKeys:
             found.append(tuple(_text(column[row].as_py()) for column in self._new))
         if self._old is not None and self._has_old[row]:
             found.append(tuple(_text(column[row].as_py()) for column in self._old))
-        if any(None in key for key in found):
-            return ()
-        return tuple(dict.fromkeys(found))
+        return _known(found)
 
     def each(self) -> Iterator[tuple[Key, ...]]:
         """Those of every row, in order."""
-        if self._old is not None or not self._changes.schema.key:
-            yield from map(self.of, range(self._changes.rows))
-            return
-        texts = zip(*(map(_text, column.to_pylist()) for column in self._new), strict=True)
-        for key, known in zip(texts, self._has_new, strict=True):
-            yield (key,) if known and None not in key else ()
+        if not self._changes.schema.key:
+            return iter([()] * self._changes.rows)
+        sides = [(self._new, self._has_new)]
+        if self._old is not None:
+            sides.append((self._old, self._has_old))
+        texts = [
+            [text if known else None for text, known in zip(_texts(columns), flags, strict=True)]
+            for columns, flags in sides
+        ]
+        return (
+            _known([text for text in found if text is not None])
+            for found in zip(*texts, strict=True)
+        )
 
     def touching(self, keys: Collection[Key]) -> list[int]:
         """Rows that touch one of `keys`, ascending."""
         if not keys or not self._changes.schema.key:
             return []
+        if self._changes.rows <= FEW_ROWS:
+            return [
+                row for row, found in enumerate(self.each()) if any(key in keys for key in found)
+            ]
         rows = self._among(self._new, self._has_new, keys)
         if self._old is not None:
             rows |= self._among(self._old, self._has_old, keys)
@@ -105,7 +120,7 @@ class RowKeys:
             first = pa.array({one[0] for one in keys}, pa.string())
             candidates = np.flatnonzero(known & columns.flags(pc.is_in(key[0], first)))
         picked = pa.array(candidates)
-        texts = zip(*(map(_text, column.take(picked).to_pylist()) for column in key), strict=True)
+        texts = _texts([column.take(picked) for column in key])
         return {int(row) for row, text in zip(candidates, texts, strict=True) if text in keys}
 
 
@@ -181,6 +196,16 @@ class Later:
 def _first(key: Key, since: Mapping[Key, ExceptionId], held: Holders) -> list[ExceptionId]:
     """The changes that may be the first to hold `key`."""
     return [*([since[key]] if key in since else ()), *held.get(key, ())[:1]]
+
+
+def _known(keys: Sequence[tuple[str | None, ...]]) -> tuple[Key, ...]:
+    if any(None in key for key in keys):
+        return ()
+    return tuple(dict.fromkeys(keys))
+
+
+def _texts(columns: Sequence[pa.Array]) -> Iterator[tuple[str | None, ...]]:
+    return zip(*(map(_text, column.to_pylist()) for column in columns), strict=True)
 
 
 def _text(value: object) -> str | None:

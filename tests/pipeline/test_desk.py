@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -21,6 +22,7 @@ from cdc.changes import CREATE, DELETE, TRUNCATE, UPDATE
 from cdc.schema import Column
 from sinks.mysql.products import MARIADB, MYSQL
 from sinks.mysql.sink import MariadbSink
+from sinks.postgres.connection import Session
 from sinks.postgres.sink import PostgresSink
 from sinks.protocol import Sink
 from tailrace.errors import RowRefused, TargetRefused, TooManyExceptions
@@ -281,6 +283,42 @@ def test_many_rows_with_one_in_a_hundred_refused(pipeline: Pipeline) -> None:
     pipeline.deliver()
     world.holds()
     assert query(pipeline, "select count(*) from hub.item") == [(5940,)]
+
+
+def test_a_refused_row_costs_its_batch_a_round_trip(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few rows are sent at once and answered at once, and so is the commit; of more the COPY is
+    refused, and sent again without the row."""
+    asked: list[int] = []
+    reads: list[int] = []
+    for name in ("_answers", "cursor"):
+        ask = getattr(Session, name)
+
+        def counted(self: Session, *given: Any, ask: Any = ask) -> Any:
+            asked.append(1)
+            return ask(self, *given)
+
+        monkeypatch.setattr(Session, name, counted)
+
+    def read(after: int, *, bytes_max: int) -> Any:
+        reads.append(len(asked))
+        return pipeline.journal.entries[after : after + 1]
+
+    monkeypatch.setattr(pipeline.journal, "read", read)
+    sizes = (8, 40)
+    for number in range(3):
+        for size in sizes:
+            for amount in (1, LIMIT):
+                batch = [
+                    Change(CREATE, f"{number}-{size}-{amount}-{n}", "A", 1, n) for n in range(size)
+                ]
+                batch[size // 2] = replace(batch[size // 2], amount=amount)
+                pipeline.journal.append(batch)
+    pipeline.deliver()
+    costs = [after - before for before, after in pairwise(reads)]
+    assert costs[-4:] == [2, 3, 3, 5]
+    assert [one["state"] for one in held(pipeline)] == ["parked"] * 6
 
 
 @pytest.mark.parametrize(("kind", "amount"), [("X", 1), ("A", LIMIT)], ids=["mapping", "target"])
