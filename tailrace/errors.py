@@ -135,8 +135,8 @@ class TargetRefused(SinkError):
 
 
 class RowRefused(TargetRefused):
-    """`seq` is the place of the row among those that were written at once, where it is known; `line`
-    is that of one which the target refuses for its values, whatever comes before it, from 1 on.
+    """`seq` is the row's place among those that were written at once, where it is known; `line` is
+    that of one which the target refuses for its values, whatever comes before it, from 1 on.
     """
 
     code = "TR-503"

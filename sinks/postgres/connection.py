@@ -58,9 +58,9 @@ class Session(psycopg.Connection[tuple[object, ...]]):
         then: Callable[[Answer], None] | None = None,
         of: object = None,
     ) -> None:
-        """Send it before anything else is asked. It is prepared, so there should be few of a kind;
-        its parameters ($1, …) are texts of no type. `then` is called with the answer; `of` says what
-        it is about, for the error. Errors: as `settle`.
+        """Send it before anything else is asked. It is prepared, so there should be few of them;
+        its parameters ($1, …) are texts of no type. `then` is called with the answer; `of` says
+        what it is about, for the error. Errors: as `settle`.
         """
         texts = [None if value is None else value.encode() for value in values]
         if any(b"\0" in text for text in texts if text):  # libpq takes it for the end
