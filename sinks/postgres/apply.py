@@ -70,6 +70,7 @@ class TableWriter:
         except RowRefused as refused:
             if refused.line is not None and net.seq is not None:
                 refused.seq = net.seq[refused.line - 1].as_py()
+                refused.where["key_columns"] = ", ".join(net.table.key)
             raise
 
     def _staged(self, net: Net) -> int:

@@ -56,6 +56,10 @@ _ABOUT_VALUES = ("22", "23502", "23514")
 """What a row earns by its values, whatever came before it: none of the type, NULL, a check."""
 
 
+_BIT_LENGTH = "22026"
+"""By COPY a bit string's length is looked at before its digits, in a statement after them: not all
+of one say the same."""
+
 A_ROW = "the target refused a row"
 
 
@@ -110,7 +114,8 @@ def translate(error: psycopg.Error, doing: str, where: dict[str, object]) -> Tai
     if error.diag.constraint_name:
         place["constraint"] = error.diag.constraint_name
     if sqlstate is not None and sqlstate.startswith(_ABOUT_ROWS):
-        line = _line(error) if sqlstate.startswith(_ABOUT_VALUES) else None
+        by_values = sqlstate.startswith(_ABOUT_VALUES) and sqlstate != _BIT_LENGTH
+        line = _line(error) if by_values else None
         refused = RowRefused(f"{doing if line is None else A_ROW}: {_message(error)}", where=place)
         refused.line = line
         return refused

@@ -130,11 +130,11 @@ class PostgresSink:
         if not self._checkpoint.is_locked:  # nothing was written
             with translated("storing the checkpoint", pipeline=self._pipeline):
                 self._unless_fenced(connection.settle)
-        self._checkpoint.keep(receipts)
-        self._checkpoint.store(checkpoint)
-        failpoint("deliver.before_commit")
-        connection.soon(b"commit", then=_committed)
         try:
+            self._checkpoint.keep(receipts)
+            self._checkpoint.store(checkpoint)
+            failpoint("deliver.before_commit")
+            connection.soon(b"commit", then=_committed)
             connection.settle(lambda: failpoint("deliver.commit_sent"))
         except psycopg.Error as error:
             if error.sqlstate is None:
