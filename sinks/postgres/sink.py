@@ -116,7 +116,7 @@ class PostgresSink:
     def find(self, reference: Reference, keys: Sequence[str]) -> dict[str, str]:
         with translated("looking up references", pipeline=self._pipeline):
             self._begin()
-            return find(self._connected, reference, keys)
+            return self._unless_fenced(lambda: find(self._connected, reference, keys))
 
     def receipts(self) -> frozenset[str]:
         assert self._checkpoint is not None

@@ -135,6 +135,7 @@ def test_a_copy_that_is_refused_names_the_row(
     harness18: PostgresHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where it is for the row's values alone; of others it is asked in the source's order."""
+    monkeypatch.setattr(sinks.postgres.sink, "SINGLY_ROWS_MAX", 0)
     in_order: list[int] = []
     sink = opened(harness18)
     table = TargetTable(
