@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from cdc.schema import TableName
+from transforms.references import Reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,13 @@ class References:
 
     def rank(self, table: TableName) -> int:
         return self.parents_first.index(table)
+
+
+def foreign_key(
+    child: TableName, column: str, parent: TableName, key: str, type_: str = ""
+) -> Reference:
+    """A target's own foreign key of one column, as a reference."""
+    return Reference(str(child), column, f"row of {parent}", parent, key, type_)
 
 
 def _sorted(parents: dict[TableName, set[TableName]]) -> list[TableName]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from cdc.schema import TableName
 from transforms.references import Reference
 from transforms.rows import RowChanges, TargetTable
 
@@ -73,6 +74,12 @@ class FindsKeys(Protocol):
         transaction (beginning one), and the keys that they have as entities.
 
         Errors: Fenced, TargetUnavailable, TargetRefused.
+        """
+
+    def demands(self, table: TableName) -> Sequence[Reference]:
+        """What the target itself demands of a prepared table, by foreign keys of one column.
+
+        Errors: as `find`.
         """
 
 

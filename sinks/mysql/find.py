@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cdc.schema import TableName
 from sinks.composite_sql import IDENTITY
+from sinks.foreign_keys import foreign_key
 from sinks.mysql.names import quoted, quoted_table
 from sinks.mysql.session import Connection, query
 from transforms.references import Reference
@@ -35,3 +37,19 @@ def find(connection: Connection, reference: Reference, keys: Sequence[str]) -> d
         asked = set(some)
         found |= {str(key): str(is_) for key, is_ in rows if str(key) in asked}
     return found
+
+
+_FOREIGN_KEYS = (
+    "select min(column_name), min(referenced_table_schema), min(referenced_table_name),"
+    " min(referenced_column_name) from information_schema.key_column_usage"
+    " where table_schema = %s and table_name = %s and referenced_table_name is not null"
+    " group by constraint_name having count(*) = 1 order by constraint_name"
+)
+
+
+def demands(connection: Connection, table: TableName) -> list[Reference]:
+    """As `sinks.protocol.FindsKeys.demands`. Errors: pymysql's."""
+    return [
+        foreign_key(table, str(column), TableName(str(schema), str(name)), str(key))
+        for column, schema, name, key in query(connection, _FOREIGN_KEYS, table.schema, table.name)
+    ]

@@ -27,7 +27,7 @@ from sinks.mysql.checkpoint import CheckpointTable
 from sinks.mysql.composite import CompositeWriter
 from sinks.mysql.composite_tables import prepare_composite
 from sinks.mysql.discrepancies import count
-from sinks.mysql.find import find
+from sinks.mysql.find import demands, find
 from sinks.mysql.fit import fitted
 from sinks.mysql.loading import Loader
 from sinks.mysql.names import quoted_table
@@ -146,6 +146,11 @@ class MariadbSink:
         with translated("looking up references", pipeline=self._pipeline):
             self._begin()
             return find(self._connected, reference, keys)
+
+    def demands(self, table: TableName) -> list[Reference]:
+        with translated("reading the target's foreign keys", pipeline=self._pipeline):
+            self._begin()
+            return demands(self._connected, table)
 
     def receipts(self) -> frozenset[str]:
         assert self._checkpoint is not None

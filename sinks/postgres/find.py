@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cdc.schema import TableName
 from sinks.composite_sql import IDENTITY
+from sinks.foreign_keys import foreign_key
 from sinks.postgres.names import quoted, quoted_table
 from sinks.postgres.session import Connection
 from transforms.references import Reference
@@ -26,3 +28,23 @@ def find(connection: Connection, reference: Reference, keys: Sequence[str]) -> d
             (list(keys),),
         )
     return {str(key): str(found) for key, found in rows}
+
+
+_FOREIGN_KEYS = """
+select a.attname, n.nspname, p.relname, k.attname, format_type(k.atttypid, k.atttypmod)
+from pg_constraint f
+join pg_attribute a on a.attrelid = f.conrelid and a.attnum = f.conkey[1]
+join pg_class p on p.oid = f.confrelid join pg_namespace n on n.oid = p.relnamespace
+join pg_attribute k on k.attrelid = f.confrelid and k.attnum = f.confkey[1]
+where f.contype = 'f' and f.conrelid = to_regclass(%s) and cardinality(f.conkey) = 1
+order by f.conname
+"""
+
+
+def demands(connection: Connection, table: TableName) -> list[Reference]:
+    """As `sinks.protocol.FindsKeys.demands`. Errors: the server's."""
+    rows = connection.execute(_FOREIGN_KEYS.encode(), (quoted_table(table),))
+    return [
+        foreign_key(table, str(column), TableName(str(schema), str(name)), str(key), str(type_))
+        for column, schema, name, key, type_ in rows
+    ]

@@ -26,7 +26,7 @@ from sinks.postgres.composite import CompositeWriter
 from sinks.postgres.composite_tables import prepare_composite
 from sinks.postgres.connection import Answer
 from sinks.postgres.discrepancies import count
-from sinks.postgres.find import find
+from sinks.postgres.find import demands, find
 from sinks.postgres.names import quoted_table
 from sinks.postgres.ordered import apply_in_order
 from sinks.postgres.session import Connection, connect, translate, translated
@@ -117,6 +117,11 @@ class PostgresSink:
         with translated("looking up references", pipeline=self._pipeline):
             self._begin()
             return self._unless_fenced(lambda: find(self._connected, reference, keys))
+
+    def demands(self, table: TableName) -> list[Reference]:
+        with translated("reading the target's foreign keys", pipeline=self._pipeline):
+            self._begin()
+            return demands(self._connected, table)
 
     def receipts(self) -> frozenset[str]:
         assert self._checkpoint is not None

@@ -31,6 +31,7 @@ class Desk:
         self._refs: dict[ExceptionId, Ref] = {}
         self._by_key: dict[str, dict[Key, list[ExceptionId]]] = {}
         self._states: Counter[str] = Counter()
+        self._targets: Counter[str] = Counter()
         self._saved: dict[ExceptionId, Held] = {}
         self._schemas: dict[str, TableSchema] = {}
         self._released: dict[ExceptionId, Outcome] = {}
@@ -58,6 +59,7 @@ class Desk:
         self._refs = {}
         self._by_key = {}
         self._states.clear()
+        self._targets.clear()
         for ref in self._committed.values():
             self._add(ref)
         self._awaited.clear()
@@ -72,6 +74,10 @@ class Desk:
 
     def count(self, state: str) -> int:
         return self._states[state]
+
+    def lacks(self, target: str) -> bool:
+        """Whether some row of this target table is held."""
+        return self._targets[target] > 0
 
     def of_table(self, table: str) -> list[Ref]:
         return [ref for ref in self._refs.values() if ref.table == table]
@@ -214,12 +220,14 @@ class Desk:
     def _add(self, ref: Ref) -> None:
         self._refs[ref.id] = ref
         self._states[ref.state] += 1
+        self._targets.update(ref.targets)
         for key in ref.keys:
             insort(self._by_key.setdefault(ref.table, {}).setdefault(key, []), ref.id)
 
     def _remove(self, id: ExceptionId) -> None:
         ref = self._refs.pop(id)
         self._states[ref.state] -= 1
+        self._targets.subtract(ref.targets)
         keys = self._by_key.get(ref.table, {})
         for key in ref.keys:
             keys[key].remove(id)

@@ -31,7 +31,7 @@ from tailrace.pipeline.breaker import Breaker
 from tailrace.pipeline.desk import Desk
 from tailrace.pipeline.isolate import between, isolated, together
 from tailrace.pipeline.keys import Later, RowKeys, waiting
-from tailrace.pipeline.references import phases, refers, resolved, upserted
+from tailrace.pipeline.references import Demands, ForeignKeys, phases, refers, resolved, upserted
 from tailrace.pipeline.routing import Router
 from tailrace.pipeline.selection import filtered, sliced
 from tailrace.pipeline.tally import Tally
@@ -89,6 +89,7 @@ class Intake:
         self, desk: Desk, router: Router, tally: Tally, version: str, watch: Watch
     ) -> None:
         self._watch = watch
+        self._foreign = ForeignKeys()
         self._desk = desk
         self._router = router
         self._tally = tally
@@ -152,9 +153,11 @@ class Intake:
     def write(self, sink: Sink) -> Mapping[str, Written]:
         """Write what was routed. Errors: as `Sink.write`, but for RowRefused; TooManyExceptions."""
         counts: Mapping[str, Written] = {}
-        if refers(self._rows):
+        demands = self._demands(sink)
+        if demands or refers(self._rows):
             self._rows = together(self._rows)
-            counts = _sum(self._with_parents(sink, rows) for rows in phases(self._rows))
+            parts = phases(self._rows)
+            counts = _sum(self._with_parents(sink, rows, demands) for rows in parts)
         elif self._rows:
             counts = self._written(sink, self._rows)
         self._arrives(self._rows)
@@ -170,12 +173,20 @@ class Intake:
             counts = _sum(isolated(sink, rows, refused, self))
         return counts
 
-    def _with_parents(self, sink: Sink, rows: Sequence[RowChanges]) -> Mapping[str, Written]:
+    def _demands(self, sink: Sink) -> Demands:
+        """Foreign keys of the target to tables of which rows are held."""
+        if not self._rows or not len(self._desk) or not isinstance(sink, FindsKeys):
+            return {}
+        return self._foreign.demands(self._rows, sink, self._desk.lacks)
+
+    def _with_parents(
+        self, sink: Sink, rows: Sequence[RowChanges], demands: Demands
+    ) -> Mapping[str, Written]:
         """Write rows of which some refer to others; put those aside whose parent is not there."""
         assert isinstance(sink, FindsKeys), "config sees to it"
         rows = self.without_waiting(rows)
         while True:
-            made, orphans = resolved(rows, sink)
+            made, orphans = resolved(rows, sink, demands)
             for orphan in orphans:
                 if orphan.seq not in self._aside:
                     self._put_all_aside(orphan.seq, orphan.cause)

@@ -8,7 +8,8 @@ What is written at once is cut in two only where parents get their keys by being
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,7 +22,7 @@ from sinks.protocol import FindsKeys
 from sinks.rowtext import as_text
 from tailrace.state.exceptions.model import Cause
 from transforms.references import Reference
-from transforms.rows import UPSERT, RowChanges
+from transforms.rows import UPSERT, RowChanges, TargetTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,16 @@ def _picked(change: RowChanges, flags: np.ndarray) -> list[RowChanges]:
     return [taken_rows(change, np.flatnonzero(flags))] if flags.any() else []
 
 
-def resolved(rows: Sequence[RowChanges], sink: FindsKeys) -> tuple[list[RowChanges], list[Orphan]]:
+ASK_AGAIN_S = 30.0
+"""Foreign keys come and go seldom. One that is not known yet refuses rows one by one; one that is
+gone makes some wait until the next replay."""
+Demands = Mapping[TargetTable, Sequence[tuple[int, Reference]]]
+"""By table the columns, by position, that a foreign key of the target is on."""
+
+
+def resolved(
+    rows: Sequence[RowChanges], sink: FindsKeys, demands: Demands
+) -> tuple[list[RowChanges], list[Orphan]]:
     """`rows` with the keys they refer to, and those that refer to what is not there.
 
     A parent that is among `rows` is there.
@@ -101,7 +111,7 @@ def resolved(rows: Sequence[RowChanges], sink: FindsKeys) -> tuple[list[RowChang
     found: list[RowChanges] = []
     orphans: dict[int, Orphan] = {}
     for change in rows:
-        for at, reference in change.table.refs:
+        for at, reference in (*change.table.refs, *demands.get(change.table, ())):
             values, lacking = _column(change, at, reference, rows, sink)
             change = replace(
                 change,
@@ -129,7 +139,7 @@ def _column(
     distinct = keys.unique().to_pylist()
     known = sink.find(reference, distinct) if distinct else {}
     if not reference.source:
-        known = {**_pending(rows, reference.table, distinct), **known}
+        known = {**_pending(rows, reference, distinct), **known}
     texts = values.to_pylist()
     lacking = []
     for place in places.tolist():
@@ -143,20 +153,50 @@ def _column(
     return pa.array(texts, pa.string()), lacking
 
 
+class ForeignKeys:
+    """What the target demands of its tables, asked now and then."""
+
+    def __init__(self) -> None:
+        self._known: dict[TableName, tuple[float, Sequence[Reference]]] = {}
+
+    def demands(
+        self, rows: Sequence[RowChanges], sink: FindsKeys, lacks: Callable[[str], bool]
+    ) -> Demands:
+        """Of `rows`, as far as it may be lacking: `lacks` says of which tables rows are held."""
+        found: dict[TargetTable, list[tuple[int, Reference]]] = {}
+        for table in {change.table for change in rows if change.table.composite is None}:
+            names = [column.name for column in table.columns]
+            for one in self._of(table.table, sink):
+                if one.field in names and lacks(str(one.table)):
+                    found.setdefault(table, []).append((names.index(one.field), one))
+        return found
+
+    def _of(self, table: TableName, sink: FindsKeys) -> Sequence[Reference]:
+        asked_s, found = self._known.get(table, (0.0, ()))
+        now_s = time.monotonic()
+        if not asked_s or now_s - asked_s > ASK_AGAIN_S:
+            found = sink.demands(table)
+            self._known[table] = (now_s, found)
+        return found
+
+
 def _pending(
-    rows: Sequence[RowChanges], table: TableName, keys: Sequence[str]
+    rows: Sequence[RowChanges], reference: Reference, keys: Sequence[str]
 ) -> Mapping[str, str]:
     """Of `keys` those that `rows` put into the table."""
     wanted = pa.array(keys, pa.string())
     found: set[str] = set()
-    for key in upserted(rows, table):
+    for key in upserted(rows, reference.table, reference.column):
         found.update(key.filter(pc.is_in(key, wanted)).to_pylist())
     return {key: key for key in found}
 
 
-def upserted(rows: Sequence[RowChanges], table: TableName) -> Iterator[pa.Array]:
-    """The keys, of one column, of rows that are put into a table."""
+def upserted(
+    rows: Sequence[RowChanges], table: TableName, column: str | None = None
+) -> Iterator[pa.Array]:
+    """The keys, of one `column`, of rows that are put into a table."""
     for change in rows:
-        if change.table.table == table and len(change.table.key) == 1:
+        key_is = change.table.key
+        if change.table.table == table and len(key_is) == 1 and column in (None, *key_is):
             key = as_text(change.values[change.table.key_indexes[0]])
             yield key.filter(pa.array(change.op.to_numpy() == UPSERT))
