@@ -44,7 +44,8 @@ ACTIONS: dict[Action, str] = {
     "park": "The source change waits at the exceptions desk, and later changes of its key behind"
     " it; all others go on.",
     "pause": "The pipeline says `paused` and writes and parks nothing until a person has mended the"
-    " cause. It tries again by itself, at the same pace; with `--once` it stops.",
+    " cause. It tries again by itself, at the same pace; with `--once` it stops. One table is never"
+    " paused alone: what belongs together would be torn apart.",
     "stop": "The command, or the process, ends and says `failed`: the same would happen again. The"
     " journal keeps what was captured. It goes on where it was when it is started again.",
 }
