@@ -193,6 +193,22 @@ def test_refused_lookups(changes: dict[str, Any], what: str, underlined: str | N
         assert error.expression[error.span[0] : error.span[1] + 1] == underlined
 
 
+@pytest.mark.parametrize(
+    ("dialect", "on"),
+    [
+        ("mysql", "c.code COLLATE utf8mb4_bin = code"),
+        ("mysql", "C.CODE = BINARY code"),
+        ("oracle", "c.code = code"),
+        ("tsql", "c.code = code COLLATE Latin1_General_BIN2"),
+    ],
+)
+def test_texts_are_joined_to_the_letter_in_every_dialect(dialect: str, on: str) -> None:
+    lookup = {**LOOKUPS["c"], "on": on}
+    declared = mapping(dialect=dialect, key={"id": "id"}, lookups={"c": lookup})
+    found = routed(declared, [row(1, code="A"), row(2, code="a")], codes=[A])
+    assert found == [("1", "AH"), ("2", None)]
+
+
 def test_types_of_which_a_value_has_several_texts_are_not_joined() -> None:
     odd = table("s.codes", {"code": "numeric", "word": "text"}, ["code"])
     declared = mapping(lookups={"c": {**LOOKUPS["c"], "on": "c.code = part::numeric"}})

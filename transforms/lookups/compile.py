@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from sqlglot import exp
+
 from cdc.schema import TableName, TableSchema
 from transforms.declared import printed
 from transforms.errors import ExpressionError, Loc, MappingError
@@ -134,7 +136,7 @@ class _Join:
             sides = equality(node, on, known)
             if sides is None:
                 raise self._shape(on)
-            name, code = self._sides(sides, on)
+            name, code = self._sides((node.this, node.expression), sides, on)
             seen.add(name)
             keys.append(self._output(self._line[name], self._theirs, on))
             codes.append(self._output(code, self._schema, on))
@@ -163,15 +165,17 @@ class _Join:
             self._lookup.missing,
         )
 
-    def _sides(self, sides: tuple[Typed, Typed], on: Expression) -> tuple[str, Typed]:
+    def _sides(
+        self, nodes: tuple[exp.Expr, exp.Expr], sides: tuple[Typed, Typed], on: Expression
+    ) -> tuple[str, Typed]:
         """The table's column, and what it equals."""
         mine = f"{self._alias}."
-        for column, code in (sides, sides[::-1]):
-            if column.column is None or not column.column.startswith(mine):
+        for node, code in zip(nodes, sides[::-1], strict=True):
+            column = _column(node)
+            if column is None or not column.startswith(mine):
                 continue
-            if any(name.startswith(mine) for name in code.reads):
-                continue
-            return column.column.removeprefix(mine), code
+            if not any(name.startswith(mine) for name in code.reads):
+                return column.removeprefix(mine), code
         raise self._shape(on)
 
     def _shape(self, on: Expression) -> ExpressionError:
@@ -209,6 +213,13 @@ class _Join:
     def _error(self, what: str, fix: str | None, part: str) -> MappingError:
         loc: Loc = ("lookups", self._alias, part)
         return MappingError(what, mapping=self._mapping.mapping, loc=loc, fix=fix)
+
+
+def _column(node: exp.Expr) -> str | None:
+    """The column that it is, perhaps with the collation that says it is compared exactly."""
+    if isinstance(node, exp.Anonymous) and node.this == "collate":
+        node = node.expressions[0]
+    return node.name if isinstance(node, exp.Column) else None
 
 
 def _type(code: Typed) -> Type:
