@@ -25,6 +25,7 @@ from sinks.http.pace import Circuit, Pace
 from sinks.http.reading import Change
 from sinks.http.settings import HttpTarget
 from sinks.http.templates import Given, Unfit
+from sinks.ordered import diverged
 from tailrace.errors import RowRefused, TargetRefused
 from transforms.rows import DELETE, PATCH
 
@@ -148,8 +149,11 @@ class Exchange:
         if "update" not in change.plan.requests:
             raise self._unfit(change, min(change.missing), "the entity has no `update`")
         given = change.plan.partly(change.values, change.missing, None, change.name)
-        if given is not None:
-            await self._ask(change, "update", given)
+        if given is None:
+            return False
+        replied = await self._ask(change, "update", given, absent=True)
+        if replied.absent:
+            raise Refused(diverged(change.plan.table, 1), settled=True)
         return True
 
     async def _patch(self, change: Change) -> bool:
