@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 KILLS ?= 50
+STORM_KILLS ?= 18
+STORM_CHANGES ?= 2500
 BENCH ?= postgres
 WORKERS ?= 2
 
@@ -29,7 +31,7 @@ help:
 	@echo "             BENCH=mapping: mappings, contracts and protection, beside tables as they are"
 	@echo "make kill    kill both processes KILLS=50 times under load and count"
 	@echo "             KILL_ENDS=mariadb:mysql: between these databases"
-	@echo "make storm   an HTTP target in a storm of faults, with KILLS=18 kills of delivery, and count"
+	@echo "make storm   an HTTP target in a storm of faults, STORM_KILLS=18 kills, and count"
 	@echo "make fuzz    damaged binary logs into the decoder for FUZZ_SECONDS=60"
 	@echo "make docs    docs/errors.md from the table of errors"
 	@echo "make clean   remove .venv and everything built"
@@ -58,7 +60,7 @@ kill: $(VENV)/ready $(if $(or $(findstring mariadb,$(KILL_ENDS)),$(findstring my
 	@KILLS=$(KILLS) $(BIN)/python -m tests.kill.harness
 
 storm: $(VENV)/ready
-	@KILLS=$(if $(filter command line environment,$(origin KILLS)),$(KILLS),18) $(BIN)/python -m tests.storm.harness
+	@KILLS=$(STORM_KILLS) CHANGES=$(STORM_CHANGES) $(BIN)/python -m tests.storm.harness
 
 fuzz: $(VENV)/ready servers
 	@$(BIN)/python -m tests.fuzz

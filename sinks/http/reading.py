@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from operator import attrgetter
 
 import pyarrow as pa
@@ -22,7 +24,7 @@ READ_ROWS = 1024
 Values = tuple[str | None, ...]
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Change:
     """One row change. `key` is the row's now, `old_key` the one it had where it moved.
 
@@ -30,6 +32,7 @@ class Change:
     missing         columns that are not sent
     before          the values before where the log has them, by column
     created         the source says that the row is new
+    slot            the target table; of several rows there that are of one change, each its own
     name            its idempotency key
     over            older changes of the key that it stands for
     refused         why the API does not take it; `settled`: it answered so for good
@@ -48,6 +51,7 @@ class Change:
     created: bool
     source: str
     digest: int
+    slot: str = ""
     name: str = ""
     over: list[Change] = field(default_factory=list)
     refused: RowRefused | None = None
@@ -70,7 +74,13 @@ class Change:
 def in_order(changes: Sequence[RowChanges], plans: Mapping[str, Plan]) -> Iterator[Change]:
     """The rows of all of `changes`, by `seq`. `plans`: by target table."""
     rows = (_rows(one, plans[str(one.table.table)]) for one in changes)
-    return heapq.merge(*rows, key=attrgetter("seq"))
+    for _, together in groupby(heapq.merge(*rows, key=attrgetter("seq")), attrgetter("seq")):
+        found: Counter[str] = Counter()
+        for change in together:
+            number = found[change.target]
+            found[change.target] += 1
+            change.slot = f"{change.target}#{number}" if number else change.target
+            yield change
 
 
 def _rows(change: RowChanges, plan: Plan) -> Iterator[Change]:

@@ -104,7 +104,11 @@ class Sender:
     async def _save(self) -> None:
         while True:
             await asyncio.sleep(SAVED_S)
-            self._local.save(self._sent)
+            try:
+                self._local.save(self._sent)
+            except TailraceError as error:
+                self._end(error)
+                return
             self._watch.moved(self.total)
             if self._watch.stopping:
                 self._end(TargetUnavailable("delivery stops; what is not sent is sent later"))
@@ -266,7 +270,7 @@ class Sender:
         failpoint("deliver.staged")
 
     def _note(self, change: Change, outcome: str) -> None:
-        self._sent.add(change.entry, change.target, change.number, change.digest)
+        self._sent.add(change.entry, change.slot, change.number, change.digest)
         self._counted(change, outcome)
         self.total += 1
 

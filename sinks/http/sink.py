@@ -157,11 +157,11 @@ class HttpSink:
             if change.op == CLEAR:
                 continue
             place = _place(change)
-            tried = self._tried.get((f"{change.entry}-{change.number}", change.target), _NEVER)
-            taken = self._sent.get(change.entry, change.target, change.number)
+            tried = self._tried.get((f"{change.entry}-{change.number}", change.slot), _NEVER)
+            taken = self._sent.get(change.entry, change.slot, change.number)
             if taken or tried.taken == change.digest:
                 if not taken:
-                    self._sent.add(change.entry, change.target, change.number, change.digest)
+                    self._sent.add(change.entry, change.slot, change.number, change.digest)
                 _count(change, "sent", counts)
                 continue
             if place in self._refused:
@@ -242,7 +242,7 @@ class _Counting:
 
 
 def _place(change: Change) -> tuple[int, int, str]:
-    return change.entry, change.number, change.target
+    return change.entry, change.number, change.slot
 
 
 def _count(change: Change, outcome: str, counts: dict[str, Written]) -> None:

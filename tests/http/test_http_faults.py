@@ -304,6 +304,18 @@ def test_of_a_change_of_two_entities_what_was_taken_stays_taken(rig: Made) -> No
     assert len(set(keys(one))) == len(one.seen) == 5
 
 
+def test_two_rows_of_one_change_in_one_entity_both_go(rig: Made) -> None:
+    one = rig()
+    one.fault("reject", "/items/3", status=400)
+    with pytest.raises(RowRefused):
+        one.sink.write(
+            [rows(upsert("1", "a", "1")), rows(upsert("2", "a", "1")), rows(upsert("3", "a", "1"))]
+        )
+    one.sink.write([rows(upsert("1", "a", "1")), rows(upsert("2", "a", "1"))])
+    assert one.records.keys() == {"/items/1", "/items/2"}
+    assert len(one.seen) == 3
+
+
 def test_where_everything_is_refused_little_is_sent(rig: Made) -> None:
     one = rig()
     one.fault("reject", status=400, times=10_000)
