@@ -8,6 +8,8 @@ It keeps a record for each path and remembers each idempotency key with its answ
 working group's draft says: the same key with the same contents gets the same answer and does
 nothing more, with other contents 422. `applied` lists what took effect, in order.
 
+Below a path with ``/limited/`` an amount of 1000 or more is refused with 422.
+
 Faults are set with POST /_faults, a JSON list; each is taken once, or `times` times, by the first
 request whose method and path it matches:
 
@@ -186,6 +188,8 @@ class _Api:
             ]
             return 200, json.dumps({"items": found}).encode()
         document = json.loads(body) if body and "ndjson" not in request.content_type else body
+        if "/limited/" in path and document and document["amount"] >= 1000:
+            return 422, b"{}"
         if path.endswith("/_bulk"):
             return self._bulk(path, document, fault)
         if request.method == "PATCH" and path not in self.records:

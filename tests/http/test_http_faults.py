@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from cdc.schema import TableName
 from sinks.conformance import upsert
+from sinks.http.sink import HttpSink
 from sinks.protocol import Receipts
 from tailrace.errors import CheckpointMismatch, RowRefused, TargetRefused, TargetUnavailable
 from tests.http.conftest import Made
@@ -333,6 +334,40 @@ def test_another_journal_and_an_older_checkpoint_are_refused(rig: Made) -> None:
     with pytest.raises(CheckpointMismatch, match="another journal"):
         one.sink.open("other")
     assert one.sink.open("journal").offset == 5
+
+
+def test_a_request_to_stop_cuts_a_long_write_short(
+    rig: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was sent is known, the rest is sent later."""
+    monkeypatch.setattr("sinks.http.sender.SAVED_S", 0.05)
+
+    class Stopping:
+        stopping = False
+        told: ClassVar[list[int]] = []
+
+        def moved(self, sent: int) -> None:
+            self.told.append(sent)
+            self.stopping = sent > 5
+
+    one = rig(limits={"requests_per_s": "50", "concurrency": "2"})
+    one.sink.close()
+    one.sink = HttpSink(one.target, one.pipeline, one.directory / "stopped.db", Stopping())
+    one.sink.open("journal")
+    one.sink.prepare([one.table])
+    given = [upsert(str(n), "a", "1") for n in range(40)]
+    with pytest.raises(TargetUnavailable, match="delivery stops"):
+        one.write(*given)
+    one.sink.close()
+    asked = len(one.seen)
+    assert 5 < asked < 40
+    assert Stopping.told == sorted(Stopping.told)
+    one.sink = HttpSink(one.target, one.pipeline, one.directory / "stopped.db")
+    one.sink.open("journal")
+    one.sink.prepare([one.table])
+    one.write(*given)
+    one.sink.close()
+    assert len(one.seen) == len(one.applied) == 40
 
 
 def test_two_processes_never_deliver_one_pipeline(
