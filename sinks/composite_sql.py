@@ -92,7 +92,7 @@ class CompositeSql:
         literal = self._dialect.literal
         return (
             f"(select i.canonical_id as {key}, {others} from {self._dialect.table(IDENTITY)} i"
-            f" join {table} t on t.{key} = i.source_key"
+            f" {self._dialect.join} {table} t on t.{key} = i.source_key"
             f" where i.entity = {literal(self._composite.entity)} and i.source = {literal(source)})"
         )
 

@@ -1,14 +1,15 @@
-"""Rules of `identity`, compiled to SQL over a side table.
+"""Rules of `identity`: expressions over the fields of an entity.
 
-They are evaluated where the values are, at a PostgreSQL target: what a source did not send is
-there, and an index finds the records that match. So they take only what gives the same value for
-ever (an index demands it): fields, and the functions below over texts.
+They are evaluated where the values are, at the target: what a source did not send is there, and
+an index finds the records that match. So they take only what gives the same value for ever (an
+index demands it): fields, and the functions below over texts. Each sink says them in its own SQL.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from sqlglot import exp
 
@@ -27,11 +28,27 @@ _NOT_COMPARED = frozenset({"json", "bytes", "double", "boolean"})
 
 
 @dataclass(frozen=True, slots=True)
-class MatchValue:
-    """`sql` over the columns of a side table, in PostgreSQL's words. `text`: whether it is one;
-    `bare`: whether it is a field and nothing else."""
+class Field:
+    name: str
 
-    sql: str
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One of `FUNCTIONS`, with PostgreSQL's meaning, or `||` of two."""
+
+    function: str
+    of: tuple[Form, ...]
+
+
+Form: TypeAlias = Field | Call | str | int
+"""An expression; texts and numbers, which are not negative, are constants."""
+
+
+@dataclass(frozen=True, slots=True)
+class MatchValue:
+    """`text`: whether the value is one; `bare`: whether it is a field and nothing else."""
+
+    form: Form
     reads: tuple[str, ...]
     text: bool
     bare: bool
@@ -87,7 +104,7 @@ def _value(entity: Entity, text: str, loc: Loc, columns: Mapping[str, Typed]) ->
         type_ = entity.fields[reads[0]].type
         if type_.name in _NOT_COMPARED:
             raise found.refuse(f"records are not recognised by a field of type {type_}")
-        return MatchValue(_sql(found, found.tree), reads, type_.name == "text", True)
+        return MatchValue(_form(found, found.tree), reads, type_.name == "text", True)
     for name in reads:
         if entity.fields[name].type.name != "text":
             raise found.refuse(
@@ -96,22 +113,22 @@ def _value(entity: Entity, text: str, loc: Loc, columns: Mapping[str, Typed]) ->
             )
     if found.typed.kind not in STRINGS:
         raise found.refuse("it gives no text")
-    return MatchValue(_sql(found, found.tree), reads, True, False)
+    return MatchValue(_form(found, found.tree), reads, True, False)
 
 
-def _sql(found: Expression, node: exp.Expr) -> str:
-    """PostgreSQL's words for a rewritten tree. Errors: ExpressionError."""
+def _form(found: Expression, node: exp.Expr) -> Form:
+    """A rewritten tree. Errors: ExpressionError."""
     if isinstance(node, exp.Column):
-        return '"' + node.name.replace('"', '""') + '"'
+        return Field(node.name)
     if isinstance(node, exp.Literal):
         if node.is_string:
-            return "'" + str(node.this).replace("'", "''") + "'::text"
-        if str(node.this).isdigit() and int(node.this) < 1 << 31:
             return str(node.this)
+        if str(node.this).isdigit() and int(node.this) < 1 << 31:
+            return int(node.this)
     if isinstance(node, exp.DPipe):
-        return f"({_sql(found, node.this)} || {_sql(found, node.expression)})"
+        return Call("||", (_form(found, node.this), _form(found, node.expression)))
     if isinstance(node, exp.Anonymous) and node.this in FUNCTIONS:
-        return f"{node.this}({', '.join(_sql(found, each) for each in node.expressions)})"
+        return Call(node.this, tuple(_form(found, each) for each in node.expressions))
     raise found.refuse(
         "a rule of identity takes fields, texts, || and a few functions only",
         fix=f"of functions: {', '.join(FUNCTIONS)}; let mappings do what takes more",

@@ -11,9 +11,10 @@ from psycopg import errors as pg
 from cdc.schema import TableName
 from sinks.composite_sql import COLUMNS, DIFFERENCES, ENTITIES, FOUND, CompositeSql
 from sinks.postgres.apply import LOOK_UP, PLAN_FREELY, TableWriter
-from sinks.postgres.identity import Recogniser, moves
+from sinks.postgres.identity import PostgresRecogniser
 from sinks.postgres.names import quoted, quoted_list, quoted_table
 from sinks.postgres.session import Connection, translated
+from sinks.recognising import Recogniser
 from transforms.composite import Composite
 from transforms.rows import RowChanges, TargetColumn
 
@@ -58,7 +59,9 @@ class CompositeWriter:
         self._keys = keys
         self._sql = CompositeSql(composite, PostgresWords(), keys.sql.stage)
         self.everything = self.outdated = self._many = False
-        self._recogniser = Recogniser(connection, composite) if composite.match else None
+        self._recogniser = (
+            PostgresRecogniser(connection, composite, keys.sql.stage) if composite.match else None
+        )
         self._where: dict[str, object] = {"table": str(composite.table)}
 
     def lock(self) -> None:
@@ -73,7 +76,11 @@ class CompositeWriter:
 
     def touch(self, keys: Sequence[pa.Array] | None, changes: Sequence[RowChanges]) -> None:
         if self._recogniser is not None:
-            self._recognise(self._recogniser, keys, changes)
+            with translated("recognising records", **self._where):
+                if keys is not None:
+                    self._keys.stage_keys(keys)
+                self._recogniser.touch(keys, changes)
+                self.touch_identities()
             return
         with translated("computing an entity", **self._where):
             self.everything = keys is None
@@ -89,33 +96,16 @@ class CompositeWriter:
             self._connection.execute(self._look, prepare=False)
             self._is_up_to_date()
 
-    def _recognise(
-        self,
-        recogniser: Recogniser,
-        keys: Sequence[pa.Array] | None,
-        changes: Sequence[RowChanges],
-    ) -> None:
-        """The touched keys are the source's own; those of the entity are what they lead to."""
-        tables = {change.table.table for change in changes}
-        source = "".join(side.source for side in self.composite.sides if side.table in tables)
-        with translated("recognising records", **self._where):
-            recogniser.begin()
-            if not changes:
-                recogniser.touch_all()
-            elif keys is None:
-                recogniser.touch_cleared(source)
-            else:
-                self._keys.stage_keys(keys)
-                recogniser.touch_staged(self._keys.sql.stage, source)
-            recogniser.recognise(source, moves(changes))
-            self.touch_identities(recogniser)
+    @property
+    def recogniser(self) -> Recogniser:
+        assert self._recogniser is not None, "the entity has no identity"
+        return self._recogniser
 
-    def touch_identities(self, recogniser: Recogniser) -> None:
-        """What the rest is about: the identities that `recogniser` has noted."""
+    def touch_identities(self) -> None:
         if self.outdated:
-            recogniser.execute(recogniser.sql.note_all)
+            self.recogniser.note_all()
         self._keys.stage_keys([pa.array([], pa.string())])
-        self._many = recogniser.stage_ids(self._keys.sql.stage) > LOOKED_UP_MAX
+        self._many = self.recogniser.stage_ids() > LOOKED_UP_MAX
         if self._many:
             self._connection.execute(self._look, prepare=False)
         self.everything = True

@@ -1,10 +1,4 @@
-"""The SQL of recognising an entity's records (see `sinks.postgres.identity`), written once.
-
-tailrace_touched   records that this batch changed, there or gone; temporary, as the others
-tailrace_scope     these, and those that matched one of them without being joined to it
-tailrace_group     all that are connected with them, by matches or by one identity
-tailrace_ids       identities whose entity is computed anew
-"""
+"""The SQL of recognising an entity's records (see `sinks.recognising`), written once."""
 
 from __future__ import annotations
 
@@ -13,18 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import permutations
 
-from sinks.composite_sql import IDENTITY
+from sinks.identity_people import APART, CONFLICTS, TABLE
 from sinks.postgres.names import quoted, quoted_list, quoted_table
+from sinks.recognising import HERE, MATCHES_MAX, PAIR, THERE, rules_of
 from transforms.composite import Composite
-from transforms.matching import MatchRule, MatchValue
+from transforms.matching import Call, Field, Form, MatchRule, MatchValue
 
-MATCHES_MAX = 10
-"""Matches of a record that are looked at, a rule and other source. More than one is too many to
-join anyway; the rest would only lengthen the list of conflicts, by the square of what share a
-value that identifies nobody."""
-
-TABLE = quoted_table(IDENTITY)
-CONFLICTS, APART = "tailrace.identity_conflict", "tailrace.identity_apart"
 TOUCHED, SCOPE, GROUP, IDS = (
     f"pg_temp.tailrace_{name}" for name in ("touched", "scope", "group", "ids")
 )
@@ -44,18 +32,34 @@ MAKE = (
 )
 
 
+def said(form: Form) -> str:
+    """In PostgreSQL's words."""
+    match form:
+        case Field(name):
+            return quoted(name)
+        case Call("||", (one, other)):
+            return f"({said(one)} || {said(other)})"
+        case Call(function, of):
+            return f"{function}({', '.join(map(said, of))})"
+        case str():
+            return f"{literal(form)}::text"
+        case int():
+            return str(form)
+
+
 def index_name(table: str, rule: MatchRule) -> str:
-    said = repr((table, [value.sql for value in rule.values]))
-    return f"tailrace_match_{hashlib.sha256(said.encode()).hexdigest()[:16]}"
+    words = repr((table, [said(value.form) for value in rule.values]))
+    return f"tailrace_match_{hashlib.sha256(words.encode()).hexdigest()[:16]}"
 
 
 def _compared(value: MatchValue) -> str:
-    return f"nullif({value.sql}, ''::text)" if value.text else value.sql
+    sql = said(value.form)
+    return f"nullif({sql}, ''::text)" if value.text else sql
 
 
 def _indexed(value: MatchValue) -> str:
     """Texts by a digest, since an index takes none of some thousand characters."""
-    return f"hashtextextended({_compared(value)}, 0)" if value.text else value.sql
+    return f"hashtextextended({_compared(value)}, 0)" if value.text else said(value.form)
 
 
 @dataclass(frozen=True)
@@ -73,11 +77,6 @@ class IdentitySql:
 
     def side(self, source: str) -> str:
         return quoted_table(self.composite.side(source).table)
-
-    def rules_of(self, source: str) -> list[MatchRule]:
-        """Those of which the source delivers all fields."""
-        fields = set(self.composite.side(source).fields)
-        return [rule for rule in self.composite.match if rule.reads <= fields]
 
     def make_index(self, source: str, rule: MatchRule) -> str:
         table = self.side(source)
@@ -166,7 +165,7 @@ class IdentitySql:
     def widen(self) -> str:
         parts = " union ".join(
             f"select c.{', c.'.join(there)} from {TOUCHED} t {self._conflicts('t', here)}"
-            for here, there in permutations((_HERE, _THERE))
+            for here, there in permutations((HERE, THERE))
         )
         return f"insert into {SCOPE} select source, source_key from {TOUCHED} union {parts}"
 
@@ -174,7 +173,7 @@ class IdentitySql:
     def forget(self) -> str:
         """Matches of touched records, which are looked for anew."""
         found = " union ".join(
-            f"select c.at from {TOUCHED} t {self._conflicts('t', here)}" for here in (_HERE, _THERE)
+            f"select c.at from {TOUCHED} t {self._conflicts('t', here)}" for here in (HERE, THERE)
         )
         return f"delete from {CONFLICTS} where ctid = any(array({found}))"
 
@@ -184,9 +183,11 @@ class IdentitySql:
         found = []
         sources = [side.source for side in self.composite.sides]
         for source, other in permutations(sources, 2):
-            shared = self.rules_of(other)
+            shared = rules_of(self.composite, other)
             found += [
-                self._match(rule, source, other) for rule in self.rules_of(source) if rule in shared
+                self._match(rule, source, other)
+                for rule in rules_of(self.composite, source)
+                if rule in shared
             ]
         return found
 
@@ -197,9 +198,9 @@ class IdentitySql:
         pair = [literal(source), "a.source_key", literal(other), "b.source_key"]
         if source > other:
             pair = [*pair[2:], *pair[:2]]
-        apart = " and ".join(f"p.{name} = {value}" for name, value in zip(_PAIR, pair, strict=True))
+        apart = " and ".join(f"p.{name} = {value}" for name, value in zip(PAIR, pair, strict=True))
         return (
-            f"insert into {CONFLICTS} (entity, {', '.join(_PAIR)}, rule)"
+            f"insert into {CONFLICTS} (entity, {', '.join(PAIR)}, rule)"
             f" select {self.entity}, {', '.join(pair)}, {literal(rule.written)} from {SCOPE} t"
             f" cross join lateral (select * from {self._rows(rule, source)} a"
             " where a.source_key = t.source_key limit 1) a"
@@ -223,7 +224,7 @@ class IdentitySql:
         around = " union all ".join(
             f"(select c.{there[0]}, c.{there[1]} from {CONFLICTS} c where c.entity = {self.entity}"
             f" and c.{here[0]} = r.source and c.{here[1]} = r.source_key offset 0)"
-            for here, there in permutations((_HERE, _THERE))
+            for here, there in permutations((HERE, THERE))
         )
         return (
             f"insert into {GROUP} with recursive r as ("
@@ -258,7 +259,7 @@ class IdentitySql:
         return (
             f"select * from (select distinct {self._identity('c.source', 'c.source_key')} as one,"
             f" {self._identity('c.other_source', 'c.other_key')} as other"
-            f" from {GROUP} g {self._conflicts('g', _HERE, table)}) p"
+            f" from {GROUP} g {self._conflicts('g', HERE, table)}) p"
             " where one is not null and other is not null"
         )
 
@@ -289,7 +290,7 @@ class IdentitySql:
         """Matches of the group whose records are one now."""
         return (
             f"delete from {CONFLICTS} where ctid = any(array(select c.at"
-            f" from {GROUP} g {self._conflicts('g', _HERE)}"
+            f" from {GROUP} g {self._conflicts('g', HERE)}"
             f" where {self._identity('c.source', 'c.source_key')}"
             f" = {self._identity('c.other_source', 'c.other_key')}))"
         )
@@ -302,10 +303,6 @@ class IdentitySql:
         name = quoted_table(self.composite.table)
         keys = quoted_list(self.composite.key)
         return f"insert into {IDS} select {keys} from {name} on conflict do nothing"
-
-
-_HERE, _THERE = ("source", "source_key"), ("other_source", "other_key")
-_PAIR = (*_HERE, *_THERE)
 
 
 def literal(text: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from sinks.postgres.identity_sql import IdentitySql, index_name
 from sinks.postgres.session import Connection
+from sinks.recognising import rules_of
 from transforms.composite import Composite
 
 _CREATE = """
@@ -74,7 +75,7 @@ def prepare_identity(connection: Connection, composite: Composite) -> None:
     sql = IdentitySql(composite)
     for side in composite.sides:
         table = sql.side(side.source)
-        rules = {index_name(table, rule): rule for rule in sql.rules_of(side.source)}
+        rules = {index_name(table, rule): rule for rule in rules_of(composite, side.source)}
         found = connection.execute(_INDEXES.encode(), (table,)).fetchall()
         there = {str(full): str(name) for full, name in found}
         for full, name in there.items():

@@ -11,6 +11,7 @@ from sinks.duckdb.settings import DuckdbTarget
 from sinks.embedded.session import Engine
 from sinks.embedded.settings import FileTarget
 from sinks.http.settings import HttpTarget
+from sinks.identity_people import People
 from sinks.kafka.settings import KafkaTarget
 from sinks.mysql.settings import MariadbTarget, MysqlTarget
 from transforms.rows import TargetTable
@@ -64,3 +65,14 @@ def _engine(target: FileTarget) -> Engine:
     from sinks.sqlite.engine import SqliteEngine
 
     return SqliteEngine()
+
+
+def people(target: Target) -> People:
+    """Who decides on identities there."""
+    if isinstance(target, MariadbTarget | MysqlTarget):
+        from sinks.mysql.identity_people import MysqlPeople
+
+        return MysqlPeople(target)
+    from sinks.postgres.identity_people import PostgresPeople
+
+    return PostgresPeople(target)

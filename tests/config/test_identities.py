@@ -9,6 +9,7 @@ import pytest
 
 from config.load import load_project
 from config.owners import composites
+from sinks.postgres.identity_sql import said
 from tailrace.errors import ConfigError
 from tests.config.projects import write
 from transforms.evolution import compare
@@ -77,7 +78,7 @@ def changed(*changes: tuple[str, str, str]) -> dict[str, str]:
 def test_the_rules_of_a_plan(tmp_path: Path) -> None:
     project = load_project(write(tmp_path, FILES))
     (plan,) = composites(project, "hub").values()
-    assert [[value.sql for value in rule.values] for rule in plan.match] == [
+    assert [[said(value.form) for value in rule.values] for rule in plan.match] == [
         ['"tax"', '"born"'],
         ['lower(btrim("mail"))'],
         ['lower("name")', '"born"'],

@@ -13,7 +13,7 @@ from random import Random
 from cdc.schema import TableName
 from tests.sinks.histories import Event
 from transforms.composite import Composite, OwnedField, Side, side_name
-from transforms.matching import MatchRule, MatchValue
+from transforms.matching import Call, Field, MatchRule, MatchValue
 from transforms.rows import CLEAR, DELETE, UPSERT, TargetColumn
 
 Record = tuple[str, str]
@@ -27,16 +27,18 @@ COLUMNS = (
     TargetColumn("zip", "text"),
 )
 FIELDS = ("name", "tax", "mail", "zip")
-MAIL = MatchValue('lower(btrim("mail"))', ("mail",), text=True, bare=False)
+MAIL = MatchValue(
+    Call("lower", (Call("btrim", (Field("mail"),)),)), ("mail",), text=True, bare=False
+)
 RULES = (
-    MatchRule(0, "tax", (MatchValue('"tax"', ("tax",), text=True, bare=True),)),
+    MatchRule(0, "tax", (MatchValue(Field("tax"), ("tax",), text=True, bare=True),)),
     MatchRule(1, "lower(trim(mail))", (MAIL,)),
     MatchRule(
         2,
         "name, zip",
         (
-            MatchValue('"name"', ("name",), text=True, bare=True),
-            MatchValue('"zip"', ("zip",), text=True, bare=True),
+            MatchValue(Field("name"), ("name",), text=True, bare=True),
+            MatchValue(Field("zip"), ("zip",), text=True, bare=True),
         ),
     ),
 )

@@ -12,10 +12,10 @@ from random import Random
 
 import pytest
 
-from sinks.postgres.identity_people import merge, split
-from sinks.postgres.identity_sql import MATCHES_MAX
+from sinks.postgres.identity_people import PostgresPeople
 from sinks.postgres.settings import PostgresTarget
 from sinks.protocol import Checkpoint
+from sinks.recognising import MATCHES_MAX
 from tailrace.errors import TargetRefused
 from tests.sinks.harness import PostgresHarness
 from tests.sinks.histories import Event, changes_of
@@ -228,7 +228,7 @@ def test_people_decide_in_any_history(seed: int, harness18: PostgresHarness) -> 
     random = Random(seed)
     composite = customer(SOURCES, "erp")
     hub, line = Hub(composite), Line(harness18, composite)
-    target = PostgresTarget(type="postgres", url=harness18.url)
+    people = PostgresPeople(PostgresTarget(type="postgres", url=harness18.url))
     done = {"merge": 0, "split": 0}
     for step in range(20):
         source = random.choice(SOURCES)
@@ -243,10 +243,10 @@ def test_people_decide_in_any_history(seed: int, harness18: PostgresHarness) -> 
         one = random.choice(sorted(hub.held))
         try:
             if action == "split":
-                split(target, composite, *one, "anna", "they are two")
+                people.split(composite, *one, "anna", "they are two")
             else:
                 into = random.choice(sorted(set(before.values())))
-                merge(target, composite, before[one], into, "anna", "they are one")
+                people.merge(composite, before[one], into, "anna", "they are one")
         except TargetRefused:
             assert line.identities == before
             continue

@@ -13,11 +13,10 @@ from config.load import load_project
 from config.owners import composites
 from config.problems import suggest
 from config.project import Project
-from sinks.postgres import identity_people as people
-from sinks.postgres.identity_people import Conflict, Identified
-from sinks.postgres.settings import PostgresTarget
+from sinks.identity_people import Conflict, Identified, People
 from tailrace.errors import ConfigError
 from tailrace.service.exceptions import operator
+from tailrace.service.targets import people
 from transforms.composite import Composite
 from transforms.protect.shown import shown
 
@@ -55,8 +54,8 @@ def list_(
 ) -> None:
     """The records of ENTITY with their ids, or only those of each ID."""
     project = load_project(directory)
-    settings, _ = _plan(project, entity, target)
-    found = people.read(settings, entity, ids, limit)
+    desk, _ = _plan(project, entity, target)
+    found = desk.list(entity, ids, limit)
     _show_records(project, found, reveal, output)
     if output == "text" and len(found) == limit:
         click.echo(f"there may be more than these {limit} (--limit)")
@@ -75,8 +74,8 @@ def conflicts(
     """Records that a rule joins and that stay two, since together they would be two of one source
     or a person has set them apart: fix the sources, or merge them."""
     project = load_project(directory)
-    settings, _ = _plan(project, entity, target)
-    found = people.read_conflicts(settings, entity, limit)
+    desk, _ = _plan(project, entity, target)
+    found = desk.conflicts(entity, limit)
     shown_ = [one if reveal else _veiled_conflict(project, one) for one in found]
     if output == "json":
         click.echo(json.dumps([asdict(one) for one in shown_], indent=2))
@@ -111,8 +110,8 @@ def merge(
 ) -> None:
     """Make ID a part of INTO, which stays. Later changes of its records follow."""
     project = load_project(directory)
-    settings, plan = _plan(project, entity, target)
-    done = people.merge(settings, plan, id, into, operator(), reason)
+    desk, plan = _plan(project, entity, target)
+    done = desk.merge(plan, id, into, operator(), reason)
     _show_records(project, done, False, output)
 
 
@@ -136,12 +135,12 @@ def split(
     """Give the record KEY of SOURCE an id of its own. Rules do not join it again to those it was
     one with."""
     project = load_project(directory)
-    settings, plan = _plan(project, entity, target)
-    done = people.split(settings, plan, source, key, operator(), reason)
+    desk, plan = _plan(project, entity, target)
+    done = desk.split(plan, source, key, operator(), reason)
     _show_records(project, done, False, output)
 
 
-def _plan(project: Project, entity: str, target: str | None) -> tuple[PostgresTarget, Composite]:
+def _plan(project: Project, entity: str, target: str | None) -> tuple[People, Composite]:
     """Errors: ConfigError where there is no such entity with identity, or several targets."""
     found = {
         name: plan
@@ -151,9 +150,7 @@ def _plan(project: Project, entity: str, target: str | None) -> tuple[PostgresTa
     }
     if len(found) == 1:
         ((name, plan),) = found.items()
-        settings = project.targets[name]
-        assert isinstance(settings, PostgresTarget)
-        return settings, plan
+        return people(project.targets[name]), plan
     if found:
         raise ConfigError(
             f"{entity} is written to several targets",
