@@ -9,6 +9,7 @@ from config.owners import composites
 from config.places import Loc
 from config.problems import Problems
 from config.project import Project
+from tailrace.errors import TargetRefused
 from transforms.composite import Composite
 from transforms.entity import Entity
 
@@ -80,13 +81,6 @@ class _Check:
         return False
 
     def _target(self, target: str, rules: tuple[MatchRule, ...]) -> None:
-        if self._project.targets[target].type != "postgres":
-            self._add(
-                f"records are recognised at PostgreSQL targets only, and {target} is none",
-                (),
-                "write an entity of its own there, from the hub or with keys that sources agree on",
-            )
-            return
         plans: Mapping[str, Composite] = {
             one.entity: one for one in composites(self._project, target).values()
         }
@@ -98,6 +92,8 @@ class _Check:
                 "add a mapping of another source, or remove identity",
             )
             return
+        if self._project.targets[target].type in ("mariadb", "mysql"):
+            self._words(rules)
         for rule in rules:
             by = [side.source for side in plan.sides if rule.reads <= set(side.fields)]
             if len(by) < 2:
@@ -109,6 +105,16 @@ class _Check:
                 )
             for number, value in enumerate(rule.values):
                 self._protected(target, rule, number, value)
+
+    def _words(self, rules: tuple[MatchRule, ...]) -> None:
+        from sinks.mysql.match_words import said
+
+        for rule in rules:
+            for number, value in enumerate(rule.values):
+                try:
+                    said(value.form)
+                except TargetRefused as refused:
+                    self._add(refused.what, ("match", rule.at, number), refused.fix)
 
     def _protected(self, target: str, rule: MatchRule, number: int, value: MatchValue) -> None:
         protect = self._project.targets[target].protect

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import pyarrow as pa
@@ -12,10 +12,12 @@ from cdc.patterns import OWN_SCHEMA
 from cdc.schema import TableName
 from sinks.composite_sql import COLUMNS, DIFFERENCES, ENTITIES, FOUND, CompositeSql
 from sinks.mysql.apply import TableWriter
+from sinks.mysql.identity import MysqlRecogniser
 from sinks.mysql.loading import refuse_warnings
 from sinks.mysql.names import quoted, quoted_list, quoted_table
 from sinks.mysql.products import MYSQL, Product
 from sinks.mysql.session import DUPLICATE, Connection, execute, query, translated
+from sinks.recognising import Recogniser
 from tailrace.errors import TargetRefused
 from transforms.composite import Composite
 from transforms.rows import RowChanges, TargetColumn
@@ -57,9 +59,16 @@ class MysqlWords:
 
 
 class CompositeWriter:
-    """`keys`: the writer of the entity's table, in whose staging table the touched keys stand."""
+    """`keys`: the writer of the entity's table, in whose staging table the touched keys stand.
+    `transaction`: a name that the open one has alone."""
 
-    def __init__(self, connection: Connection, composite: Composite, keys: TableWriter) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        composite: Composite,
+        keys: TableWriter,
+        transaction: Callable[[], str] = str,
+    ) -> None:
         self._connection = connection
         self.composite = composite
         self._known = 0
@@ -68,6 +77,11 @@ class CompositeWriter:
         self._sql = CompositeSql(composite, words, keys.sql.keys)
         self.everything = self.outdated = False
         self._has_stage = False
+        self._recogniser = (
+            MysqlRecogniser(connection, composite, keys.sql.keys, transaction)
+            if composite.match
+            else None
+        )
 
     def lock(self) -> None:
         with translated("locking an entity", table=str(self.composite.table)):
@@ -80,6 +94,13 @@ class CompositeWriter:
         self._known = int(count)
 
     def touch(self, keys: Sequence[pa.Array] | None, changes: Sequence[RowChanges]) -> None:
+        if self._recogniser is not None:
+            with translated("recognising records", table=str(self.composite.table)):
+                if keys is not None:
+                    self._keys.stage_keys(keys)
+                self._recogniser.touch(keys, changes)
+                self.touch_identities()
+            return
         with translated("computing an entity", table=str(self.composite.table)):
             self.everything = keys is None
             if keys is not None:
@@ -87,14 +108,30 @@ class CompositeWriter:
                 return
             self._keys.stage_keys([pa.array([], pa.string()) for _ in self.composite.key])
             execute(self._connection, self._all_keys)
-            if self.outdated:
-                execute(
-                    self._connection,
-                    f"update {_ENTITIES} set rules = %s where entity = %s",
-                    self.composite.rules,
-                    self.composite.entity,
-                )
-                self.outdated = False
+            self._is_up_to_date()
+
+    @property
+    def recogniser(self) -> Recogniser:
+        assert self._recogniser is not None, "the entity has no identity"
+        return self._recogniser
+
+    def touch_identities(self) -> None:
+        if self.outdated:
+            self.recogniser.note_all()
+        self._keys.stage_keys([pa.array([], pa.string())])
+        self.recogniser.stage_ids()
+        self.everything = True
+        self._is_up_to_date()
+
+    def _is_up_to_date(self) -> None:
+        if self.outdated:
+            execute(
+                self._connection,
+                f"update {_ENTITIES} set rules = %s where entity = %s",
+                self.composite.rules,
+                self.composite.entity,
+            )
+            self.outdated = False
 
     def put(self) -> None:
         if not self._sql.unique:

@@ -13,9 +13,11 @@ from contextlib import contextmanager
 from sinks.composite_sql import ENTITIES
 from sinks.mysql import catalog
 from sinks.mysql.composite import create_differences, create_entities
+from sinks.mysql.identity_tables import prepare_identity
 from sinks.mysql.names import quoted, quoted_table
 from sinks.mysql.session import Connection, execute, query, translated
 from sinks.mysql.tables import prepare
+from sinks.mysql.types import IDENTIFIED_CHARACTERS_MAX
 from sinks.refusals import not_of_sides, of_another_type
 from tailrace.errors import TargetUnavailable
 from transforms.composite import Composite
@@ -37,6 +39,9 @@ def prepare_composite(connection: Connection, pipeline: str, composite: Composit
         for table in composite.tables:
             prepare(connection, pipeline, table)
         _verify_types(connection, composite)
+        if composite.match:
+            prepare_identity(connection)
+            _verify_key(connection, composite)
         execute(
             connection,
             f"insert into {quoted_table(ENTITIES)} (entity, table_name, rules)"
@@ -77,6 +82,19 @@ def _verify_types(connection: Connection, composite: Composite) -> None:
                 if not found.nullable:
                     fix = fix.removesuffix("null") + "not null"
                 raise of_another_type(composite, column.name, found.ddl, column.ddl, fix)
+
+
+def _verify_key(connection: Connection, composite: Composite) -> None:
+    """Sources' own keys stand in a staging table made like the entity's."""
+    (name,) = composite.key
+    key = catalog.columns(connection, composite.table)[name]
+    wanted = f"varchar({IDENTIFIED_CHARACTERS_MAX})"
+    digits = "".join(filter(str.isdigit, key.type))
+    if key.kind != "varchar" or int(digits) < IDENTIFIED_CHARACTERS_MAX:
+        table = quoted_table(composite.table)
+        collation = f"character set utf8mb4 collate {connection.product.collation}"
+        fix = f"alter table {table} modify {quoted(name)} {wanted} {collation} not null"
+        raise of_another_type(composite, name, key.type, wanted, fix)
 
 
 def _alike(found: catalog.CatalogColumn, wanted: catalog.CatalogColumn) -> bool:

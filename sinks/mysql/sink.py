@@ -22,13 +22,12 @@ from sinks import composites
 from sinks.applying import SAVEPOINT
 from sinks.foreign_keys import References
 from sinks.mysql.apply import TableWriter, delete_freed
-from sinks.mysql.catalog import foreign_keys, kept_name, self_references
+from sinks.mysql.catalog import foreign_keys, kept_name
 from sinks.mysql.checkpoint import CheckpointTable
 from sinks.mysql.composite import CompositeWriter
 from sinks.mysql.composite_tables import prepare_composite
 from sinks.mysql.discrepancies import count
 from sinks.mysql.find import demands, find
-from sinks.mysql.fit import fitted
 from sinks.mysql.loading import Loader
 from sinks.mysql.names import quoted_table
 from sinks.mysql.ordered import apply_in_order
@@ -43,9 +42,9 @@ from sinks.mysql.session import (
     query,
     translated,
 )
-from sinks.mysql.statements import Statements
 from sinks.mysql.tables import prepare
-from sinks.mysql.types import ColumnType, column_types
+from sinks.mysql.types import ColumnType
+from sinks.mysql.writers import loader, statements
 from sinks.protocol import NO_RECEIPTS, Checkpoint, Durable, Receipts, Written
 from sinks.refusals import answer_lost
 from tailrace.errors import Fenced, TargetRefused
@@ -84,6 +83,7 @@ class MariadbSink:
         self._types: dict[TargetTable, tuple[ColumnType, ...]] = {}
         self._references = References()
         self._in_transaction = False
+        self._transaction = ""
         self._epoch = 0
         self.system = ""
 
@@ -94,11 +94,9 @@ class MariadbSink:
             connection, self._pipeline, self._holder, self._epoch
         )
         with translated("opening the target", pipeline=self._pipeline):
-            ((system, packet_max),) = query(
-                connection, f"select {self._product.system}, @@max_allowed_packet"
-            )
+            ((system,),) = query(connection, f"select {self._product.system}")
             self.system = str(system)
-            self._loader = Loader(connection, bulk=connection.has_bulk, packet_max=int(packet_max))
+            self._loader = loader(connection)
             table.ensure()
             checkpoint = table.take_over(journal)
         self._epoch = table.epoch
@@ -114,19 +112,14 @@ class MariadbSink:
                 if table.composite is not None:
                     self._prepare_composite(other, table.composite)
                 found = prepare(other, self._pipeline, table)
-                types = self._types[table] = tuple(
-                    fitted(column, type_, found[column.name])
-                    for column, type_ in zip(
-                        table.columns, column_types(table, self._product), strict=True
-                    )
-                )
-                with translated("reading the target's foreign keys"):
-                    own = self_references(other, table.table)
-                sql = Statements(table, types, found, len(self._writers), self._product, own)
+                with translated("reading the target's foreign keys", table=str(table.table)):
+                    sql = statements(other, table, found, len(self._writers))
+                self._types[table] = tuple(sql.types.values())
                 self._writers[table] = TableWriter(self._connected, self._loader, sql)
                 if (of := table.composite) is not None and of.table == table.table:
-                    writer = CompositeWriter(self._connected, of, self._writers[table])
-                    self._composites[of.entity] = writer
+                    self._composites[of.entity] = CompositeWriter(
+                        self._connected, of, self._writers[table], lambda: self._transaction
+                    )
             with translated("reading the target's foreign keys"):
                 names = {kept_name(other, table.table): table.table for table in self._writers}
                 self._references = References.of(
@@ -211,6 +204,7 @@ class MariadbSink:
             return
         assert self._checkpoint is not None
         self._in_transaction = True
+        self._transaction = uuid.uuid4().hex
         try:
             self._checkpoint.begin(origin=self._origin)
         except Fenced:
@@ -251,8 +245,8 @@ class MariadbSink:
 
     def in_order(self, changes: Sequence[RowChanges]) -> dict[str, Written]:
         assert self._loader is not None
-        statements = {change.table: self._writers[change.table].sql for change in changes}
-        return apply_in_order(self._connected, changes, statements, self._loader.packet_max)
+        tables = {change.table: self._writers[change.table].sql for change in changes}
+        return apply_in_order(self._connected, changes, tables, self._loader.packet_max)
 
     def clear(self, tables: Sequence[TableName]) -> None:
         """A TRUNCATE would commit."""

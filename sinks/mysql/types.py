@@ -19,6 +19,8 @@ from transforms.rows import TargetColumn, TargetTable
 
 KEY_BYTES_MAX = 3072
 """Of an InnoDB index (https://mariadb.com/kb/en/innodb-limitations/)."""
+IDENTIFIED_CHARACTERS_MAX = 255
+"""Of the key of a record that is recognised: two of them stand in one index."""
 ROW_BYTES_MAX = 60_000
 """Of the 65,535 that the columns of a table may have together, LONGTEXT and its like aside."""
 DECIMAL_DIGITS_MAX, DECIMAL_SCALE_MAX = 65, 30
@@ -52,6 +54,9 @@ def column_types(table: TargetTable, product: Product) -> tuple[ColumnType, ...]
         for i, size in zip(index, _key_sizes([found[i] for i in index]), strict=True):
             if size is not None:
                 found[i] = replace(found[i], ddl=size)
+    if _is_recognised(table):
+        (key,) = table.key_indexes
+        found[key] = replace(found[key], ddl=f"varchar({IDENTIFIED_CHARACTERS_MAX})")
     while sum(map(_row_bytes, found)) > ROW_BYTES_MAX:
         others = [i for i in range(len(found)) if i not in keys]
         widest = max(others, key=lambda i: _row_bytes(found[i]), default=None)
@@ -59,6 +64,12 @@ def column_types(table: TargetTable, product: Product) -> tuple[ColumnType, ...]
             break  # the server will say that it is too much
         found[widest] = replace(found[widest], ddl=_LARGE[found[widest].ddl.partition("(")[0]])
     return tuple(found)
+
+
+def _is_recognised(table: TargetTable) -> bool:
+    """Whether its key is a source's own, which leads to an identity."""
+    composite = table.composite
+    return composite is not None and bool(composite.match) and table.table != composite.table
 
 
 def parted(type_: str) -> tuple[str, int | None, int, str | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import combinations
@@ -12,6 +12,10 @@ from random import Random
 
 import pytest
 
+from sinks.identity_people import People
+from sinks.mysql.identity_people import MysqlPeople
+from sinks.mysql.products import MARIADB, MYSQL
+from sinks.mysql.settings import MariadbTarget, MysqlTarget
 from sinks.postgres.identity_people import PostgresPeople
 from sinks.postgres.settings import PostgresTarget
 from sinks.protocol import Checkpoint
@@ -28,16 +32,38 @@ from tests.sinks.identity_histories import (
     customer,
     values,
 )
+from tests.sinks.maria_harness import MariadbHarness
 from transforms.composite import Composite
 
 SOURCES = ("crm", "erp", "shop")
 WORLDS = 60
+Target = PostgresHarness | MariadbHarness
+
+
+@pytest.fixture(params=["postgres", "mariadb", "mysql"])
+def target(request: pytest.FixtureRequest) -> Iterator[Target]:
+    if request.param == "postgres":
+        yield request.getfixturevalue("harness18")
+        return
+    mysql = request.param == "mysql"
+    server = request.getfixturevalue("mysql" if mysql else "maria_server")
+    harness = MariadbHarness(server, MYSQL if mysql else MARIADB)
+    yield harness
+    harness.close()
+
+
+def people_of(target: Target) -> People:
+    if isinstance(target, PostgresHarness):
+        return PostgresPeople(PostgresTarget(type="postgres", url=target.url))
+    if target.product is MYSQL:
+        return MysqlPeople(MysqlTarget(type="mysql", url=target.url))
+    return MysqlPeople(MariadbTarget(type="mariadb", url=target.url))
 
 
 class Line:
     """A pipeline of each source into one target."""
 
-    def __init__(self, harness: PostgresHarness, composite: Composite, at: int = 0) -> None:
+    def __init__(self, harness: Target, composite: Composite, at: int = 0) -> None:
         """`at`: offset of what was committed before."""
         self.harness = harness
         self.composite = composite
@@ -147,7 +173,7 @@ def records_of(random: Random, composite: Composite, worlds: int) -> list[tuple[
     ("sources", "rows"), [(SOURCES, "erp"), (SOURCES, "crm"), (SOURCES[:2], "erp")]
 )
 def test_clusters_and_ids_are_the_same_in_every_order(
-    sources: tuple[str, ...], rows: str, harness18: PostgresHarness
+    sources: tuple[str, ...], rows: str, target: Target
 ) -> None:
     """Of records that come and keep what they say, where nothing is ambiguous: the order in which
     records and sources come, and how they are cut into batches, is drawn for each world."""
@@ -157,7 +183,7 @@ def test_clusters_and_ids_are_the_same_in_every_order(
     seen: set[object] = set()
     for order in range(3):
         random.shuffle(given)
-        line, hub, rest = Line(harness18, composite), Hub(composite), list(given)
+        line, hub, rest = Line(target, composite), Hub(composite), list(given)
         while rest:
             taken = random.choice([10, 60, 300])
             batch, rest = rest[:taken], rest[taken:]
@@ -175,12 +201,12 @@ def test_clusters_and_ids_are_the_same_in_every_order(
 
 
 @pytest.mark.parametrize(("seed", "worlds"), [(0, 1), (1, 3), (2, WORLDS), (3, WORLDS)])
-def test_any_history(seed: int, worlds: int, harness18: PostgresHarness) -> None:
+def test_any_history(seed: int, worlds: int, target: Target) -> None:
     """Values that change, keys that move, deletes, clears, ambiguity: nothing is lost or doubled,
     every match that is not joined is listed, and an entity that stays keeps its id."""
     random = Random(seed)
     composite = customer(SOURCES[: 2 + seed % 2], random.choice(["crm", "erp"]))
-    hub, line = Hub(composite), Line(harness18, composite)
+    hub, line = Hub(composite), Line(target, composite)
     before: dict[Record, str] = {}
     for step in range(16):
         source = random.choice([side.source for side in composite.sides])
@@ -223,12 +249,12 @@ def event(random: Random, hub: Hub, source: str, world: int, kept: set[Record]) 
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_people_decide_in_any_history(seed: int, harness18: PostgresHarness) -> None:
+def test_people_decide_in_any_history(seed: int, target: Target) -> None:
     """What they set apart stays apart, what they merge stays one, whatever comes later."""
     random = Random(seed)
     composite = customer(SOURCES, "erp")
-    hub, line = Hub(composite), Line(harness18, composite)
-    people = PostgresPeople(PostgresTarget(type="postgres", url=harness18.url))
+    hub, line = Hub(composite), Line(target, composite)
+    people = people_of(target)
     done = {"merge": 0, "split": 0}
     for step in range(20):
         source = random.choice(SOURCES)
@@ -260,17 +286,17 @@ def test_people_decide_in_any_history(seed: int, harness18: PostgresHarness) -> 
             assert after[one] == into
             assert all(len({after[each] for each in pair}) == 1 for pair in together)
     assert min(done.values()) > 0
-    (actions,) = harness18.execute("select count(*) from tailrace.identity_action")
+    (actions,) = target.execute("select count(*) from tailrace.identity_action")
     assert actions == (sum(done.values()),)
     line.close()
 
 
-def test_sources_come_at_once(harness18: PostgresHarness) -> None:
+def test_sources_come_at_once(target: Target) -> None:
     """The entity's lock makes it one order or another, and all are the same."""
     composite = customer(SOURCES, "erp")
     random = Random(7)
     given = records_of(random, composite, WORLDS)
-    line, hub = Line(harness18, composite), Hub(composite)
+    line, hub = Line(target, composite), Hub(composite)
     batches = {
         source: [
             [hub.row(*each) for each in given[at : at + 80] if each[0] == source]
@@ -292,30 +318,31 @@ def test_sources_come_at_once(harness18: PostgresHarness) -> None:
     line.close()
 
 
-def test_other_rules_recognise_what_is_there(harness18: PostgresHarness) -> None:
+def test_other_rules_recognise_what_is_there(target: Target) -> None:
     composite = replace(customer(("erp", "shop"), "erp"), match=RULES[:1])
-    line, hub = Line(harness18, composite), Hub(composite)
+    line, hub = Line(target, composite), Hub(composite)
     one: Values = {"name": "n", "tax": "t1", "mail": "m@x", "zip": None}
     line.write("erp", [hub.row("erp", "0.1", one)])
     line.write("shop", [hub.row("shop", "0.2", {**one, "tax": None})])
     assert len(line.clusters(hub)) == 2
     line.close_sinks()
-    line = Line(harness18, customer(("erp", "shop"), "erp"), at=1)
+    line = Line(target, customer(("erp", "shop"), "erp"), at=1)
     line.write("shop", [hub.row("shop", "0.9", {**one, "mail": None, "tax": None})])
     assert frozenset({("erp", "0.1"), ("shop", "0.2")}) in line.clusters(hub)
     holds(line, hub, "")
-    (indexes,) = harness18.execute(
-        "select count(*) from pg_indexes where schemaname = 'tailrace' and indexname like"
-        " 'tailrace_match_%'"
-    )
-    assert indexes == (6,)
+    if isinstance(target, PostgresHarness):
+        (indexes,) = target.execute(
+            "select count(*) from pg_indexes where schemaname = 'tailrace' and indexname like"
+            " 'tailrace_match_%'"
+        )
+        assert indexes == (6,)
     line.close()
 
 
-def test_a_record_that_comes_again(harness18: PostgresHarness) -> None:
+def test_a_record_that_comes_again(target: Target) -> None:
     """It has its identity still, unless another record of its source has taken the place."""
     composite = customer(("erp", "shop"), "erp")
-    line, hub = Line(harness18, composite), Hub(composite)
+    line, hub = Line(target, composite), Hub(composite)
     one: Values = {"name": "n", "tax": "t1", "mail": None, "zip": None}
     line.write("erp", [hub.row("erp", "0.1", one)])
     line.write("shop", [hub.row("shop", "0.2", one)])
@@ -333,10 +360,10 @@ def test_a_record_that_comes_again(harness18: PostgresHarness) -> None:
     line.close()
 
 
-def test_a_snapshot_joins_nothing_else(harness18: PostgresHarness) -> None:
+def test_a_snapshot_joins_nothing_else(target: Target) -> None:
     """Records that are only not there again yet keep their place."""
     composite = customer(("erp", "shop"), "erp")
-    line, hub = Line(harness18, composite), Hub(composite)
+    line, hub = Line(target, composite), Hub(composite)
     one: Values = {"name": "n", "tax": "t1", "mail": None, "zip": None}
     line.write("erp", [hub.row("erp", "0.5", one)])
     line.write("shop", [hub.row("shop", "0.2", one)])
@@ -355,10 +382,10 @@ def test_a_snapshot_joins_nothing_else(harness18: PostgresHarness) -> None:
     line.close()
 
 
-def test_what_many_share_identifies_nobody(harness18: PostgresHarness) -> None:
+def test_what_many_share_identifies_nobody(target: Target) -> None:
     """Neither are they joined, nor is the list of conflicts as long as their square."""
     composite = customer(("erp", "shop"), "erp")
-    line, hub = Line(harness18, composite), Hub(composite)
+    line, hub = Line(target, composite), Hub(composite)
     info: Values = {"name": "n", "tax": None, "mail": "info@x", "zip": None}
     line.write("erp", [hub.row("erp", str(number), info) for number in range(400)])
     line.write("shop", [hub.row("shop", str(number), info) for number in range(400)])

@@ -1,0 +1,86 @@
+"""Expressions of a rule of identity in MariaDB's and MySQL's words, with PostgreSQL's meaning."""
+
+from __future__ import annotations
+
+from sinks.mysql.names import quoted
+from tailrace.errors import TargetRefused
+from transforms.matching import Call, Field, Form
+
+
+def said(form: Form) -> str:
+    """Over the columns of a side table. Errors: TargetRefused for what these servers have no words
+    for, with another way to say it."""
+    match form:
+        case Field(name):
+            return quoted(name)
+        case str():
+            return text(form)
+        case int():
+            return str(form)
+        case Call("||", (one, other)):
+            return f"concat({said(one)}, {said(other)})"
+        case Call("btrim" | "ltrim" | "rtrim" as function, (one, *characters)):
+            return _trimmed(function, said(one), _constant(function, *characters or (" ",)))
+        case Call("substring", (one, int(first), *count)):
+            return _part(said(one), first, *count)
+        case Call("translate", (one, old, new)):
+            return _translated(said(one), _constant("translate", old), _constant("translate", new))
+        case Call("left" | "right" | "substring" as function, (_, *numbers)) if any(
+            not isinstance(number, int) for number in numbers
+        ):
+            raise _unsaid(f"{function} with a number that is not a constant")
+        case Call(function, of):
+            return f"{function}({', '.join(map(said, of))})"
+
+
+def text(value: str) -> str:
+    """A constant, comparable with any column."""
+    return "_utf8mb4'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def _constant(function: str, form: Form) -> str:
+    if not isinstance(form, str):
+        raise _unsaid(f"{function} with characters that are not a constant")
+    return form
+
+
+def _trimmed(function: str, of: str, characters: str) -> str:
+    if not characters:
+        return of
+    if len(characters) == 1:
+        where = {"btrim": "both", "ltrim": "leading", "rtrim": "trailing"}[function]
+        return f"trim({where} {text(characters)} from {of})"
+    codes = "".join(rf"\x{{{ord(character):x}}}" for character in characters)
+    any_of = f"[{codes}]+"
+    start, end = rf"\A{any_of}", rf"{any_of}\z"
+    pattern = {"btrim": f"{start}|{end}", "ltrim": start, "rtrim": end}[function]
+    return f"regexp_replace({of}, {text(pattern)}, {text('')})"
+
+
+def _part(of: str, first: int, count: Form | None = None) -> str:
+    """Characters are counted from 1, and what lies before the first counts, too."""
+    if count is None:
+        return f"substring({of}, {max(first, 1)})"
+    if not isinstance(count, int):
+        raise _unsaid("substring with a number that is not a constant")
+    return f"substring({of}, {max(first, 1)}, {max(count - max(1 - first, 0), 0)})"
+
+
+def _translated(of: str, old: str, new: str) -> str:
+    """One replacement after the other, none of which sees what another has made."""
+    rest: dict[str, str] = {}
+    for at, character in enumerate(old):
+        rest.setdefault(character, new[at : at + 1])
+    rest = {character: by for character, by in rest.items() if character != by}
+    while rest:
+        safe = next((one for one, by in rest.items() if by not in rest), None)
+        if safe is None:
+            raise _unsaid("translate that exchanges characters")
+        of = f"replace({of}, {text(safe)}, {text(rest.pop(safe))})"
+    return of
+
+
+def _unsaid(what: str) -> TargetRefused:
+    return TargetRefused(
+        f"MariaDB and MySQL have no {what}", fix="let mappings bring the field into one form"
+    )
