@@ -68,7 +68,6 @@ class CompositeSql:
         self._touched = touched
         self._columns = {column.name: column for column in composite.columns}
         self._alias = {side.source: f"s{at}" for at, side in enumerate(composite.sides)}
-        self.rows_of = self.side_rows(composite.rows)
 
     @property
     def fields(self) -> list[str]:
@@ -80,21 +79,33 @@ class CompositeSql:
         """SQL of `fields`."""
         return [self._value(field) for field in self._composite.fields]
 
-    def side_rows(self, source: str) -> str:
-        """What to read a side table's rows from: its key is the entity's."""
-        side = self._composite.side(source)
-        table = self._dialect.table(side.table)
+    def side(self, source: str, alias: str) -> list[tuple[str, str]]:
+        """What a side table's row of each `k` is read from, in order: each with its condition.
+
+        Two joins where an identity leads to it, since a derived table would be read as a whole by
+        an UPDATE of MariaDB."""
+        table = f"{self._dialect.table(self._composite.side(source).table)} {alias}"
         if not self._composite.match:
-            return table
-        column = self._dialect.column
-        (key,) = map(column, self._composite.key)
-        others = ", ".join(f"t.{column(name)}" for name in (*side.fields, COMMIT_US, POSITION))
+            return [(table, self.same(alias, "k"))]
         literal = self._dialect.literal
-        return (
-            f"(select i.canonical_id as {key}, {others} from {self._dialect.table(IDENTITY)} i"
-            f" {self._dialect.join} {table} t on t.{key} = i.source_key"
-            f" where i.entity = {literal(self._composite.entity)} and i.source = {literal(source)})"
-        )
+        (key,) = map(self._dialect.column, self._composite.key)
+        by = f"{alias}i"
+        return [
+            (
+                f"{self._dialect.table(IDENTITY)} {by}",
+                f"{by}.entity = {literal(self._composite.entity)}"
+                f" and {by}.source = {literal(source)} and {by}.canonical_id = k.{key}",
+            ),
+            (table, f"{alias}.{key} = {by}.source_key"),
+        ]
+
+    def join_side(self, join: str, source: str, alias: str) -> str:
+        return " ".join(f"{join} {table} on {on}" for table, on in self.side(source, alias))
+
+    @property
+    def rows(self) -> str:
+        """The side table that makes the rows."""
+        return self._dialect.table(self._composite.side(self._composite.rows).table)
 
     @property
     def keys(self) -> str:
@@ -122,8 +133,7 @@ class CompositeSql:
         for side in sides:
             alias = self._alias[side.source]
             join = self._dialect.join if side.source == self._composite.rows else "left join"
-            table = self.side_rows(side.source)
-            words.append(f"{join} {table} {alias} on {self.same(alias, 'k')}")
+            words.append(self.join_side(join, side.source, alias))
         return " ".join(words)
 
     @property

@@ -76,7 +76,7 @@ class People(ABC):
     def deciding(self, composite: Composite) -> AbstractContextManager[tuple[Session, Writer]]:
         """A transaction in which the entity is locked. Errors: `not_yet`."""
 
-    def list(self, entity: str, ids: Sequence[str], limit: int) -> list[Identified]:
+    def records(self, entity: str, ids: Sequence[str], limit: int) -> list[Identified]:
         """By identity; of only these `ids`, where some are given."""
         with self.reading() as session:
             if session is None:

@@ -204,7 +204,7 @@ class CompositeWriter:
         keys = quoted_list(self.composite.key)
         return (
             f"insert into {self._keys.sql.keys} ({keys})"
-            f" select {keys} from {self._name} union select {keys} from {self._sql.rows_of}"
+            f" select {keys} from {self._name} union select {keys} from {self._sql.rows}"
         )
 
     @cached_property
@@ -244,8 +244,8 @@ class CompositeWriter:
         first = quoted(self.composite.key[0])
         return (
             f"delete {self._name} from {self._sql.keys} straight_join {self._name}"
-            f" on {self._sql.same(self._name, 'k')} left join {self._sql.rows_of} r"
-            f" on {self._sql.same('r', 'k')} where r.{first} is null"
+            f" on {self._sql.same(self._name, 'k')}"
+            f" {self._sql.join_side('left join', self.composite.rows, 'r')} where r.{first} is null"
         )
 
     @cached_property

@@ -101,7 +101,12 @@ class MysqlRecogniser(Recogniser):
         return found > 0
 
     def gather(self) -> None:
-        self._execute(self._sql.gather)
+        self._execute(self._sql.start)
+        is_growing = True
+        while is_growing:
+            *statements, edge = self._sql.grow
+            self._run(statements)
+            is_growing = self._execute(edge) > 0
 
     def records(self) -> list[Record]:
         rows = query(self._connection, self._sql.records(self._transaction()))

@@ -21,9 +21,9 @@ from sinks.recognising import HERE, MARK, PAIR, THERE, rules_of
 from transforms.composite import Composite
 from transforms.matching import MatchRule, MatchValue
 
-TOUCHED, SCOPE, GROUP, IDS, GIVEN, FRESH, SOUGHT = (
+TOUCHED, SCOPE, GROUP, EDGE, NEXT, IDS, GIVEN, FRESH, SOUGHT = (
     f"{OWN_SCHEMA}.tailrace_{name}"
-    for name in ("touched", "scope", "group", "ids", "given", "fresh", "sought")
+    for name in ("touched", "scope", "group", "edge", "next", "ids", "given", "fresh", "sought")
 )
 """`GIVEN` are pairs of texts from our process; `FRESH` are values of touched records; for `SOUGHT`
 the records that match are looked up, one after the other."""
@@ -31,7 +31,9 @@ the records that match are looked up, one after the other."""
 _RECORD = f"source {NAME}, source_key {KEY}"
 _VALUE = f"rule smallint not null, digest {DIGEST}, {_RECORD}"
 _TEMPORARY = {
-    **dict.fromkeys((TOUCHED, SCOPE, GROUP), f"{_RECORD}, unique key (source, source_key)"),
+    **dict.fromkeys(
+        (TOUCHED, SCOPE, GROUP, EDGE, NEXT), f"{_RECORD}, unique key (source, source_key)"
+    ),
     IDS: "id varchar(768) {text} not null",
     GIVEN: f"one {KEY}, two {KEY}",
     FRESH: f"{_VALUE}, unique key (source, source_key, rule)",
@@ -254,18 +256,33 @@ class IdentitySql:
         return self.composite.match
 
     @cached_property
-    def gather(self) -> str:
-        around = " union ".join(
-            f"select {_columns(there, 'c.')} from r {self._at(CONFLICTS, 'c', here, 'r', HERE)}"
+    def start(self) -> str:
+        return f"insert into {EDGE} ({_columns(HERE)}) select {_columns(HERE)} from {SCOPE}"
+
+    @cached_property
+    def grow(self) -> list[str]:
+        """From the records at the `EDGE` of the group to those next to them that are not in it.
+        The last statement says how many there are. (A recursive query scanned all identities for
+        each step at MariaDB.)"""
+        columns = _columns(HERE)
+        around = [
+            f"select {_columns(there, 'c.')} from {EDGE} r"
+            f" {self._at(CONFLICTS, 'c', here, 'r', HERE)}"
             for here, there in _BOTH
-        )
-        return (
-            f"insert into {GROUP} ({_columns(HERE)}) with recursive r as ("
-            f"select {_columns(HERE)} from {SCOPE} union {around}"
-            f" union select {_columns(HERE, 'j.')} from r {self._at(TABLE, 'i', HERE, 'r', HERE)}"
+        ]
+        around.append(
+            f"select {_columns(HERE, 'j.')} from {EDGE} r {self._at(TABLE, 'i', HERE, 'r', HERE)}"
             f" straight_join {TABLE} j on j.entity = i.entity and j.canonical_id = i.canonical_id"
-            f") select {_columns(HERE)} from r"
         )
+        same = " and ".join(f"g.{column} = n.{column}" for column in HERE)
+        return [
+            f"insert into {GROUP} ({columns}) select {columns} from {EDGE}",
+            f"delete from {NEXT}",
+            *(f"insert ignore into {NEXT} ({columns}) {rows}" for rows in around),
+            f"delete from {EDGE}",
+            f"insert into {EDGE} ({columns}) select {_columns(HERE, 'n.')} from {NEXT} n"
+            f" left join {GROUP} g on {same} where g.source is null",
+        ]
 
     def records(self, transaction: str) -> str:
         """(identity, source, key, whether it takes the place of its source) of the group."""

@@ -186,7 +186,7 @@ class CompositeWriter:
         keys = quoted_list(self.composite.key)
         return (
             f"insert into {self._keys.sql.stage} ({keys})"
-            f" select {keys} from {self._name} union select {keys} from {self._sql.rows_of} r"
+            f" select {keys} from {self._name} union select {keys} from {self._sql.rows}"
         ).encode()
 
     @cached_property
@@ -219,9 +219,10 @@ class CompositeWriter:
 
     @cached_property
     def _remove(self) -> bytes:
+        tables, conditions = zip(*self._sql.side(self.composite.rows, "r"), strict=True)
         return (
             f"delete from {self._name} e using {self._sql.keys} where {self._sql.same('e', 'k')}"
-            f" and not exists (select from {self._sql.rows_of} r where {self._sql.same('r', 'k')})"
+            f" and not exists (select from {', '.join(tables)} where {' and '.join(conditions)})"
         ).encode()
 
     @cached_property

@@ -55,7 +55,7 @@ def list_(
     """The records of ENTITY with their ids, or only those of each ID."""
     project = load_project(directory)
     desk, _ = _plan(project, entity, target)
-    found = desk.list(entity, ids, limit)
+    found = desk.records(entity, ids, limit)
     _show_records(project, found, reveal, output)
     if output == "text" and len(found) == limit:
         click.echo(f"there may be more than these {limit} (--limit)")
