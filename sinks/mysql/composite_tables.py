@@ -42,13 +42,24 @@ def prepare_composite(connection: Connection, pipeline: str, composite: Composit
         if composite.match:
             prepare_identity(connection)
             _verify_key(connection, composite)
-        execute(
-            connection,
-            f"insert into {quoted_table(ENTITIES)} (entity, table_name, rules)"
-            " values (%s, %s, '') on duplicate key update table_name = values(table_name)",
-            composite.entity,
-            str(composite.table),
-        )
+        _enter(connection, composite)
+
+
+def _enter(connection: Connection, composite: Composite) -> None:
+    """The entity's row; where it is right it is not touched, since who writes the entity holds it
+    to the end of a transaction that may be a snapshot."""
+    entities = quoted_table(ENTITIES)
+    values = (composite.entity, str(composite.table))
+    if query(
+        connection, f"select 1 from {entities} where entity = %s and table_name = %s", *values
+    ):
+        return
+    execute(
+        connection,
+        f"insert into {entities} (entity, table_name, rules)"
+        " values (%s, %s, '') on duplicate key update table_name = values(table_name)",
+        *values,
+    )
 
 
 @contextmanager

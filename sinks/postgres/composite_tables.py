@@ -63,11 +63,22 @@ def prepare_composite(connection: Connection, pipeline: str, composite: Composit
         _verify_types(connection, composite)
         if composite.match:
             prepare_identity(connection, composite)
+        _enter(connection, composite)
+
+
+def _enter(connection: Connection, composite: Composite) -> None:
+    """The entity's row; where it is right it is not touched, since who writes the entity holds it
+    to the end of a transaction that may be a snapshot."""
+    entities = quoted_table(ENTITIES)
+    values = (composite.entity, str(composite.table))
+    found = connection.execute(
+        f"select 1 from {entities} where entity = %s and table_name = %s".encode(), values
+    )
+    if found.fetchone() is None:
         connection.execute(
-            f"insert into {quoted_table(ENTITIES)} (entity, table_name, rules)"
-            " values (%s, %s, '') on conflict (entity) do update set table_name ="
-            " excluded.table_name where entity.table_name <> excluded.table_name",
-            (composite.entity, str(composite.table)),
+            f"insert into {entities} (entity, table_name, rules) values (%s, %s, '')"
+            " on conflict (entity) do update set table_name = excluded.table_name".encode(),
+            values,
         )
 
 

@@ -14,7 +14,7 @@ from sinks.recognising import rules_of
 from transforms.composite import Composite
 
 _CREATE = """
-create table if not exists tailrace.identity (
+create table tailrace.identity (
     entity text not null,
     source text not null,
     source_key text not null,
@@ -25,7 +25,7 @@ create table if not exists tailrace.identity (
     primary key (entity, source, source_key),
     unique (entity, canonical_id, source)
 );
-create table if not exists tailrace.identity_conflict (
+create table tailrace.identity_conflict (
     entity text not null,
     source text not null,
     source_key text not null,
@@ -35,9 +35,9 @@ create table if not exists tailrace.identity_conflict (
     since timestamptz not null default now(),
     primary key (entity, source, source_key, other_source, other_key)
 );
-create index if not exists identity_conflict_other
+create index identity_conflict_other
     on tailrace.identity_conflict (entity, other_source, other_key);
-create table if not exists tailrace.identity_apart (
+create table tailrace.identity_apart (
     entity text not null,
     source text not null,
     source_key text not null,
@@ -46,9 +46,9 @@ create table if not exists tailrace.identity_apart (
     since timestamptz not null default now(),
     primary key (entity, source, source_key, other_source, other_key)
 );
-create index if not exists identity_apart_other
+create index identity_apart_other
     on tailrace.identity_apart (entity, other_source, other_key);
-create table if not exists tailrace.identity_action (
+create table tailrace.identity_action (
     number bigint generated always as identity primary key,
     at timestamptz not null default now(),
     who text not null,
@@ -70,8 +70,10 @@ where indrelid = %s::regclass and relname like 'tailrace\\_match\\_%%'
 def prepare_identity(connection: Connection, composite: Composite) -> None:
     """Make the tables and the indexes of the rules; remove those of other rules. The side tables
     are there. Errors: the server's."""
-    for statement in _CREATE.split(";\n"):
-        connection.execute(statement.encode())
+    last = connection.execute("select to_regclass('tailrace.identity_action') is not null")
+    if last.fetchone() != (True,):  # a CREATE INDEX would lock out who is writing, there or not
+        for statement in _CREATE.split(";\n"):
+            connection.execute(statement.encode())
     sql = IdentitySql(composite)
     for side in composite.sides:
         table = sql.side(side.source)
