@@ -49,17 +49,21 @@ class Conflict:
 class Session(Protocol):
     """A connection, and what the database calls some things. Parameters are `%s`."""
 
-    by: str
-    """The column."""
-    since: str
-    """SQL of the column as text, with room for what stands before its name."""
+    @property
+    def by(self) -> str:
+        """The column."""
+
+    @property
+    def since(self) -> str:
+        """SQL of the column as text, with room for what stands before its name."""
 
     def query(self, sql: str, *values: object) -> Sequence[tuple[Any, ...]]: ...
     def execute(self, sql: str, *values: object) -> None: ...
 
 
 class Writer(CompositeWriter, Protocol):
-    recogniser: Recogniser
+    @property
+    def recogniser(self) -> Recogniser: ...
 
     def touch_identities(self) -> None:
         """What the rest is about: the identities that the recogniser has noted."""

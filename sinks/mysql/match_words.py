@@ -25,6 +25,9 @@ def said(form: Form) -> str:
             return _part(said(one), first, *count)
         case Call("translate", (one, old, new)):
             return _translated(said(one), _constant("translate", old), _constant("translate", new))
+        case Call("replace", (one, old, new)):
+            # With a NULL in its place MariaDB gives NULL or the text, as it is.
+            return _replaced(said(one), _constant("replace", old), _constant("replace", new))
         case Call("left" | "right" | "substring" as function, (_, *numbers)) if any(
             not isinstance(number, int) for number in numbers
         ):
@@ -76,8 +79,12 @@ def _translated(of: str, old: str, new: str) -> str:
         safe = next((one for one, by in rest.items() if by not in rest), None)
         if safe is None:
             raise _unsaid("translate that exchanges characters")
-        of = f"replace({of}, {text(safe)}, {text(rest.pop(safe))})"
+        of = _replaced(of, safe, rest.pop(safe))
     return of
+
+
+def _replaced(of: str, old: str, new: str) -> str:
+    return f"replace({of}, {text(old)}, {text(new)})"
 
 
 def _unsaid(what: str) -> TargetRefused:

@@ -89,6 +89,11 @@ def test_the_rules_of_a_plan(tmp_path: Path) -> None:
 
 
 MAIL = "- [lower(trim(mail))]"
+AT_MARIADB = (
+    MAIN,
+    '{type: postgres, url: "postgresql://t:p@hub.example/hub"}',
+    '{type: mariadb, url: "mysql://t:p@hub.example/"}',
+)
 BAD = {
     "an unknown key": (
         [(ENTITY, "  match:", "  matches:")],
@@ -156,16 +161,10 @@ BAD = {
         f"{ENTITY}:10",
         "one source alone feeds it at hub",
     ),
-    "a target of another type": (
-        [
-            (
-                MAIN,
-                '{type: postgres, url: "postgresql://t:p@hub',
-                '{type: mariadb, url: "mysql://t:p@hub',
-            )
-        ],
-        f"{ENTITY}:10",
-        "records are recognised at PostgreSQL targets only",
+    "what MariaDB has no words for": (
+        [AT_MARIADB, (ENTITY, MAIL, "- [\"translate(mail, 'ab', 'ba')\"]")],
+        f"{ENTITY}:13",
+        "MariaDB and MySQL have no translate that exchanges characters",
     ),
     "a masked field": (
         [
@@ -216,6 +215,11 @@ def test_is_refused(case: str, tmp_path: Path) -> None:
     assert what in said, said
     file, line = where.split(":")
     assert f"file={file} line={line}" in said or where in said, said
+
+
+def test_a_mariadb_target(tmp_path: Path) -> None:
+    (plan,) = composites(load_project(write(tmp_path, changed(AT_MARIADB))), "hub").values()
+    assert [rule.at for rule in plan.match] == [0, 1, 2]
 
 
 def test_tokens_are_compared(tmp_path: Path) -> None:

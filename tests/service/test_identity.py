@@ -9,8 +9,11 @@ import signal
 from pathlib import Path
 
 from tests.conftest import Database
-from tests.line import Line, wait_until
+from tests.line import Line, kind_of, wait_until
 from tests.service.test_both_ways import execute
+from tests.service.test_mariadb_target import Copy, into
+
+__all__ = ["into"]
 
 ENTITY = """\
 entity: customer
@@ -46,22 +49,23 @@ fields: {mail: mail, tax: tax, login: login}
 class Shop(Line):
     """Sources `erp` and `shop`, target `hub`."""
 
-    def __init__(self, directory: Path, erp: str, shop: str, hub: str) -> None:
+    def __init__(self, directory: Path, erp: str, shop: str, hub: str, table: str) -> None:
         super().__init__(directory, erp, hub)
         self.shop = shop
+        self.table = table
         (directory / "tailrace.yml").write_text(
             f"version: 1\nproject: id{os.getpid()}\nsources:\n"
             f'  erp: {{type: postgres, url: "{erp}", tables: ["sales.*"]}}\n'
             f'  shop: {{type: postgres, url: "{shop}", tables: ["sales.*"]}}\n'
-            f'targets:\n  hub: {{type: postgres, url: "{hub}"}}\n'
+            f'targets:\n  hub: {{type: {kind_of(hub)}, url: "{hub}"}}\n'
             "pipelines:\n"
             "  from_erp: {source: erp, target: hub, mappings: [erp_customer]}\n"
             "  from_shop: {source: shop, target: hub, mappings: [shop_customer]}\n"
         )
         for folder, name, text in (
             ("entities", "customer", ENTITY),
-            ("mappings", "erp_customer", ERP),
-            ("mappings", "shop_customer", SHOP),
+            ("mappings", "erp_customer", f"{ERP}into: {table}\n"),
+            ("mappings", "shop_customer", f"{SHOP}into: {table}\n"),
         ):
             (directory / folder).mkdir(exist_ok=True)
             (directory / folder / f"{name}.yml").write_text(text)
@@ -84,7 +88,7 @@ class Shop(Line):
     def customers(self) -> list[tuple[object, ...]]:
         try:
             return execute(
-                self.target, "select name, mail, tax, login from public.customer order by name"
+                self.target, f"select name, mail, tax, login from {self.table} order by name"
             )
         except Exception:  # it is not there yet
             return []
@@ -121,7 +125,18 @@ def test_customers_of_an_erp_and_a_shop(
     second_database18: Database,
     third_database18: Database,
 ) -> None:
-    line = Shop(tmp_path, database18.url, second_database18.url, third_database18.url)
+    hub = third_database18.url
+    play(Shop(tmp_path, database18.url, second_database18.url, hub, "public.customer"))
+
+
+def test_customers_at_a_mariadb(
+    tmp_path: Path, database18: Database, second_database18: Database, into: Copy
+) -> None:
+    table = f"{into.name}.customer"
+    play(Shop(tmp_path, database18.url, second_database18.url, into.url, table))
+
+
+def play(line: Shop) -> None:
     checked = line.command("check")
     assert checked.returncode == 0, checked.stdout
     with line:
