@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sinks.composites import CompositeWriter
+from sinks.protocol import CONFLICTS_COUNTED_MAX
 from sinks.recognising import PAIR, Recogniser
 from tailrace.errors import TargetRefused
 from transforms.composite import Composite
@@ -17,6 +18,13 @@ from transforms.composite import Composite
 TABLE, CONFLICTS, APART, ACTIONS = (
     f"tailrace.identity{name}" for name in ("", "_conflict", "_apart", "_action")
 )
+
+
+COUNT_CONFLICTS = (
+    f"select count(*) from (select 1 as one from {CONFLICTS} where entity = %s"
+    f" limit {CONFLICTS_COUNTED_MAX}) found"
+)
+"""Parameter: the entity."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,3 +149,19 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Close the connection. Idempotent."""
+
+
+CONFLICTS_COUNTED_MAX = 10_000
+"""It is asked again and again, and more is none that a person looks through."""
+
+
+@runtime_checkable
+class Recognising(Protocol):
+    """A sink at which records of sources may be recognised (`identity`)."""
+
+    def conflicts(self) -> Mapping[str, int]:
+        """Of each entity with identity that was prepared, how many matches wait for a person;
+        of more than `CONFLICTS_COUNTED_MAX` so many.
+
+        Not while a transaction is open. Errors: TargetUnavailable.
+        """

@@ -21,6 +21,7 @@ from cdc.schema import TableName
 from sinks import composites
 from sinks.applying import SAVEPOINT
 from sinks.foreign_keys import References
+from sinks.identity_people import COUNT_CONFLICTS
 from sinks.mysql.apply import TableWriter, delete_freed
 from sinks.mysql.catalog import foreign_keys, kept_name
 from sinks.mysql.checkpoint import CheckpointTable
@@ -172,6 +173,18 @@ class MariadbSink:
             return {}
         with translated("counting discrepancies", pipeline=self._pipeline):
             return count(self._connected, list(self._composites))
+
+    def conflicts(self) -> dict[str, int]:
+        entities = [name for name, one in self._composites.items() if one.composite.match]
+        if not entities:
+            return {}
+        with translated("counting conflicts", pipeline=self._pipeline):
+            found = {
+                entity: int(query(self._connected, COUNT_CONFLICTS, entity)[0][0])
+                for entity in entities
+            }
+            execute(self._connected, "rollback")  # without autocommit, reading began a transaction
+        return found
 
     def rollback(self) -> None:
         if self._connection is not None and self._in_transaction:

@@ -20,6 +20,7 @@ from cdc.schema import TableName
 from sinks import composites
 from sinks.applying import SAVEPOINT
 from sinks.foreign_keys import References
+from sinks.identity_people import COUNT_CONFLICTS
 from sinks.postgres.apply import TableWriter
 from sinks.postgres.checkpoint import CheckpointTable
 from sinks.postgres.composite import CompositeWriter
@@ -154,6 +155,15 @@ class PostgresSink:
             return {}
         with translated("counting discrepancies", pipeline=self._pipeline):
             return count(self._connected, list(self._composites))
+
+    def conflicts(self) -> dict[str, int]:
+        with translated("counting conflicts", pipeline=self._pipeline):
+            found = {
+                entity: self._connected.execute(COUNT_CONFLICTS.encode(), (entity,)).fetchone()
+                for entity, writer in self._composites.items()
+                if writer.composite.match
+            }
+        return {entity: int(str(row[0])) for entity, row in found.items() if row is not None}
 
     def rollback(self) -> None:
         if self._connection is not None and self._in_transaction:

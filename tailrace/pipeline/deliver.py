@@ -25,7 +25,7 @@ import numpy as np
 from cdc.changes import ChangeSet, TableChanges
 from cdc.schema import TableSchema
 from sinks.applying import add
-from sinks.protocol import Checkpoint, Sink, Written
+from sinks.protocol import Checkpoint, Recognising, Sink, Written
 from tailrace.errors import (
     ExceptionsUnavailable,
     RowRefused,
@@ -137,6 +137,7 @@ class Delivery:
         self._prepared: set[str] = set()
         self._checkpoint = Checkpoint(journal.id, 0, "")
         self._discrepancies: dict[str, int] = {}
+        self._conflicts: dict[str, int] = {}
         self._cursor = 0
         self._next_part = 0
         self._whole = self._looked = 0
@@ -442,8 +443,12 @@ class Delivery:
         metrics.CHECKPOINT_AGE_SECONDS.labels(pipeline).set(age_s)
         if self._batch is None:
             self._discrepancies = dict(sink.discrepancies())
+            if isinstance(sink, Recognising):
+                self._conflicts = dict(sink.conflicts())
         for entity, count in self._discrepancies.items():
             metrics.DISCREPANCIES.labels(pipeline, entity).set(count)
+        for entity, count in self._conflicts.items():
+            metrics.IDENTITY_CONFLICTS.labels(pipeline, entity).set(count)
         self._reporter.say(
             "streaming" if waiting else "waiting",
             offset=self._checkpoint.offset,
@@ -458,6 +463,7 @@ class Delivery:
             mapping_version=self._settings.mapping_version,
             discrepancies=dict(self._discrepancies),
             freshness=self._freshness(),
+            identity_conflicts=dict(self._conflicts),
             **self._held(),
         )
 

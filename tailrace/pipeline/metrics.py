@@ -67,6 +67,12 @@ DISCREPANCIES = Gauge(
     ["pipeline", "entity"],
     multiprocess_mode="mostrecent",
 )
+IDENTITY_CONFLICTS = Gauge(
+    "tailrace_identity_conflicts",
+    "Pairs of records that a rule joins and that wait for a person; of an entity up to 10000",
+    ["pipeline", "entity"],
+    multiprocess_mode="mostrecent",
+)
 CHECKPOINT_AGE_SECONDS = Gauge(
     "tailrace_checkpoint_age_seconds",
     "Time since the target's checkpoint last moved, while entries wait; else 0",

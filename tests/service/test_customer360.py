@@ -1,5 +1,6 @@
-"""The example of two sources, as its README runs it: owners, a discrepancy, poison rows that are
-parked, mended and replayed, protected fields; the hub is compared with an oracle in plain SQL."""
+"""The example of two sources, as its README runs it: owners, an identity match, a discrepancy,
+poison rows that are parked, mended and replayed, protected fields; the hub is compared with oracles
+in plain SQL."""
 
 from __future__ import annotations
 
@@ -73,7 +74,10 @@ class Example(Line):
         self.stop()
         self.__enter__()
 
-    def said_by_sources(self) -> list[tuple[Any, ...]]:
+    def contacts(self) -> list[tuple[Any, ...]]:
+        return self.hub("select customer_no, name, topic from contact order by 1")
+
+    def said_by_sources(self, oracle: str = "oracle.sql") -> list[tuple[Any, ...]]:
         """The oracle, over copies of both sources' tables in a database of its own."""
         with psycopg.connect(self.source) as erp:
             customers = erp.execute("select * from sales.kunden").fetchall()
@@ -83,20 +87,24 @@ class Example(Line):
                 " nullif(last_visit, '0000-00-00') from customer"
             )
             visitors = cursor.fetchall()
+            cursor.execute("select * from subscriber")
+            subscribers = cursor.fetchall()
         create = (EXAMPLE / "erp.sql").read_text().partition("insert into")[0]
         with psycopg.connect(self.target) as scratch:  # rolled back
             scratch.execute(create.encode())
             scratch.execute(
                 "create schema shop; create table shop.customer (erp_no char(5),"
                 " first_name text, last_name text, email text, newsletter smallint,"
-                " last_visit date)"
+                " last_visit date);"
+                " create table shop.subscriber (no integer, email text, topic text)"
             )
             with scratch.cursor() as cursor:
                 cursor.executemany(
                     "insert into sales.kunden values (%s,%s,%s,%s,%s,%s,%s,%s,%s)", customers
                 )
                 cursor.executemany("insert into shop.customer values (%s,%s,%s,%s,%s,%s)", visitors)
-            rows = scratch.execute((EXAMPLE / "oracle.sql").read_bytes()).fetchall()
+                cursor.executemany("insert into shop.subscriber values (%s,%s,%s)", subscribers)
+            rows = scratch.execute((EXAMPLE / oracle).read_bytes()).fetchall()
             scratch.rollback()
         return rows
 
@@ -171,6 +179,23 @@ def test_two_sources_become_customers_people_can_trust(example: Example) -> None
         assert (
             example.hub(f"select {COLUMNS} from customer order by 1") == example.said_by_sources()
         )
+
+        # Identity: who has an e-mail alone is recognised by its token; of the two readers that have
+        # Emmy's a person says which she is.
+        wait_until(
+            lambda: (
+                len(example.json("identity", "list", "contact")) == 11
+                and example.contacts() == example.said_by_sources("oracle_contacts.sql")
+            ),
+            "contacts as the sources say",
+        )
+        conflicts = example.json("identity", "conflicts", "contact")
+        assert [(one["source_key"], one["other_key"]) for one in conflicts] == [
+            ("10004", "4"), ("10004", "5"),
+        ]  # fmt: skip
+        emmy, reader = conflicts[0]["id"], conflicts[0]["other_id"]
+        example.json("identity", "merge", "contact", reader, emmy, "--reason", "she reads algebra")
+        assert ("10004", "Emmy Noether", "algebra") in example.contacts()
 
         # The ERP alone makes and removes customers; the shop's come back with them.
         with psycopg.connect(example.source, autocommit=True) as erp:

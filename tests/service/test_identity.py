@@ -146,6 +146,8 @@ def play(line: Shop) -> None:
             ("3", "A3", "lower(trim(mail))"),
             ("4", "A3", "lower(trim(mail))"),
         ]
+        wait_until(lambda: "identity conflicts customer 2" in line.command("status").stdout, "two")
+        assert 'tailrace_identity_conflicts{entity="customer"' in line.get("/metrics")[1]
         dora = line.id_of("erp", "4")
         decided = line.identity(
             "merge", "customer", line.id_of("shop", "A3"), dora, "--reason", "she called"

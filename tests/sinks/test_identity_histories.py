@@ -451,6 +451,8 @@ def test_what_many_share_identifies_nobody(target: Target) -> None:
     line.write("shop", [hub.row("shop", str(number), info) for number in range(400)])
     assert len(line.clusters(hub)) == 800
     assert 400 <= len(line.conflicts) <= 400 * MATCHES_MAX
+    for sink in line.sinks.values():
+        assert sink.conflicts() == {"customer": len(line.conflicts)}
     one = {**info, "mail": "own@x"}
     line.write("erp", [hub.row("erp", "7", one)])
     line.write("shop", [hub.row("shop", "8", one)])

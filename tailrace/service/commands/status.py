@@ -79,9 +79,10 @@ def _text(line: dict[str, object]) -> str:
     if "lag_entries" in line:
         words.append(f"lag {line['lag_entries']} entries, {line.get('lag_s')} s")
     words += [f"{state} {line[state]}" for state in ("parked", "waiting") if line.get(state)]
-    if isinstance(found := line.get("discrepancies"), dict) and any(found.values()):
-        counts = ", ".join(f"{entity} {count}" for entity, count in found.items() if count)
-        words.append(f"discrepancies {counts}")
+    for what in ("discrepancies", "identity_conflicts"):
+        if isinstance(found := line.get(what), dict) and any(found.values()):
+            counts = ", ".join(f"{entity} {count}" for entity, count in found.items() if count)
+            words.append(f"{what.replace('_', ' ')} {counts}")
     text = "  ".join(words)
     error = line.get("error")
     if isinstance(error, dict):
