@@ -50,6 +50,23 @@ def not_of_sides(composite: Composite, empty: str) -> TargetRefused:
     )
 
 
+HELD_S = 50
+"""How long a pipeline waits for another's transaction until it says so and tries again."""
+
+
+def entity_held(composite: Composite, by: str | None = None) -> TargetUnavailable:
+    where: dict[str, object] = {"entity": composite.entity}
+    if by is not None:
+        where["held_by"] = by
+    return TargetUnavailable(
+        f"another pipeline has been writing the entity for {HELD_S} s in one transaction, such as"
+        " the copy of a table",
+        where=where,
+        fix="wait: this pipeline goes on when that one has committed; where it does not move"
+        " either, `tailrace status` says why",
+    )
+
+
 def of_another_type(
     composite: Composite, column: str, found: str, wanted: str, fix: str
 ) -> TargetRefused:

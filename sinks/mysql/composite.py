@@ -16,9 +16,10 @@ from sinks.mysql.identity import MysqlRecogniser
 from sinks.mysql.loading import refuse_warnings
 from sinks.mysql.names import quoted, quoted_list, quoted_table
 from sinks.mysql.products import MYSQL, Product
-from sinks.mysql.session import DUPLICATE, Connection, execute, query, translated
+from sinks.mysql.session import DUPLICATE, LOCK_WAIT_TIMEOUT, Connection, execute, query, translated
 from sinks.recognising import Recogniser
-from tailrace.errors import TargetRefused
+from sinks.refusals import entity_held
+from tailrace.errors import TargetRefused, TargetUnavailable
 from transforms.composite import Composite
 from transforms.rows import RowChanges, TargetColumn
 
@@ -84,12 +85,17 @@ class CompositeWriter:
         )
 
     def lock(self) -> None:
-        with translated("locking an entity", table=str(self.composite.table)):
-            ((rules, count),) = query(
-                self._connection,
-                f"select rules, discrepancies from {_ENTITIES} where entity = %s for update",
-                self.composite.entity,
-            )
+        try:
+            with translated("locking an entity", table=str(self.composite.table)):
+                ((rules, count),) = query(
+                    self._connection,
+                    f"select rules, discrepancies from {_ENTITIES} where entity = %s for update",
+                    self.composite.entity,
+                )
+        except TargetUnavailable as unavailable:
+            if unavailable.where.get("errno") == LOCK_WAIT_TIMEOUT:
+                raise entity_held(self.composite) from None
+            raise
         self.outdated = rules != self.composite.rules
         self._known = int(count)
 
@@ -187,6 +193,7 @@ class CompositeWriter:
         columns = ", ".join(
             f"{name} {type_}" for name, type_ in _types(self._connection.product).items()
         )
+        columns += ", unique key (key_id, field, source)"
         for statement in self._connection.product.staging:
             self._execute(statement.format(stage=_STAGE, columns=columns))
         self._has_stage = True

@@ -9,6 +9,7 @@ import pyarrow as pa
 from psycopg import errors as pg
 
 from cdc.schema import TableName
+from sinks import refusals
 from sinks.composite_sql import COLUMNS, DIFFERENCES, ENTITIES, FOUND, CompositeSql
 from sinks.postgres.apply import LOOK_UP, PLAN_FREELY, TableWriter
 from sinks.postgres.identity import PostgresRecogniser
@@ -66,13 +67,33 @@ class CompositeWriter:
 
     def lock(self) -> None:
         with translated("locking an entity", **self._where):
-            row = self._connection.execute(
-                f"select rules, discrepancies from {_ENTITIES} where entity = %s for update",
-                (self.composite.entity,),
-            ).fetchone()
+            row = self._entity("skip locked") or self._entity_waited_for()
             assert row is not None, "prepare the tables first"
             self.outdated = row[0] != self.composite.rules
             self._known = int(str(row[1]))
+
+    def _entity(self, how: str = "") -> tuple[object, ...] | None:
+        return self._connection.execute(
+            f"select rules, discrepancies from {_ENTITIES} where entity = %s for update {how}",
+            (self.composite.entity,),
+        ).fetchone()
+
+    def _entity_waited_for(self) -> tuple[object, ...] | None:
+        self._connection.execute(
+            f"savepoint {_WAIT}; set local lock_timeout = '{refusals.HELD_S}s'", prepare=False
+        )
+        try:
+            row = self._entity()
+        except pg.LockNotAvailable:
+            self._connection.execute(f"rollback to {_WAIT}")
+            holder = self._connection.execute(_HOLDER, (self.composite.entity,)).fetchone()
+            name = holder[0] if holder is not None else None  # NULL of another role's session
+            by = str(name) if name is not None else None
+            raise refusals.entity_held(self.composite, by) from None
+        self._connection.execute(
+            f"set local lock_timeout to default; release {_WAIT}", prepare=False
+        )
+        return row
 
     def touch(self, keys: Sequence[pa.Array] | None, changes: Sequence[RowChanges]) -> None:
         if self._recogniser is not None:
@@ -142,6 +163,8 @@ class CompositeWriter:
         if self._gather is not None:
             self._execute(_MAKE_DIFFERENCES)
             found = self._execute(self._gather)
+            if found > LOOKED_UP_MAX:
+                self._connection.execute(f"analyze {_STAGE} (key_id, field, source)".encode())
         if not found and not self._known:
             return
         entity = (self.composite.entity,)
@@ -250,13 +273,19 @@ def _with_parameter(text: str) -> bytes:
 
 
 _ENTITIES, _DIFFERENCES = quoted_table(ENTITIES), quoted_table(DIFFERENCES)
-_SAVEPOINT = "tailrace_unique"
+_SAVEPOINT, _WAIT = "tailrace_unique", "tailrace_wait"
+_HOLDER = f"""
+select regexp_replace(application_name, '^tailrace:', '') from {_ENTITIES} e
+join pg_locks on locktype = 'transactionid' and transactionid = e.xmax and granted
+join pg_stat_activity using (pid) where entity = %s
+"""
 _STAGE = "pg_temp.tailrace_discrepancies"
 _SAME = "d.key_id = n.key_id and d.field = n.field and d.source = n.source"
 _MAKE_DIFFERENCES = (
     f"create temporary table if not exists tailrace_discrepancies on commit delete rows as"
     f" select {', '.join(COLUMNS)} from {_DIFFERENCES} with no data;"
-    f" truncate {_STAGE}"
+    f" create unique index if not exists tailrace_discrepancies_key on {_STAGE}"
+    f" (key_id, field, source); truncate {_STAGE}"
 ).encode()
 _RENEW = (
     f"update {_DIFFERENCES} d set ({', '.join(FOUND)}) = ({', '.join(f'n.{c}' for c in FOUND)})"

@@ -12,7 +12,10 @@ from random import Random
 
 import pytest
 
-from sinks.composite_conformance import Row, differences_of
+from sinks import refusals
+from sinks.composite_conformance import Row, Two, customer, differences_of, of
+from sinks.mysql.checkpoint import CheckpointTable
+from sinks.mysql.session import execute
 from sinks.protocol import Checkpoint, Sink
 from tailrace.errors import TargetUnavailable
 from tests.sinks.composite_histories import Source, expected, random_composite, sources_of
@@ -20,6 +23,7 @@ from tests.sinks.harness import PostgresHarness
 from tests.sinks.histories import Event, changes_of
 from tests.sinks.maria_harness import MariadbHarness
 from transforms.composite import Composite
+from transforms.rows import UPSERT
 
 TRANSACTIONS = 12
 Target = PostgresHarness | MariadbHarness
@@ -170,3 +174,38 @@ def test_pipelines_write_at_once(harness18: PostgresHarness) -> None:
 def test_pipelines_write_at_once_at_mariadb(maria_harness: MariadbHarness) -> None:
     for seed in range(3):
         run_at_once(maria_harness, seed)
+
+
+def held(target: Target) -> TargetUnavailable:
+    """What a pipeline says when another has held the entity for too long."""
+    two = Two(target, customer())
+    two.sinks["erp"].write([of(two.composite, "erp", (UPSERT, "1", {"name": "n"}, 1))])
+    with pytest.raises(TargetUnavailable) as caught:
+        two.sinks["crm"].write([of(two.composite, "crm", (UPSERT, "1", {"phone": "c"}, 2))])
+    two.sinks["crm"].rollback()
+    two.sinks["crm"].prepare(two.composite.tables)  # which does not wait
+    two.commit("erp")
+    two.write("crm", (UPSERT, "1", {"phone": "c"}, 2))
+    assert two.customers == {("1", "n", "c", None, None)}
+    assert "another pipeline has been writing the entity" in caught.value.what
+    return caught.value
+
+
+def test_who_holds_an_entity_is_named(
+    harness18: PostgresHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refusals, "HELD_S", 1)
+    assert held(harness18).where == {"entity": "customer", "held_by": "erp"}
+
+
+def test_an_entity_held_at_mariadb(
+    maria_harness: MariadbHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = CheckpointTable.begin
+
+    def begin(self: CheckpointTable, *, origin: str | None) -> None:
+        begun(self, origin=origin)
+        execute(self._connection, "set innodb_lock_wait_timeout = 1")
+
+    monkeypatch.setattr(CheckpointTable, "begin", begin)
+    assert held(maria_harness).where == {"entity": "customer"}
