@@ -14,6 +14,7 @@ from sinks.http.settings import HttpTarget
 from sinks.identity_people import People
 from sinks.kafka.settings import KafkaTarget
 from sinks.mysql.settings import MariadbTarget, MysqlTarget
+from sinks.postgres.settings import PostgresTarget
 from transforms.rows import TargetTable
 
 
@@ -75,4 +76,5 @@ def people(target: Target) -> People:
         return MysqlPeople(target)
     from sinks.postgres.identity_people import PostgresPeople
 
+    assert isinstance(target, PostgresTarget), "an entity of several sources is refused elsewhere"
     return PostgresPeople(target)
