@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from pymysql.cursors import Cursor
+
 from sinks.clusters import Record
 from sinks.identity_people import APART, CONFLICTS
 from sinks.mysql.identity_sql import EMPTY, GIVEN, IDS, SOUGHT, TOUCHED, IdentitySql, temporary
@@ -11,6 +13,11 @@ from sinks.mysql.match_words import text
 from sinks.mysql.session import Connection, execute, query
 from sinks.recognising import MATCHES_MAX, Recogniser
 from transforms.composite import Composite
+
+
+class _Cursor(Cursor):
+    max_stmt_length = 64_000
+    """Bytes of rows that are inserted at once: less than any `max_allowed_packet` in use."""
 
 
 class MysqlRecogniser(Recogniser):
@@ -56,8 +63,7 @@ class MysqlRecogniser(Recogniser):
         self._execute(self._sql.note_touched)
 
     def note(self, ids: Sequence[str]) -> None:
-        with self._connection.cursor() as cursor:
-            cursor.executemany(f"insert into {IDS} (id) values (%s)", [(id,) for id in ids])
+        self._insert(f"insert into {IDS} (id) values (%s)", [(id,) for id in ids])
 
     def note_all(self) -> None:
         self._execute(self._sql.note_all)
@@ -147,8 +153,11 @@ class MysqlRecogniser(Recogniser):
 
     def _give(self, pairs: Iterable[tuple[str, str]]) -> None:
         self._execute(f"delete from {GIVEN}")
-        with self._connection.cursor() as cursor:
-            cursor.executemany(f"insert into {GIVEN} (one, two) values (%s, %s)", list(pairs))
+        self._insert(f"insert into {GIVEN} (one, two) values (%s, %s)", list(pairs))
+
+    def _insert(self, statement: str, rows: Sequence[tuple[str, ...]]) -> None:
+        with self._connection.cursor(_Cursor) as cursor:
+            cursor.executemany(statement, rows)
 
     def _execute(self, statement: str) -> int:
         return execute(self._connection, statement)
