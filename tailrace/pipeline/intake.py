@@ -21,8 +21,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cdc.changes import TableChanges
+from sinks import batches
 from sinks.applying import add
-from sinks.batches import taken_rows
 from sinks.protocol import FindsKeys, Sink, Written
 from tailrace.errors import RowRefused, TailraceError
 from tailrace.pipeline import faults
@@ -401,17 +401,25 @@ def _flags(changes: TableChanges, rows: Collection[int]) -> np.ndarray:
     return flags
 
 
+_FEW_GAPS = 4
+"""What is left between so many is not copied."""
+
+
 def _without(rows: Sequence[RowChanges], seqs: Collection[int]) -> list[RowChanges]:
     found = []
     for change in rows:
         seq = change.seq.to_numpy()
-        keep = np.ones(len(seq), np.bool_)
-        for first, end in np.searchsorted(seq, [(one, one + 1) for one in seqs]):
-            keep[first:end] = False
-        if keep.all():
-            found.append(change)
-        elif keep.any():
-            found.append(taken_rows(change, np.flatnonzero(keep)))
+        gaps = np.searchsorted(seq, [(one, one + 1) for one in sorted(seqs)])
+        gaps = gaps[gaps[:, 0] < gaps[:, 1]]
+        if len(gaps) <= _FEW_GAPS:
+            ends = zip([0, *gaps[:, 1]], [*gaps[:, 0], len(seq)], strict=True)
+            found += [batches.sliced(change, at, end - at) for at, end in ends if end > at]
+        else:
+            keep = np.ones(len(seq), np.bool_)
+            for at, end in gaps:
+                keep[at:end] = False
+            if keep.any():
+                found.append(batches.taken_rows(change, np.flatnonzero(keep)))
     return found
 
 
