@@ -15,7 +15,6 @@ import random
 import subprocess
 import sys
 import tempfile
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,17 +76,16 @@ def storm(
         try:
             wait_until(lambda: line.state("capture") == "streaming", "capture")
             api.storm(seed=seed, lose=0.3, reject=0.15, slow=0.02)
-            made: dict[int, list[str]] = {}
-            load = threading.Thread(target=_load, args=(url, rng, changes, made))
-            load.start()
+            load = Load(url, rng)
+            share = changes // (kills + 1)
             for number in range(kills):
+                load.make(share)
                 place = PLACES[number % len(PLACES)]
-                nth = rng.randrange(1, 150) if place == "deliver.staged" else 1
-                _killed(line, place, nth)
-            load.join()
+                _killed(line, place, rng.randrange(1, share) if place == "deliver.staged" else 1)
+            load.make(changes - kills * share)
             last = line.start("deliver", "line")
             try:
-                wanted = sum(map(len, made.values()))
+                wanted = sum(map(len, load.made.values()))
                 wait_until(lambda: api.state["counts"].get("applied", 0) >= wanted, "the rest", 300)
                 wait_until(lambda: line.state("deliver") == "waiting", "the end", 300)
             finally:
@@ -96,33 +94,46 @@ def storm(
         finally:
             capture.terminate()
             capture.wait(200)
-        return _judged(api, made, kills)
+        return _judged(api, load.made, kills)
 
 
-def _load(url: str, rng: random.Random, changes: int, made: dict[int, list[str]]) -> None:
-    """Rows that count their changes; deleted and made again with a number that goes on."""
-    versions: dict[int, int] = {}
-    there: set[int] = set()
-    count = 0
-    with psycopg.connect(url, autocommit=True) as connection:
-        while count < changes:
-            with connection.transaction():
-                for _ in range(rng.randrange(1, 30)):
-                    key = rng.randrange(KEYS)
-                    if key in there and rng.random() < 0.1:
-                        connection.execute("delete from shop.item where id = %s", (key,))
-                        there.discard(key)
-                        made.setdefault(key, []).append("gone")
-                    else:
-                        version = versions[key] = versions.get(key, 0) + 1
-                        connection.execute(
-                            "insert into shop.item values (%s, %s)"
-                            " on conflict (id) do update set version = excluded.version",
-                            (key, version),
-                        )
-                        there.add(key)
-                        made.setdefault(key, []).append(str(version))
-                    count += 1
+class Load:
+    """Rows that count their changes; deleted and made again with a number that goes on.
+
+    `made`: by key what was done to it, in order.
+    """
+
+    def __init__(self, url: str, rng: random.Random) -> None:
+        self._url = url
+        self._rng = rng
+        self._versions: dict[int, int] = {}
+        self._there: set[int] = set()
+        self.made: dict[int, list[str]] = {}
+
+    def make(self, changes: int) -> None:
+        count = 0
+        with psycopg.connect(self._url, autocommit=True) as connection:
+            while count < changes:
+                with connection.transaction():
+                    for _ in range(self._rng.randrange(1, 30)):
+                        self._change(connection, self._rng.randrange(KEYS))
+                        count += 1
+
+    def _change(self, connection: psycopg.Connection, key: int) -> None:
+        done = self.made.setdefault(key, [])
+        if key in self._there and self._rng.random() < 0.1:
+            connection.execute("delete from shop.item where id = %s", (key,))
+            self._there.discard(key)
+            done.append("gone")
+            return
+        version = self._versions[key] = self._versions.get(key, 0) + 1
+        connection.execute(
+            "insert into shop.item values (%s, %s)"
+            " on conflict (id) do update set version = excluded.version",
+            (key, version),
+        )
+        self._there.add(key)
+        done.append(str(version))
 
 
 def _killed(line: Line, place: str, nth: int) -> None:
