@@ -29,8 +29,9 @@ help:
 	@echo "             BENCH=mysql: a MariaDB source, beside mysql-replication and beside PostgreSQL"
 	@echo "             BENCH=http: requests to a local API a second"
 	@echo "             BENCH=mapping: mappings, contracts and protection, beside tables as they are"
+	@echo "             BENCH=kafka: into Kafka, beside Debezium's engine once make test-debezium has run"
 	@echo "make kill    kill both processes KILLS=50 times under load and count"
-	@echo "             KILL_ENDS=mariadb:mysql: between these databases"
+	@echo "             KILL_ENDS=mariadb:mysql: between these databases; postgres:kafka: into topics"
 	@echo "make storm   an HTTP target in a storm of faults, STORM_KILLS=18 kills, and count"
 	@echo "make fuzz    damaged binary logs into the decoder for FUZZ_SECONDS=60"
 	@echo "make docs    docs/errors.md from the table of errors"
@@ -51,12 +52,12 @@ check: $(VENV)/ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/ready $(if $(filter mysql,$(BENCH)),servers)
+bench: $(VENV)/ready $(if $(filter mysql kafka,$(BENCH)),servers)
 	@if [ "$(BENCH)" = mysql ]; then \
 	  $(BIN)/python -m pip install -q --disable-pip-version-check -c requirements.lock -e '.[bench]'; fi
 	@BENCH=$(BENCH) $(BIN)/python -m bench
 
-kill: $(VENV)/ready $(if $(or $(findstring mariadb,$(KILL_ENDS)),$(findstring mysql,$(KILL_ENDS))),servers)
+kill: $(VENV)/ready $(if $(or $(findstring mariadb,$(KILL_ENDS)),$(findstring mysql,$(KILL_ENDS)),$(findstring kafka,$(KILL_ENDS))),servers)
 	@KILLS=$(KILLS) $(BIN)/python -m tests.kill.harness
 
 storm: $(VENV)/ready

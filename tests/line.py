@@ -53,8 +53,18 @@ def place_of(url: str) -> str:
     return f'path: "{path}"' if kind in ("sqlite", "duckdb") else f'url: "{url}"'
 
 
+def settings_of(target: str) -> str:
+    """As YAML."""
+    if target.startswith("{"):
+        return target
+    return f"{{type: {kind_of(target)}, {place_of(target)}}}"
+
+
 class Line:
-    """`tailrace run` of a project with one source, one target and one pipeline."""
+    """`tailrace run` of a project with one source, one target and one pipeline.
+
+    `target` is a URL, or a target's settings as YAML in braces.
+    """
 
     def __init__(
         self,
@@ -84,7 +94,7 @@ sources:
     {f"slot: {self.slot}" if source.startswith("postgres") else ""}
     {more}
 targets:
-  hub: {{type: {kind_of(target)}, {place_of(target)}}}
+  hub: {settings_of(target)}
 pipelines:
   line:
     source: erp

@@ -23,6 +23,7 @@ from sinks.http.settings import (
     Retries,
     Timeouts,
 )
+from sinks.kafka.settings import KafkaTarget
 from sinks.mysql.settings import MariadbTarget, MysqlTarget
 from sinks.postgres.settings import PostgresTarget
 from sinks.sqlite.settings import SqliteTarget
@@ -47,6 +48,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "A target of type sqlite": SqliteTarget,
     "A target of type duckdb": DuckdbTarget,
     "A target of type http": HttpTarget,
+    "A target of type kafka": KafkaTarget,
     "protect": Protect,
     "One of the `keys`": Key,
     "A pipeline": Pipeline,
