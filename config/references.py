@@ -18,7 +18,7 @@ from sinks.http.access import SECRETS
 _SECTIONS = ("sources", "targets")
 _IN_THE_FILE = ("type", "protect")
 _KEYS = "keys"
-_CREDENTIALS = (("auth",), ("signature",), ("tls",))
+_CREDENTIALS = (("auth",), ("sasl",), ("signature",), ("tls",))
 
 
 def fill_in(document: Document, problems: Problems, *, resolve_secrets: bool) -> dict[Loc, str]:
