@@ -69,7 +69,7 @@ class LocalKafka(LocalServer):
 
     @classmethod
     def start(cls, directory: Path, *, settings: Mapping[str, str] | None = None) -> Self:
-        """A `{port}` in a setting's value is the broker's port."""
+        """``{port}`` and ``{controller}`` in settings' values are the ports."""
         directory.mkdir(parents=True, exist_ok=True)
         server = cls(directory, free_port())
         controller = free_port()
@@ -83,9 +83,9 @@ class LocalKafka(LocalServer):
         }
         properties = directory / "server.properties"
         properties.write_text(
-            "".join(f"{key}={value}\n" for key, value in wanted.items()).replace(
-                "{port}", str(server.port)
-            )
+            "".join(f"{key}={value}\n" for key, value in wanted.items())
+            .replace("{port}", str(server.port))
+            .replace("{controller}", str(controller))
         )
         server._run(
             [*_JAVA, "kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c", str(properties)]

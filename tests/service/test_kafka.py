@@ -56,8 +56,8 @@ insert into shop.pair values (1,'b','v');
 delete from shop.pair;
 insert into shop.simple values (8,'a',1,1), (9,'b',1,1);
 insert into shop.types select 10, sm, i, o, b, r, d, n, nn, mo, c, v, t, j, jb, x, u, en, ip, ci,
-  mac, da, ti, ti3, tz, ts, ts3, tsz, tsz0, iv, by, b1, b5, bv, ia, ta, na, da_a, tsr, i4r, tsv, bol, ba,
-  tsza from shop.types;
+  mac, da, ti, ti3, tz, ts, ts3, tsz, tsz0, iv, by, b1, b5, bv, ia, ta, na, da_a, tsr, i4r, tsv,
+  bol, ba, tsza from shop.types;
 delete from shop.types where id=10;
 truncate shop.simple;
 insert into shop.simple values (1,'one',1,1.5)
