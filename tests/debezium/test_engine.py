@@ -1,0 +1,86 @@
+"""Topics of ours beside what Debezium's engine says of the same log at the same time.
+
+It runs where `make test-debezium` has installed the engine.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import debezium
+from tests.line import Line, wait_until
+from tests.localkafka import LocalKafka
+from tests.service.test_kafka import difference, messages, picked, written
+
+pytestmark = pytest.mark.skipif(
+    debezium.libraries() is None, reason="Debezium is not installed (make test-debezium)"
+)
+TABLES = """
+create schema shop;
+create table shop.item (id int primary key, name text not null, price numeric(10,2),
+  placed timestamptz, day date, tags text[], ratio double precision);
+create table shop.done (number int primary key);
+create publication shop for table shop.item, shop.done;
+"""
+STATEMENTS = """
+insert into shop.item select g, 'item ' || g, g / 7.0, '2026-01-01'::timestamptz + g * interval '1 h',
+  '2026-01-01'::date + g, array['a', g::text], g / 3.0 from generate_series(1, 2000) g;
+update shop.item set name = name || ' äöü "\\\\', price = -price where id % 3 = 0;
+update shop.item set id = id + 10000 where id % 100 = 1;
+delete from shop.item where id % 5 = 0;
+truncate shop.item;
+insert into shop.item values (1, 'last', 0.05, '1999-12-31 23:59:59.999999+00', null, '{}', 'NaN');
+insert into shop.done values (7)
+"""
+
+
+def test_the_engine_says_the_same(tmp_path: Path, database18: Any, kafka: LocalKafka) -> None:
+    for statement in TABLES.split(";\n"):
+        database18.execute(statement or "select 1")
+    prefix = kafka.name("beside")
+    line = Line(
+        tmp_path / "project",
+        database18.url,
+        f'{{type: kafka, brokers: "{kafka.bootstrap}", topic: "{prefix}.{{schema}}.{{table}}"}}',
+        more="publication: shop",
+    )
+    name = f"line_{prefix.replace('-', '_')}"
+    file = line.directory / "tailrace.yml"
+    file.write_text(file.read_text().replace("  line:\n", f"  {name}:\n"))
+    kept = tmp_path / "events"
+    engine = debezium.Engine(
+        tmp_path / "debezium",
+        database18.url,
+        {
+            "slot.name": f"slot_{database18.name}_debezium",
+            "publication.name": "shop",
+            "publication.autocreate.mode": "disabled",
+            "snapshot.mode": "no_data",
+            "schema.include.list": "shop",
+        },
+        keep=kept,
+    )
+    try:
+        with line:
+            line.streams()
+            slots = "select 1 from pg_replication_slots where active and slot_name like '%debezium'"
+            wait_until(lambda: database18.execute(slots), "Debezium to read its slot")
+            for statement in STATEMENTS.split(";\n"):
+                database18.execute(statement)
+            engine.wait(7, 90)
+            wait_until(lambda: written(line, name) >= 2000 + 666 + 20 + 1, "all of it")
+            wait_until(lambda: messages(kafka, f"{prefix}.shop.done"), "the end")
+    finally:
+        engine.close()
+    theirs = [
+        (key, value and picked(value))
+        for topic, key, value in map(json.loads, kept.read_text().splitlines())
+        if topic == "erp.shop.item"
+    ]
+    ours = [(key, value and picked(value)) for key, value in messages(kafka, f"{prefix}.shop.item")]
+    assert len(ours) > 3000
+    assert difference(ours, theirs) is None
