@@ -28,7 +28,8 @@ create publication shop for table shop.item, shop.done;
 """
 STATEMENTS = """
 insert into shop.item select g, 'item ' || g, g / 7.0,
-  '2026-01-01'::timestamptz + g * interval '1 h', '2026-01-01'::date + g, array['a', g::text], g / 3.0 from generate_series(1, 2000) g;
+  '2026-01-01'::timestamptz + g * interval '1 h', '2026-01-01'::date + g, array['a', g::text],
+  g / 3.0 from generate_series(1, 2000) g;
 update shop.item set name = name || ' äöü "\\\\', price = -price where id % 3 = 0;
 update shop.item set id = id + 10000 where id % 100 = 1;
 delete from shop.item where id % 5 = 0;
