@@ -121,9 +121,13 @@ def parent_of(
         raise Unfit(f"the key of {name} is of type {theirs.type}, not {field.type}", "ref")
     if theirs.type.name not in _TYPES:
         raise Unfit(f"a key of type {theirs.type} is not referred to", "ref")
-    if {theirs.field_class, field.field_class} & PROTECTED:
+    classes = {theirs.field_class, field.field_class}
+    if classes & PROTECTED:
         what = f"the key of {name} or this field is protected, so that they could not meet"
         raise Unfit(what, "ref", "class: internal")
+    if len(classes) > 1:
+        what = f"the key of {name} is {theirs.field_class}, and this {field.field_class}"
+        raise Unfit(what, "ref", f"class: {theirs.field_class}")
     return parent
 
 

@@ -258,7 +258,7 @@ FATES = ["committed", "rollback", "killed before", "killed after", "answer lost"
     ),
     saves=st.booleans(),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_each_change_finds_what_its_transaction_left(
     history: list[list[Op]],
     sizes: list[int],

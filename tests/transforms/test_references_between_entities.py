@@ -11,6 +11,8 @@ from tests.transforms.batches import Change, batch, table
 from transforms.compile import compile_mapping
 from transforms.entity import Entity
 from transforms.model import Mapping
+from transforms.protect.model import Protect
+from transforms.protect.protection import Protection
 from transforms.router import Router
 from transforms.trial import try_examples
 
@@ -29,6 +31,7 @@ ENTITIES = {
     "order": entity("order", {"no": {"type": "text"}}),
     "line": entity("line", {"a": {"type": "text"}, "b": {"type": "text"}}),
     "secret": entity("secret", {"no": {"type": "text", "class": "personal"}}),
+    "open": entity("open", {"no": {"type": "text", "class": "public"}}),
     "amount": entity("amount", {"no": {"type": "decimal(5,2)"}}),
 }
 
@@ -43,6 +46,7 @@ PARENTS = [
     made("order", no="region || '/' || nr"),
     made("line", a="id::text", b="'x'"),
     made("secret", no="id::text"),
+    made("open", no="id::text"),
 ]
 
 
@@ -65,6 +69,7 @@ REFUSED = [
     (items("o", ref="line", by="order_id"), "has several fields"),
     (items("n", ref="order", by=BOTH), "the key of order is of type text, not integer"),
     (items("o", ref="secret", by="order_id"), "is protected"),
+    (items("o", ref="open", by="order_id"), "the key of open is public, and this internal"),
     (items("o", ref="order", by="order_id"), "the key of order is made of region, nr"),
     (items("o", ref="order", by={"nr": "order_id"}), "the key is made of region, nr"),
     (items("o", ref="order", by={**BOTH, "nr": "orderid"}), "the table has no column orderid"),
@@ -124,3 +129,26 @@ def test_examples_show_the_key() -> None:
     )
     trials = try_examples(declared, ENTITIES, PARENTS)
     assert [bool(trial.differences) for trial in trials] == [False, True]
+
+
+def test_a_field_that_is_dropped_before_it_moves_no_reference() -> None:
+    columns = {"id": {"type": "text"}, "a": {"type": "text", "class": "personal"}}
+    whole = entity("item", {"id": columns["id"]}, a=columns["a"], o={"type": "text"})
+    declared = Mapping.model_validate(
+        {
+            "mapping": "items",
+            "entity": "item",
+            "table": "s.items",
+            "key": {"id": "id::text"},
+            "fields": {"a": "region", "o": {"ref": "order", "by": BOTH}},
+        }
+    )
+    protect = Protect.model_validate({"personal": "drop"})
+    entities = {**ENTITIES, "item": whole}
+    mappings = [declared, *PARENTS]
+    with closing(Router((), mappings, entities, Protection(protect, {}))) as router:
+        change = Change("c", {"id": "1", "region": "n", "order_id": "7"})
+        (found,) = router.route(batch(ITEMS, [change]), 0)
+        ((at, reference),) = found.table.refs
+        assert found.table.columns[at].name == reference.field == "o"
+        assert found.values[at].to_pylist() == ["N/7"]

@@ -99,7 +99,8 @@ class Protection:
         keys = tuple(changed.get(at) for at in table.key_indexes)
         names = {column.name for column in columns}
         unique = tuple(together for together in table.unique if names.issuperset(together))
-        protected = replace(table, columns=tuple(columns), unique=unique)
+        refs = tuple((kept.index(at), one) for at, one in table.refs if at in kept)
+        protected = replace(table, columns=tuple(columns), unique=unique, refs=refs)
         return _Plan(protected, tuple(kept), changed, keys)
 
     def _rule(self, column: TargetColumn) -> Rule:
