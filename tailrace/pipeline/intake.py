@@ -31,7 +31,15 @@ from tailrace.pipeline.breaker import Breaker
 from tailrace.pipeline.desk import Desk
 from tailrace.pipeline.isolate import between, isolated, together
 from tailrace.pipeline.keys import Later, RowKeys, waiting
-from tailrace.pipeline.references import Demands, ForeignKeys, phases, refers, resolved, upserted
+from tailrace.pipeline.references import (
+    Demands,
+    ForeignKeys,
+    Orphan,
+    phases,
+    refers,
+    resolved,
+    upserted,
+)
 from tailrace.pipeline.routing import Router
 from tailrace.pipeline.selection import filtered, sliced
 from tailrace.pipeline.tally import Tally
@@ -182,18 +190,22 @@ class Intake:
     def _with_parents(
         self, sink: Sink, rows: Sequence[RowChanges], demands: Demands
     ) -> Mapping[str, Written]:
-        """Write rows of which some refer to others; put those aside whose parent is not there."""
+        """Write rows of which some refer to others; put those aside whose parent is not there, also
+        since the target refuses it."""
         assert isinstance(sink, FindsKeys), "config sees to it"
-        rows = self.without_waiting(rows)
-        while True:
-            made, orphans = resolved(rows, sink, demands)
-            for orphan in orphans:
-                if orphan.seq not in self._aside:
-                    self._put_all_aside(orphan.seq, orphan.cause)
-                    self._desk.awaits(self._id(orphan.seq), orphan.place)
-            if not orphans:
-                return self._written(sink, made) if made else {}
-            rows = self.without_waiting(rows)  # and what refers to these waits, too
+        aside = _Referring(self, sink, demands)
+        made = aside.without_waiting(rows)
+        try:
+            counts: Mapping[str, Written] = sink.write(made) if made else {}
+            self.passed(sum(one.changes.rows for one in self._arrived))
+        except RowRefused as refused:
+            counts = _sum(isolated(sink, rows, refused, aside))
+        return counts
+
+    def orphaned(self, orphan: Orphan) -> None:
+        if orphan.seq not in self._aside:
+            self._put_all_aside(orphan.seq, orphan.cause)
+            self._desk.awaits(self._id(orphan.seq), orphan.place)
 
     def _arrives(self, rows: Sequence[RowChanges]) -> None:
         """Tell the desk of rows that others wait for, and who watches of all."""
@@ -389,6 +401,31 @@ class Intake:
         self._tally.add(targets, "filtered", -change.rows)
         for row in rows:
             self._tally.add((str(row.table.table),), "filtered", row.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class _Referring:
+    """As `Intake`, for rows that refer to others: each piece is looked through before it is
+    written, since a parent that was refused leaves its children behind."""
+
+    intake: Intake
+    sink: FindsKeys
+    demands: Demands
+
+    def without_waiting(self, rows: Sequence[RowChanges]) -> Sequence[RowChanges]:
+        while True:
+            rows = self.intake.without_waiting(rows)
+            made, orphans = resolved(rows, self.sink, self.demands)
+            if not orphans:
+                return made
+            for orphan in orphans:
+                self.intake.orphaned(orphan)
+
+    def passed(self, changes: int) -> None:
+        self.intake.passed(changes)
+
+    def refuse(self, seq: int, refused: RowRefused) -> None:
+        self.intake.refuse(seq, refused)
 
 
 def _ids(changes: TableChanges, origin: Origin) -> Callable[[int], ExceptionId]:

@@ -410,6 +410,31 @@ def test_children_of_a_parked_parent_wait_by_the_targets_foreign_key(
     assert rows == [(1, 9), (2, 2), (3, 3), (4, 4), (5, 5), (9, 9)]
 
 
+def test_a_parent_that_the_target_refuses_leaves_its_children_behind(
+    database18: Any, tmp_path: Path
+) -> None:
+    """Without a foreign key: what a reference points to is there when a row is written."""
+    database18.execute(
+        "create schema hub; create table hub.orders (no text primary key check (no <> 'O-3'),"
+        " kind text); create table hub.items (id bigint primary key, rev bigint, order_no text)"
+    )
+    pipeline = Pipeline(tmp_path, partial(PostgresSink, database18.url, "line"), {})
+    ops = [Op("order", "c", id, "A") for id in range(1, 6)]
+    ops += [Op("item", "c", id, str(id % 5 + 1), 1) for id in range(1, 300)]
+    pipeline.append(ops)
+    pipeline.deliver()
+    counts = "select count(*), count(*) filter (where order_no = 'O-3') from hub.items"
+    assert database18.execute(counts) == [(239, 0)]
+    assert len(pipeline.causes) == 61
+    database18.execute("alter table hub.orders drop constraint orders_no_check")
+    with closing(pipeline.store()) as store:
+        (parked,) = (one for one in store.entries() if one["table"] == "s.order")
+        store.ask([Request(ExceptionId.parse(parked["id"]), "replay", "me", "")])
+    pipeline.deliver()
+    assert database18.execute(counts) == [(299, 60)]
+    assert pipeline.causes == []
+
+
 def test_what_only_the_foreign_key_knows_is_tried_again_after_a_replay(
     database18: Any, tmp_path: Path
 ) -> None:
