@@ -63,7 +63,7 @@ _MOMENT = re.compile(
     r"(?P<name>timestamptz|timestamp|timetz|time|interval)\s*\((?P<digits>[0-6])\)(?P<zone>.*)"
 )
 _OWN = re.compile(r"""[^\s."(]+\.[^\s."(]+""")
-_CONSTRAINT = re.compile(r"\s+(primary\s+key|not\s+null)\s*$", re.IGNORECASE)
+_CONSTRAINT = re.compile(r"\s+(primary\s+key|not\s+null|unique)\s*$", re.IGNORECASE)
 
 
 CHARS_MAX = 200
@@ -78,6 +78,7 @@ class DeclaredColumn:
     base_type: str
     nullable: bool
     primary: bool
+    unique: bool = False
 
 
 def declared_column(text: str) -> DeclaredColumn:
@@ -91,7 +92,7 @@ def declared_column(text: str) -> DeclaredColumn:
         type_ = type_[: match.start()].strip()
     primary = "primary" in words
     full, base = _type(type_)
-    return DeclaredColumn(full, base, not words, primary)
+    return DeclaredColumn(full, base, not words & {"primary", "not"}, primary, "unique" in words)
 
 
 def _type(text: str) -> tuple[str, str]:

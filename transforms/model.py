@@ -272,8 +272,14 @@ class Mapping(Strict):
         if self.columns is None:
             if self.examples:
                 raise ValueError("examples need `columns`: the source table's, with their types")
+        elif any(column.unique for column in self.columns.values()):
+            raise ValueError("`unique` is of use for the columns of lookups only: leave it out")
         elif not any(column.primary for column in self.columns.values()):
             raise ValueError("no column of `columns` is the key: write id: integer primary key")
+        for alias, lookup in self.lookups.items():
+            columns = lookup.columns or {}
+            if columns and not any(column.primary for column in columns.values()):
+                raise ValueError(f"no column of the lookup {alias} is its table's primary key")
         unknown = [alias for alias, lookup in self.lookups.items() if lookup.columns is None]
         if self.examples and unknown:
             raise ValueError(f"examples need `columns` of the lookup {unknown[0]}, too")

@@ -7,6 +7,7 @@ from contextlib import closing
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from cdc.schema import TableName
 from tests.transforms.batches import Change, batch, table
@@ -207,6 +208,21 @@ def test_texts_are_joined_to_the_letter_in_every_dialect(dialect: str, on: str) 
     declared = mapping(dialect=dialect, key={"id": "id"}, lookups={"c": lookup})
     found = routed(declared, [row(1, code="A"), row(2, code="a")], codes=[A])
     assert found == [("1", "AH"), ("2", None)]
+
+
+def test_a_unique_column_will_do_and_two_lines_of_it_are_an_error() -> None:
+    columns = {"code": "varchar(9) primary key", "word": "text unique"}
+    lookup = {**LOOKUPS["c"], "on": "c.word = code", "columns": columns}
+    declared = mapping(fields={"word": "c.code"}, lookups={"c": lookup})
+    changes = [row(1, code="ah"), row(2, code="be")]
+    assert routed(declared, changes, codes=[A, B]) == [("1", "A"), ("2", None)]
+    twice = Change("r", {"code": "Z", "word": "ah"})
+    assert faults(declared, changes, codes=[A, B, twice]) == [(0, "c", "ambiguous")]
+
+
+def test_unique_is_refused_where_it_says_nothing() -> None:
+    with pytest.raises(ValidationError, match="lookups only"):
+        mapping(columns={"id": "integer primary key", "code": "text unique"})
 
 
 def test_types_of_which_a_value_has_several_texts_are_not_joined() -> None:

@@ -1,6 +1,7 @@
 """A declared lookup + the schemas of both tables → what its columns are, and how it is joined.
 
-A row finds at most one line: `on` holds each column of the table's key equal to an expression. Both
+A row finds at most one line: `on` holds each column of the table's key equal to an expression, or
+one that is declared unique; should two lines have its value after all, rows with it fail. Both
 sides are compared as texts, so only types are joined of which each value has one text.
 """
 
@@ -147,11 +148,14 @@ class _Join:
                     fix="cast what stands beside it to the column's type",
                 )
         lacking = [column for column in self._theirs.key if column not in seen]
-        if lacking:
+        declared = self._lookup.columns or {}
+        unique = {name for name, column in declared.items() if column.unique}
+        if lacking and not unique & seen:
             raise on.refuse(
                 f"a row could find several lines of {self._theirs.table}: its key has"
                 f" {', '.join(lacking)}, too",
-                fix=f"… AND {self._alias}.{lacking[0]} = …",
+                fix=f"… AND {self._alias}.{lacking[0]} = …; or, where a unique index is on what you"
+                " compare, say so under `columns` of the lookup: varchar(9) unique",
             )
         self._check_missing()
         every = tuple(range(len(self._theirs.columns)))
