@@ -122,7 +122,7 @@ class PostgresSink:
     def demands(self, table: TableName) -> list[Reference]:
         with translated("reading the target's foreign keys", pipeline=self._pipeline):
             self._begin()
-            return demands(self._connected, table)
+            return self._unless_fenced(lambda: demands(self._connected, table))
 
     def receipts(self) -> frozenset[str]:
         assert self._checkpoint is not None
