@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, nullcontext
 from typing import TYPE_CHECKING
 
-from cdc.mysql.marks import SYSTEM
-from cdc.postgres.continuity import IDENTITY
 from config.owners import composites, seen_entities
 from config.project import Project
-from sinks.duckdb.settings import DuckdbTarget
-from sinks.http.settings import HttpTarget
-from sinks.http.watch import Watch as WriteWatch
-from sinks.kafka.settings import KafkaTarget
-from sinks.kafka.source import Source
-from sinks.mysql.settings import MariadbTarget, MysqlTarget
 from sinks.protocol import Sink
-from sinks.sqlite.settings import SqliteTarget
 from tailrace.journal.index import is_made
 from tailrace.journal.paths import JournalPaths
 from tailrace.journal.protocol import JournalReader
@@ -29,6 +19,8 @@ from tailrace.pipeline.desk import Desk
 from tailrace.pipeline.facts import SNAPSHOT
 from tailrace.pipeline.stopping import Stop
 from tailrace.service.layout import Layout
+from tailrace.service.targets.adapter import Delivery, LongWrite
+from tailrace.service.targets.registry import adapter_of
 from tailrace.state.exceptions.store import Store
 from tailrace.state.newest import load
 from transforms.freshness import Watch
@@ -60,7 +52,7 @@ def delivery_settings(
         pipeline=name,
         hints=JournalPaths.of(layout.project, project.pipelines[name].source).hints,
         keeps_existing=not routes.can_clear
-        or isinstance(project.targets[project.pipelines[name].target], KafkaTarget | HttpTarget),
+        or adapter_of(project.targets[project.pipelines[name].target]).keeps_existing,
         newest=layout.newest(name),
         mapping_version=mapping_version(project, name),
     )
@@ -116,7 +108,7 @@ def router(project: Project, name: str) -> Router:
     pipeline = project.pipelines[name]
     mappings = project.pipeline_mappings(name)
     target = project.targets[pipeline.target]
-    tells = isinstance(target, HttpTarget) and target.wants_before
+    tells = adapter_of(target).tells_before
     if not mappings:
         return Router(pipeline.replicate, (), {}, tells_before=tells)
     from transforms.protect.protection import Protection
@@ -133,53 +125,18 @@ def router(project: Project, name: str) -> Router:
 
 
 def sink_factory(
-    project: Project, name: str, journal: JournalReader, layout: Layout, watch: WriteWatch
+    project: Project, name: str, journal: JournalReader, layout: Layout, write: LongWrite
 ) -> Callable[[], Sink]:
     """The same sink each time: it remembers its epoch, so that a process that was fenced while
     its connection was away stays fenced."""
-    target = project.targets[project.pipelines[name].target]
-    sink: Sink
-    if isinstance(target, KafkaTarget):
-        from sinks.kafka.sink import KafkaSink
-
-        sink = KafkaSink(target, name, _kafka_source(project, name, journal))
-    elif isinstance(target, HttpTarget):
-        from sinks.http.sink import HttpSink
-
-        sink = HttpSink(target, name, layout.checkpoint(name), watch)
-    elif isinstance(target, MariadbTarget | MysqlTarget):
-        from sinks.mysql.sink import MariadbSink
-
-        sink = MariadbSink(target.url, name, origin=_origin(journal), product=target.product)
-    elif isinstance(target, SqliteTarget):
-        from sinks.sqlite.sink import SqliteSink
-
-        sink = SqliteSink(target.file, name)
-    elif isinstance(target, DuckdbTarget):
-        from sinks.duckdb.sink import DuckdbSink
-
-        sink = DuckdbSink(target.file, name)
-    else:
-        from sinks.postgres.sink import PostgresSink
-
-        sink = PostgresSink(target.url, name, origin=_origin(journal))
+    pipeline = project.pipelines[name]
+    delivery = Delivery(
+        pipeline=name,
+        source_name=pipeline.source,
+        source=project.sources[pipeline.source],
+        checkpoint=layout.checkpoint(name),
+        fact=journal.get,
+        write=write,
+    )
+    sink = adapter_of(project.targets[pipeline.target]).sink(delivery)
     return lambda: sink
-
-
-def _kafka_source(project: Project, pipeline: str, journal: JournalReader) -> Source:
-    """How events name it."""
-    name = project.pipelines[pipeline].source
-    type_ = project.sources[name].type
-    fact = journal.get(IDENTITY)
-    if type_ == "postgres":
-        return Source("postgresql", name, "" if fact is None else json.loads(fact)["database"])
-    return Source(type_, name)
-
-
-def _origin(journal: JournalReader) -> str | None:
-    """The source's system as a sink would name it (`Sink.system`)."""
-    fact = journal.get(IDENTITY)
-    if fact is None:
-        return journal.get(SYSTEM)
-    identity = json.loads(fact)
-    return f"{identity['system']}/{identity['database']}"

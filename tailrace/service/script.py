@@ -7,13 +7,8 @@ from cdc.mysql.settings import BinlogSource
 from cdc.patterns import Pattern, Patterns
 from cdc.postgres.script import source_script
 from config.project import Project
-from sinks.embedded.settings import FileTarget
-from sinks.http.settings import HttpTarget
-from sinks.kafka.settings import KafkaTarget
-from sinks.mysql.script import target_script as mariadb_target_script
-from sinks.mysql.settings import MariadbTarget, MysqlTarget
-from sinks.postgres.script import target_script
 from tailrace.service.assemble_capture import object_name
+from tailrace.service.targets.registry import adapter_of
 from transforms.model import Replicate
 from transforms.rules import target_name
 
@@ -21,13 +16,6 @@ _HEAD = """\
 -- Run with: psql -U <administrator> -d postgres -f <this file>
 -- It connects to each database in turn and makes what Tailrace needs there; nothing it makes is
 -- used before `tailrace run`. It can be run again. How to take all back stands after each part.
-"""
-
-
-_RIGHTS = """\
--- Target {name}: a Kafka cluster. Who writes there needs, of its ACLs: Describe, DescribeConfigs,
--- Create, Read and Write on its topics and on tailrace.PIPELINE, and Describe and Write on the
--- transactional ids tailrace.PIPELINE ({pipelines}).
 """
 
 
@@ -40,24 +28,9 @@ def script(project: Project) -> str:
         else:
             parts.append(source_script(f"Source {name}", source, object_name(project, name)))
     for name, target in project.targets.items():
-        if isinstance(target, KafkaTarget):
-            parts.append(_RIGHTS.format(name=name, pipelines=_pipelines(project, name)))
-            continue
-        if isinstance(target, HttpTarget):
-            parts.append(f"-- Target {name}: an API, for which a database has nothing to run\n")
-            continue
-        writes = _writes(project, name)
-        if isinstance(target, FileTarget):
-            parts.append(f"-- Target {name}: a file, {target.path}; nothing is to be granted.\n")
-        elif isinstance(target, MariadbTarget | MysqlTarget):
-            parts.append(mariadb_target_script(f"Target {name}", target, writes))
-        else:
-            parts.append(target_script(f"Target {name}", target, writes))
+        pipelines = [key for key, one in project.pipelines.items() if one.target == name]
+        parts.append(adapter_of(target).script(name, _writes(project, name), pipelines))
     return "\n".join(parts)
-
-
-def _pipelines(project: Project, target: str) -> str:
-    return ", ".join(name for name, one in project.pipelines.items() if one.target == target)
 
 
 def _writes(project: Project, target: str) -> Patterns:

@@ -95,7 +95,7 @@ def _look_at_target(
 ) -> None:
     """Only the server, where the tables to be written are not known."""
     from tailrace.service.assemble_delivery import router
-    from tailrace.service.targets import look
+    from tailrace.service.targets.registry import adapter_of
 
     used = [key for key, pipeline in project.pipelines.items() if pipeline.target == name]
     tables = []
@@ -107,7 +107,7 @@ def _look_at_target(
         for schema in known:
             if schema.key:
                 tables += routes.target_tables(schema)
-    found.findings[f"target {name}"] = look(project.targets[name], tables, used)
+    found.findings[f"target {name}"] = adapter_of(project.targets[name]).look(tables, used)
 
 
 def _show(found: _Found, output: str) -> None:

@@ -25,7 +25,7 @@ from tailrace.service.worker import work
 from tailrace.state.processes import Reporter
 
 
-class _Watch:
+class _LongWrite:
     """What a target that takes long over a write is told, and tells."""
 
     def __init__(self, reporter: Reporter, stop: Stop) -> None:
@@ -68,7 +68,7 @@ def command(directory: Path, pipeline: str, once: bool) -> None:
                 journal,
                 routes,
                 exceptions,
-                sink_factory(project, pipeline, journal, layout, _Watch(reporter, stop)),
+                sink_factory(project, pipeline, journal, layout, _LongWrite(reporter, stop)),
                 reporter,
                 stop,
                 lookups=looked_up,

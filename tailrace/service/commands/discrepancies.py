@@ -14,7 +14,7 @@ from config.problems import suggest
 from config.project import Project
 from sinks.discrepancies import Discrepancy
 from tailrace.errors import ConfigError
-from tailrace.service.targets import discrepancies
+from tailrace.service.targets.registry import adapter_of
 from transforms.classes import strictest
 
 SHOWN_ROWS = 100
@@ -44,7 +44,7 @@ def command(directory: Path, entity: str | None, limit: int, reveal: bool, outpu
     found = {
         target: [
             one if reveal else _veiled(project, one)
-            for one in discrepancies(project.targets[target], entities, limit)
+            for one in adapter_of(project.targets[target]).discrepancies(entities, limit)
         ]
         for target, entities in _shared(project, entity).items()
     }

@@ -16,7 +16,7 @@ from config.project import Project
 from sinks.identity_people import Conflict, Identified, People
 from tailrace.errors import ConfigError
 from tailrace.service.exceptions import operator
-from tailrace.service.targets import people
+from tailrace.service.targets.registry import adapter_of
 from transforms.composite import Composite
 from transforms.protect.shown import shown
 
@@ -150,7 +150,7 @@ def _plan(project: Project, entity: str, target: str | None) -> tuple[People, Co
     }
     if len(found) == 1:
         ((name, plan),) = found.items()
-        return people(project.targets[name]), plan
+        return adapter_of(project.targets[name]).people(), plan
     if found:
         raise ConfigError(
             f"{entity} is written to several targets",

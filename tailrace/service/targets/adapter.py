@@ -1,0 +1,81 @@
+"""What the service asks of each kind of target. Modules beside this one answer, one a kind."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+
+from cdc.findings import Finding
+from cdc.patterns import Patterns
+from config.project import Source, Target
+from sinks.discrepancies import Discrepancy
+from sinks.identity_people import People
+from sinks.protocol import Sink
+from transforms.rows import TargetTable
+
+Settings = TypeVar("Settings", bound=Target)
+
+
+class LongWrite(Protocol):
+    """What a target that takes long over a write is told, and tells."""
+
+    @property
+    def stopping(self) -> bool: ...
+
+    def moved(self, sent: int) -> None:
+        """`sent`: changes since the process began."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Of which a sink is made: a pipeline, its source, and what the journal knows of that.
+
+    checkpoint   our file for the checkpoint of a target that can hold none
+    fact         a fact of the journal by its name, None where it has none
+    """
+
+    pipeline: str
+    source_name: str
+    source: Source
+    checkpoint: Path
+    fact: Callable[[str], str | None]
+    write: LongWrite
+
+
+class TargetAdapter(ABC, Generic[Settings]):
+    """Nothing is imported and nothing connected before it is asked for.
+
+    keeps_existing   what is there before a snapshot stays: nothing there can be cleared
+    """
+
+    keeps_existing = False
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @property
+    def tells_before(self) -> bool:
+        """Whether sinks are given rows as they were before."""
+        return False
+
+    @abstractmethod
+    def script(self, name: str, writes: Patterns, pipelines: Sequence[str]) -> str:
+        """What its administrator runs before `pipelines` may write the tables of `writes`."""
+
+    @abstractmethod
+    def look(self, tables: Sequence[TargetTable], pipelines: Sequence[str]) -> list[Finding]:
+        """What stands against `pipelines` writing `tables`. Errors: TargetUnavailable."""
+
+    @abstractmethod
+    def sink(self, delivery: Delivery) -> Sink: ...
+
+    def discrepancies(self, entities: Sequence[str], limit: int) -> list[Discrepancy]:
+        """At most `limit` that the target knows of these entities. Errors: TargetUnavailable."""
+        return []  # where an entity of several sources is refused by the configuration's checks
+
+    def people(self) -> People:
+        """Who decides on identities there."""
+        raise NotImplementedError("identity is refused here by the configuration's checks")

@@ -1,0 +1,41 @@
+"""A Kafka cluster as a target."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cdc.findings import Finding
+from cdc.patterns import Patterns
+from sinks.kafka.settings import KafkaTarget
+from sinks.protocol import Sink
+from tailrace.service.targets.adapter import Delivery, TargetAdapter
+from tailrace.service.targets.origin import database
+from transforms.rows import TargetTable
+
+_RIGHTS = """\
+-- Target {name}: a Kafka cluster. Who writes there needs, of its ACLs: Describe, DescribeConfigs,
+-- Create, Read and Write on its topics and on tailrace.PIPELINE, and Describe and Write on the
+-- transactional ids tailrace.PIPELINE ({pipelines}).
+"""
+
+
+class KafkaAdapter(TargetAdapter[KafkaTarget]):
+    keeps_existing = True
+
+    def script(self, name: str, writes: Patterns, pipelines: Sequence[str]) -> str:
+        return _RIGHTS.format(name=name, pipelines=", ".join(pipelines))
+
+    def look(self, tables: Sequence[TargetTable], pipelines: Sequence[str]) -> list[Finding]:
+        from sinks.kafka.preflight import inspect
+
+        return inspect(self.settings, tables, pipelines)
+
+    def sink(self, delivery: Delivery) -> Sink:
+        from sinks.kafka.sink import KafkaSink
+        from sinks.kafka.source import Source
+
+        if delivery.source.type == "postgres":
+            source = Source("postgresql", delivery.source_name, database(delivery.fact))
+        else:
+            source = Source(delivery.source.type, delivery.source_name)
+        return KafkaSink(self.settings, delivery.pipeline, source)
