@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Sequence
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from cdc.findings import Finding
@@ -74,6 +75,8 @@ async def _connect(target: HttpTarget) -> None:
                 server_hostname=host if secure else None,
             )
             writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
     except ssl.SSLCertVerificationError as error:
         raise TargetRefused(
             f"the server's certificate is not to be trusted: {error.verify_message}",
