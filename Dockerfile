@@ -13,7 +13,7 @@ RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 FROM python:3.12-slim
 COPY requirements.lock /tmp/requirements.lock
 COPY --from=build /wheels /wheels
-RUN pip install --no-cache-dir -c /tmp/requirements.lock "$(echo /wheels/*.whl)[http]" && rm -r /wheels \
+RUN pip install --no-cache-dir -c /tmp/requirements.lock "$(echo /wheels/*.whl)[http,kafka]" && rm -r /wheels \
     && useradd --create-home --uid 10001 tailrace && install -d -o tailrace /project
 USER tailrace
 WORKDIR /project

@@ -14,6 +14,7 @@ from typing import Self
 
 import pytest
 
+from tailrace.kafka.protocol import Client
 from tailrace.service.localserver import LocalServer, free_port
 
 VENV = Path(__file__).parents[1] / ".venv"
@@ -133,6 +134,14 @@ class StandIn(LocalKafka):
     def restart(self) -> None:
         [binary] = VENV.glob(STAND_IN)
         self._launch([str(binary), "start", "--only", "kafka", "--kafka-port", str(self.port)])
+
+
+def settled(client: Client, transactional_id: str) -> None:
+    """Wait until the last transaction is complete: a commit is answered before all of it can be
+    read. What is still open is given up."""
+    producer = client.producer(transactional_id, 60, "none")
+    producer.open()
+    producer.close()
 
 
 @contextmanager

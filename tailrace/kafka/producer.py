@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
+from tailrace.failpoints import failpoint
 from tailrace.kafka.batches import Encoder, Producing, by_partition
 from tailrace.kafka.errors import Unreachable
 from tailrace.kafka.protocol import Partition
@@ -204,17 +205,23 @@ class PythonProducer:
                 max_version=3,
             ),
             lambda answer: answer.error_code,
+            "deliver.commit_sent" if committed else "",
         )
         self._added.clear()
 
     def _of_coordinator(
-        self, doing: str, request: Callable[[], Any], code: Callable[[Any], int]
+        self, doing: str, request: Callable[[], Any], code: Callable[[Any], int], sent: str = ""
     ) -> Any:
-        """Ask the transaction's coordinator until it is neither elsewhere nor busy."""
-        with translated(doing):
-            return self._connected.run(self._asked, request, code)
+        """Ask the transaction's coordinator until it is neither elsewhere nor busy.
 
-    async def _asked(self, request: Callable[[], Any], code: Callable[[Any], int]) -> Any:
+        `sent`: the failpoint that is passed before an answer is read.
+        """
+        with translated(doing):
+            return self._connected.run(self._asked, request, code, sent)
+
+    async def _asked(
+        self, request: Callable[[], Any], code: Callable[[Any], int], sent: str
+    ) -> Any:
         from kafka.errors import for_code
 
         connections = self._connected
@@ -222,7 +229,9 @@ class PythonProducer:
         while True:
             if self._coordinator is None:
                 self._coordinator = await self._find_coordinator(deadline)
-            answer = await connections.ask(request(), self._coordinator)
+            [future] = await connections.send(request(), self._coordinator)
+            failpoint(sent)
+            answer = await future
             error = for_code(code(answer))
             if code(answer) == 0:
                 return answer

@@ -89,7 +89,7 @@ def test_it_writes_and_reads_with_tls_and_a_password(
 ) -> None:
     client = client_of(cluster(secured, library))
     topic = made(client, f"secured-{library}", 1)
-    producer = client.producer(topic, 60, "lz4")
+    producer = client.producer("t-" + topic, 60, "lz4")
     with closing(producer):
         producer.open()
         producer.begin()

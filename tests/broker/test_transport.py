@@ -13,7 +13,7 @@ from tailrace.kafka.errors import Superseded, TransportError
 from tailrace.kafka.protocol import Client, Partition, client_of
 from tailrace.kafka.records import Fetched, Records
 from tailrace.kafka.settings import Cluster
-from tests.localkafka import LocalKafka
+from tests.localkafka import LocalKafka, settled
 
 CLIENTS = ("kafka-python", "confluent")
 
@@ -47,6 +47,7 @@ def records(*pairs: tuple[bytes | None, bytes | None]) -> Records:
 
 def read(client: Client, *partitions: Partition) -> list[Fetched]:
     """Everything that is committed."""
+    settled(client, "t-" + partitions[0][0])
     consumer = client.consumer()
     extent = consumer.extent(partitions)
     consumer.assign({one: first for one, (first, _) in extent.items()})

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from bench import debezium
+from tailrace.kafka.protocol import client_of
+from tailrace.kafka.settings import Cluster
 from tests.line import Line, wait_until
-from tests.localkafka import LocalKafka
+from tests.localkafka import LocalKafka, settled
 from tests.service.test_kafka import difference, messages, picked, written
 
 pytestmark = pytest.mark.skipif(
@@ -75,6 +77,7 @@ def test_the_engine_says_the_same(tmp_path: Path, database18: Any, kafka: LocalK
             engine.wait(7, 90)
             wait_until(lambda: written(line, name) >= 2000 + 666 + 20 + 1, "all of it")
             wait_until(lambda: messages(kafka, f"{prefix}.shop.done"), "the end")
+        settled(client_of(Cluster(brokers=kafka.bootstrap)), f"tailrace.{name}")
     finally:
         engine.close()
     theirs = [

@@ -16,7 +16,7 @@ import pytest
 from tailrace.kafka.protocol import client_of
 from tailrace.kafka.settings import Cluster
 from tests.line import Line, wait_until
-from tests.localkafka import LocalKafka
+from tests.localkafka import LocalKafka, settled
 
 RECORDED = Path(__file__).parents[1] / "sinks" / "debezium"
 TABLES = """
@@ -113,6 +113,7 @@ def test_messages_are_debeziums(
         for statement in STATEMENTS.split(";\n"):
             database18.execute(statement)
         wait_until(lambda: written(line, name) >= 18, f"all of it; log: {line.log[-2000:]}")
+    settled(client_of(Cluster(brokers=kafka.bootstrap)), f"tailrace.{name}")
     expected = recorded()
     schemas = json.loads((RECORDED / "schemas.json").read_text())
     for topic in ("types", "simple", "full_", "pair"):

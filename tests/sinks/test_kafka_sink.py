@@ -29,7 +29,7 @@ from tailrace.errors import (
 from tailrace.kafka.errors import Unreachable
 from tailrace.kafka.protocol import client_of
 from tailrace.kafka.settings import Cluster
-from tests.localkafka import LocalKafka
+from tests.localkafka import LocalKafka, settled
 from transforms.model import Replicate
 from transforms.router import Router
 from transforms.rows import Places, RowChanges
@@ -120,6 +120,7 @@ class Bus:
     def messages(self, topic: str = "") -> list[tuple[Any, Any, list[tuple[str, bytes]]]]:
         """(key, value, headers) of those that are committed, partition by partition."""
         client = client_of(Cluster(brokers=self.broker.bootstrap))
+        settled(client, f"tailrace.{self.pipeline}")
         topic = topic or self.topic
         with closing(client.admin()) as admin:
             count = admin.topics([topic])[topic].partitions
@@ -276,6 +277,7 @@ def test_topics_of_others_and_topics_that_are_gone(bus: Bus) -> None:
     producer.produce(bus.topic, theirs)
     producer.commit()
     producer.close()
+    settled(client, bus.topic)
     with pytest.raises(TargetRefused, match="not ours"):
         bus.opened()
     other = Bus(bus.broker)
