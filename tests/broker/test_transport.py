@@ -14,6 +14,7 @@ from tailrace.kafka.protocol import Client, Partition, client_of
 from tailrace.kafka.records import Fetched, Records
 from tailrace.kafka.settings import Cluster
 from tests.localkafka import LocalKafka, settled
+from tests.long import long
 
 CLIENTS = ("kafka-python", "confluent")
 
@@ -85,9 +86,9 @@ def test_what_is_committed_is_read_and_nothing_else(client: Client, topic: str) 
     assert [key for one in found for key in one.keys.to_pylist()] == [b"a", b"b", None, b"a", b"a"]
 
 
-@pytest.mark.parametrize("compression", ["none", "gzip", "lz4", "zstd"])
+@pytest.mark.parametrize("compression", ["lz4", *map(long, ("none", "gzip", "zstd"))])
 def test_many_records_keep_their_order(client: Client, topic: str, compression: str) -> None:
-    numbers = np.arange(10_000)
+    numbers = np.arange(4_000)
     given = Records(
         pa.array(numbers % 7).cast(pa.string()).cast(pa.binary()),
         pa.array([b"%0120d" % number for number in numbers], pa.binary()),

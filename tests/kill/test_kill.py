@@ -48,10 +48,11 @@ def test_kills_with_mariadb(ends: tuple[str, str], kills: int, server_path: Path
 
 
 @pytest.mark.timeout(900)
-def test_kills_before_topics(server_path: Path) -> None:
+@pytest.mark.parametrize("kills", [8, long(25)])
+def test_kills_before_topics(server_path: Path, kills: int) -> None:
     """A reader of committed messages counts them."""
-    outcome = torture(8, server_path, ends=("postgres", "kafka"))
+    outcome = torture(kills, server_path, ends=("postgres", "kafka"))
     print(outcome.line(), outcome.kills)
-    assert sum(outcome.kills.values()) >= 8
+    assert sum(outcome.kills.values()) >= kills
     assert outcome.operations > 100
     assert outcome.clean, outcome

@@ -17,6 +17,7 @@ from tailrace.kafka.protocol import client_of
 from tailrace.kafka.settings import Cluster
 from tests.line import Line, wait_until
 from tests.localkafka import LocalKafka, settled
+from tests.long import long
 
 RECORDED = Path(__file__).parents[1] / "sinks" / "debezium"
 TABLES = """
@@ -92,7 +93,7 @@ def recorded() -> dict[str, list[tuple[Any, Any]]]:
     return found
 
 
-@pytest.mark.parametrize("client", ["kafka-python", "confluent"])
+@pytest.mark.parametrize("client", ["kafka-python", long("confluent")])
 def test_messages_are_debeziums(
     tmp_path: Path, database18: Any, kafka: LocalKafka, client: str
 ) -> None:
