@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
+from cdc.kafka.settings import KafkaDebeziumSource
 from cdc.mysql.settings import MariadbSource, MysqlSource
 from cdc.postgres.settings import PostgresSource
 from config.places import Loc, Places
@@ -22,7 +23,12 @@ from transforms.entity import Entity
 from transforms.model import Mapping, Replicate
 from transforms.protect.keys import Key
 
-SOURCES = {"postgres": PostgresSource, "mariadb": MariadbSource, "mysql": MysqlSource}
+SOURCES = {
+    "postgres": PostgresSource,
+    "mariadb": MariadbSource,
+    "mysql": MysqlSource,
+    "kafka-debezium": KafkaDebeziumSource,
+}
 TARGETS = {
     "postgres": PostgresTarget,
     "mariadb": MariadbTarget,
@@ -34,7 +40,7 @@ TARGETS = {
 }
 """What is built, by `type`. A new adapter is one line here and one in a union below."""
 
-Source = PostgresSource | MariadbSource | MysqlSource
+Source = PostgresSource | MariadbSource | MysqlSource | KafkaDebeziumSource
 Target = (
     PostgresTarget
     | MariadbTarget

@@ -126,6 +126,10 @@ class ConfluentAdmin:
     def cluster_id(self) -> str:
         return str(self._known.cluster_id)
 
+    def names(self) -> list[str]:
+        with translated("looking at topics"):
+            return list(self._admin.list_topics(timeout=CONNECT_S).topics)
+
     def topics(self, names: Sequence[str]) -> dict[str, Topic]:
         from confluent_kafka.admin import ConfigResource, ResourceType
 

@@ -21,11 +21,12 @@ class ConfluentConsumer:
         self._consumer: Any = None
         self._positions: dict[Partition, int] = {}
 
-    def assign(self, offsets: Mapping[Partition, int]) -> None:
+    def assign(self, offsets: Mapping[Partition, int], group: str | None = None) -> None:
         from confluent_kafka import TopicPartition
 
+        self.close()
         with translated("reading"):
-            self._opened().assign([TopicPartition(*one, at) for one, at in offsets.items()])
+            self._opened(group).assign([TopicPartition(*one, at) for one, at in offsets.items()])
         self._positions = dict(offsets)
 
     def subscribe(

@@ -23,8 +23,9 @@ class PythonConsumer:
         self._cluster = cluster
         self._consumer: Any = None
 
-    def assign(self, offsets: Mapping[Partition, int]) -> None:
-        consumer = self._opened()
+    def assign(self, offsets: Mapping[Partition, int], group: str | None = None) -> None:
+        self.close()
+        consumer = self._opened(group)
         with translated("reading"):
             consumer.assign([_partition(one) for one in offsets])
             for one, offset in offsets.items():

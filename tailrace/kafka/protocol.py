@@ -56,8 +56,9 @@ class Producer(Protocol):
 class Consumer(Protocol):
     """Reads committed records only."""
 
-    def assign(self, offsets: Mapping[Partition, int]) -> None:
-        """Read these partitions, from these offsets on, on our own."""
+    def assign(self, offsets: Mapping[Partition, int], group: str | None = None) -> None:
+        """Read these partitions, from these offsets on, on our own. `commit` then stores offsets
+        under `group`."""
 
     def subscribe(
         self,
@@ -93,6 +94,9 @@ class Admin(Protocol):
     """Looks at topics, and makes them."""
 
     def cluster_id(self) -> str: ...
+    def names(self) -> list[str]:
+        """Of all topics that we may see."""
+
     def topics(self, names: Sequence[str]) -> dict[str, Topic]:
         """Those that are there."""
 

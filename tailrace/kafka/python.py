@@ -199,6 +199,10 @@ class PythonAdmin:
         """From what it met when it connected: `describe_cluster` fails at brokers before 3.7."""
         return str(self._admin._manager.cluster.cluster_id)
 
+    def names(self) -> list[str]:
+        with translated("looking at topics"):
+            return [str(name) for name in self._admin.list_topics()]
+
     def topics(self, names: Sequence[str]) -> dict[str, Topic]:
         if not names:
             return {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from cdc.kafka.settings import KafkaDebeziumSource
 from cdc.mysql.settings import BinlogSource
 from cdc.postgres.settings import PostgresSource
 from cdc.protocol import Source
@@ -24,6 +25,10 @@ def source_factory(project: Project, name: str) -> Callable[[], Source]:
         from cdc.mysql.source import BinlogDatabase
 
         return lambda: BinlogDatabase(settings, ours, needs=needs)
+    if isinstance(settings, KafkaDebeziumSource):
+        from cdc.kafka.source import KafkaDebezium
+
+        return lambda: KafkaDebezium(settings, ours)
     from cdc.postgres.source import Postgres
 
     return lambda: Postgres(settings, ours, needs=needs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cdc.kafka.settings import KafkaDebeziumSource
 from cdc.mysql.script import source_script as binlog_script
 from cdc.mysql.settings import BinlogSource
 from cdc.patterns import Pattern, Patterns
@@ -19,11 +20,21 @@ _HEAD = """\
 """
 
 
+_TOPICS = """\
+-- Source {name}: topics of Kafka, {topics}. Where the cluster has ACLs its user needs DESCRIBE,
+-- READ and DESCRIBE_CONFIGS on them, DESCRIBE on the cluster, and READ on the group {group}.
+"""
+
+
 def script(project: Project) -> str:
     """For psql; needs the projects' URLs and connects to nothing."""
     parts = [_HEAD]
     for name, source in project.sources.items():
-        if isinstance(source, BinlogSource):
+        if isinstance(source, KafkaDebeziumSource):
+            topics = ", ".join(source.topics)
+            group = source.group or object_name(project, name)
+            parts.append(_TOPICS.format(name=name, topics=topics, group=group))
+        elif isinstance(source, BinlogSource):
             parts.append(binlog_script(f"Source {name}", source))
         else:
             parts.append(source_script(f"Source {name}", source, object_name(project, name)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 
 from cdc.findings import Finding
+from cdc.kafka.settings import KafkaDebeziumSource
 from cdc.mysql.settings import BinlogSource
 from cdc.mysql.zerodates import ZeroDates
 from cdc.schema import TableSchema
@@ -22,6 +23,8 @@ def look(project: Project, name: str) -> tuple[list[Finding], list[TableSchema]]
             findings, found = preflight.inspect(connection, source)
         shown = ZeroDates(source.zero_dates)
         return findings, [shown.schema(table.schema) for table in found]
+    if isinstance(source, KafkaDebeziumSource):
+        return _on_topics(source)
     from cdc.postgres.preflight import inspect
 
     return inspect(source, default), tables(project, name)
@@ -39,9 +42,19 @@ def tables(project: Project, name: str) -> list[TableSchema]:
             )
         shown = ZeroDates(source.zero_dates)
         return [shown.schema(table.schema) for table in found]
+    if isinstance(source, KafkaDebeziumSource):
+        return _on_topics(source)[1]
     from cdc.postgres.catalog import read_tables
     from cdc.postgres.session import connect, translated
 
     with connect(source.url) as connection, translated("reading the catalog"):
         named = read_tables(connection, source.patterns, source.publication or default)
     return [table.schema for table in named if table.is_capturable]
+
+
+def _on_topics(source: KafkaDebeziumSource) -> tuple[list[Finding], list[TableSchema]]:
+    from cdc.kafka.cluster import Brokers
+    from cdc.kafka.preflight import inspect
+
+    with closing(Brokers(source)) as brokers:
+        return inspect(source, brokers)

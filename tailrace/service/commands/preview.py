@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from cdc.changes import READ, TableChanges
+from cdc.kafka.settings import KafkaDebeziumSource
 from cdc.mysql.sample import sample as sample_of
 from cdc.patterns import Patterns
 from cdc.postgres.catalog import CatalogTable, read_tables
@@ -69,6 +70,11 @@ def command(directory: Path, mapping: str, sample: int, reveal: bool) -> None:
 def _rows(source: Source, name: TableName, rows: int) -> TableChanges:
     if isinstance(source, PostgresSource):
         return _from_postgres(source, name, rows)
+    if isinstance(source, KafkaDebeziumSource):
+        raise ConfigError(
+            "preview reads a sample of a table, and this source has topics",
+            fix="write examples beside the mapping (tailrace mapping test), or deliver into a file",
+        )
     return sample_of(source, name, rows)
 
 

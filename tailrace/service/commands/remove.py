@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from cdc.kafka.settings import KafkaDebeziumSource
 from cdc.mysql.settings import BinlogSource
 from cdc.postgres.removal import Removal, remove
 from cdc.postgres.session import connect
@@ -82,6 +83,8 @@ def _question(project: Project, source: str, journal: bool) -> str:
     deleting = " and delete its journal here" if journal else ""
     if isinstance(settings, BinlogSource):
         return f"End what reads the log of {source} for our user{deleting}?"
+    if isinstance(settings, KafkaDebeziumSource):
+        return f"Nothing of ours is at {source} but offsets of its group{deleting}. Go on?"
     slot = settings.slot or object_name(project, source)
     return f"Drop slot {slot} at {source}{deleting}? Capture then begins with a new snapshot."
 
@@ -95,6 +98,9 @@ def _removal(project: Project, source: str) -> Removal:
             ended, left = removal.end_streams(mariadb)
         return Removal(ended, (), removal.PROOF, left)
     name = object_name(project, source)
+    if isinstance(settings, KafkaDebeziumSource):
+        group = settings.group or name
+        return Removal((), (f"group {group}: Kafka forgets it by itself",), "", ())
     with connect(settings.url) as connection:
         return remove(
             connection,

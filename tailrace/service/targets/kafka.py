@@ -37,5 +37,6 @@ class KafkaAdapter(TargetAdapter[KafkaTarget]):
         if delivery.source.type == "postgres":
             source = Source("postgresql", delivery.source_name, database(delivery.fact))
         else:
+            assert delivery.source.type != "kafka-debezium", "refused by config.brokers"
             source = Source(delivery.source.type, delivery.source_name)
         return KafkaSink(self.settings, delivery.pipeline, source)

@@ -21,9 +21,11 @@ RECORDED = Path(__file__).parents[2] / "debezium" / "recorded"
 NAMES = sorted(path.name.removesuffix(".jsonl.gz") for path in RECORDED.glob("*.gz"))
 
 Event = dict[str, Any]
+Said = tuple[str, bytes | None, bytes | None]
+"""Topic, key, value."""
 
 
-def records(name: str) -> list[tuple[str, bytes | None, bytes | None]]:
+def records(name: str) -> list[Said]:
     """(topic, key, value) in the order in which Debezium said them."""
     found = []
     for line in gzip.decompress((RECORDED / f"{name}.jsonl.gz").read_bytes()).splitlines():
@@ -33,7 +35,7 @@ def records(name: str) -> list[tuple[str, bytes | None, bytes | None]]:
     return found
 
 
-def fetched(given: list[tuple[str, bytes | None, bytes | None]], first: int = 0) -> list[Fetched]:
+def fetched(given: list[Said], first: int = 0) -> list[Fetched]:
     """Of the topics that hold rows, one partition each."""
     topics: dict[str, list[tuple[bytes | None, bytes | None]]] = {}
     for topic, key, value in given:
@@ -88,7 +90,7 @@ def events(changes: ChangeSet) -> Iterator[Event]:
             old = {
                 name: _text(values[n].as_py())
                 for name, values in zip(names, table.old or (), strict=False)
-                if values is not None
+                if values is not None and chr(op) == "d"
             }
             found[seq] = {
                 "table": table.schema.table.name,

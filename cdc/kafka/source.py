@@ -1,0 +1,235 @@
+"""A source whose changes Debezium has written to Kafka.
+
+The journal alone says where to go on: partitions are assigned to us, never shared out by a group,
+so nobody's joining or leaving can lose or double a record. Under the group's name Kafka is told how
+far we are, for those who watch its lag.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+
+from cdc.changes import ROWS_MAX, ChangeSet
+from cdc.findings import refuse_errors
+from cdc.kafka import positions
+from cdc.kafka.cluster import Brokers, translated
+from cdc.kafka.decode import Decoder
+from cdc.kafka.positions import Partition
+from cdc.kafka.preflight import inspect
+from cdc.kafka.settings import KafkaDebeziumSource
+from cdc.protocol import START_OVER, SnapshotProgress, SourceState
+from cdc.schema import TableName
+from tailrace.errors import ContinuityError
+from tailrace.kafka.protocol import Consumer
+
+log = logging.getLogger("tailrace.kafka-debezium")
+
+CLUSTER = "kafka.cluster"
+"""The fact that names the cluster of the topics."""
+KEYS = "kafka.keys"
+"""The fact that holds the keys' columns of each table: JSON, [[schema, name, [column, …]], …]."""
+
+GAP = (
+    "have Debezium send its snapshot again, let the topic keep more (retention.ms, or"
+    f" cleanup.policy=compact), and {START_OVER}"
+)
+
+
+class KafkaDebezium:
+    """Implements `cdc.protocol.Source`. Errors of every method: SourceUnavailable."""
+
+    def __init__(self, settings: KafkaDebeziumSource, name: str) -> None:
+        self._settings = settings
+        self._group = settings.group or name
+        self._brokers = Brokers(settings)
+        self._keys: dict[TableName, tuple[str, ...]] = {}
+        self._stream: KafkaStream | None = None
+
+    def verify(self, facts: Mapping[str, str], position: str) -> None:
+        """Errors: ContinuityError where the topics do not hold our position."""
+        self._keys = keys_of(facts)
+        if (cluster := self._brokers.cluster_id()) != facts.get(CLUSTER):
+            raise ContinuityError(
+                "the topics are on another cluster than those that were read",
+                where={"cluster": cluster, "journal_cluster": facts.get(CLUSTER)},
+                fix=f"write the right brokers into the source; or {START_OVER}",
+            )
+        offsets = positions.parse(position)
+        missing = sorted({topic for topic, _ in offsets} - set(self._brokers.topics()))
+        if missing:
+            raise ContinuityError(
+                f"topics that were read are gone: {', '.join(missing)}",
+                where={"topic": missing[0], "from": _first(offsets, missing[0])},
+                fix=f"restore them, or {START_OVER}",
+            )
+        verify_extent(offsets, self._brokers.extent(list(offsets)))
+
+    def snapshot(self, previous: Mapping[str, str]) -> KafkaSnapshot:
+        """Rows that were there before come as Debezium's own snapshot, on the topics.
+
+        Errors: PreflightError.
+        """
+        findings, _ = inspect(self._settings, self._brokers)
+        refuse_errors(findings)
+        first = {one: begin for one, (begin, _) in self._extent().items()}
+        self._keys = {}
+        return KafkaSnapshot(positions.show(first), {CLUSTER: self._brokers.cluster_id()})
+
+    def _extent(self) -> dict[Partition, tuple[int, int]]:
+        return self._brokers.extent(self._brokers.partitions())
+
+    def stream(self, position: str) -> KafkaStream:
+        """After `verify` or `snapshot`."""
+        offsets = positions.parse(position)
+        for partition in self._brokers.partitions():
+            offsets.setdefault(partition, 0)  # made since; all of it is new
+        verify_extent(offsets, self._brokers.extent(list(offsets)))
+        self._stream = KafkaStream(self._settings, self._brokers, self._group, offsets, self._keys)
+        return self._stream
+
+    def heartbeat(self) -> None:
+        """Nothing is held for us."""
+
+    def state(self) -> SourceState:
+        """Lag as bytes of the records that wait, by what those that were read had on average.
+
+        Errors: SourceUnavailable when topics or partitions have been added: reading begins anew,
+        with them.
+        """
+        extent = self._extent()
+        ends = {one: end for one, (_, end) in extent.items()}
+        lag = 0
+        if self._stream is not None:
+            self._stream.expect(extent)
+            lag = self._stream.lag_bytes(ends)
+        return SourceState(positions.show(ends), lag_bytes=lag, held_bytes=0, room_bytes=None)
+
+    def give_up(self) -> None:
+        """Nothing to let go of."""
+
+    def close(self) -> None:
+        self._brokers.close()
+
+
+class KafkaSnapshot:
+    """No rows of its own: the topics are read from their beginning."""
+
+    def __init__(self, position: str, facts: Mapping[str, str]) -> None:
+        self.position = position
+        self.facts = facts
+
+    def changes(self) -> Iterator[tuple[ChangeSet, SnapshotProgress]]:
+        return iter(())
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class KafkaStream:
+    """The topics from these offsets on."""
+
+    def __init__(
+        self,
+        settings: KafkaDebeziumSource,
+        brokers: Brokers,
+        group: str,
+        offsets: dict[Partition, int],
+        keys: Mapping[TableName, tuple[str, ...]],
+    ) -> None:
+        self._brokers = brokers
+        self._group = group
+        self._offsets = offsets
+        self._decoder = Decoder(settings, keys)
+        self._records = self._bytes = 0
+        self._consumer: Consumer = brokers.client.consumer()
+        with translated("reading"):
+            self._consumer.assign(offsets)
+
+    @property
+    def position(self) -> str:
+        return positions.show(self._offsets)
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        return {KEYS: shown_keys(self._decoder.keys)}
+
+    @property
+    def at_rest(self) -> bool:
+        return True
+
+    def changes(self, timeout_s: float) -> Iterator[ChangeSet]:
+        """One set of what has come. Errors: ContinuityError where records are missing."""
+        with translated("reading"):
+            fetched = self._consumer.poll(timeout_s, ROWS_MAX)
+        if not fetched:
+            return
+        for one in fetched:
+            partition = (one.topic, one.partition)
+            expected = self._offsets[partition]
+            if int(one.offsets[0]) != expected:  # compacted, a marker, or a gap
+                verify_extent({partition: expected}, self._brokers.extent([partition]))
+            self._offsets[partition] = one.next_offset
+            self._records += one.count
+            self._bytes += one.values.nbytes
+        found = self._decoder.change_set(fetched, self.position)
+        if found is not None:
+            yield found
+
+    def reply_wanted(self) -> bool:
+        return False
+
+    def acknowledge(self, position: str) -> None:
+        """Tell the group. Where others are in it, Kafka refuses; nothing of ours depends on it."""
+        self._brokers.tell(self._group, positions.parse(position))
+
+    def expect(self, extent: Mapping[Partition, tuple[int, int]]) -> None:
+        """Errors: SourceUnavailable, ContinuityError."""
+        self._brokers.refuse_new(set(extent) - set(self._offsets))
+        verify_extent(self._offsets, extent)
+
+    def lag_bytes(self, ends: Mapping[Partition, int]) -> int:
+        waiting = sum(max(end - self._offsets.get(one, 0), 0) for one, end in ends.items())
+        return waiting * self._bytes // max(self._records, 1)
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+def verify_extent(
+    offsets: Mapping[Partition, int], extent: Mapping[Partition, tuple[int, int]]
+) -> None:
+    """Errors: ContinuityError where a partition does not hold the offset to be read next."""
+    for (topic, number), offset in sorted(offsets.items()):
+        if (topic, number) not in extent:
+            continue
+        first, end = extent[topic, number]
+        where = {"topic": topic, "partition": number, "from": offset}
+        if offset < first:
+            raise ContinuityError(
+                f"Kafka has deleted {first - offset} offset(s) that were not read yet",
+                where={**where, "to": first},
+                fix=GAP,
+            )
+        if offset > end:
+            raise ContinuityError(
+                "the topic ends before what was read of it: it was made anew, or has lost records",
+                where={**where, "to": end},
+                fix=GAP,
+            )
+
+
+def keys_of(facts: Mapping[str, str]) -> dict[TableName, tuple[str, ...]]:
+    return {
+        TableName(schema, name): tuple(columns)
+        for schema, name, columns in json.loads(facts.get(KEYS, "[]"))
+    }
+
+
+def shown_keys(keys: Mapping[TableName, Sequence[str]]) -> str:
+    return json.dumps([[one.schema, one.name, list(keys[one])] for one in sorted(keys)])
+
+
+def _first(offsets: Mapping[Partition, int], topic: str) -> int:
+    return min(offset for (name, _), offset in offsets.items() if name == topic)
