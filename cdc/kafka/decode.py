@@ -113,38 +113,32 @@ class Decoder:
             fetched.topic,
             Shapes(self._declared, self._settings.decimals, self._settings.times),
         )
-        groups: dict[int, tuple[Envelope, list[int], list[bytes]]] = {}
-        for index, message in enumerate(fetched.values.to_pylist()):
-            if message is None:
-                continue  # a tombstone, for compaction
-            try:
-                envelope, payload = shapes.split(message)
-            except Unreadable as error:
-                raise _at(fetched, index, str(error), error.fix) from None
-            group = groups.setdefault(id(envelope), (envelope, [], []))
-            group[1].append(index)
-            group[2].append(payload)
-        for envelope, indexes, payloads in groups.values():
-            yield from self._parsed(fetched, first, envelope, indexes, payloads)
+        messages = fetched.values.to_pylist()
+        groups = _groups(fetched, shapes, messages)
+        parsed = [_parsed(envelope, payloads) for envelope, _, payloads in groups]
+        if any(map(_is_other, groups, parsed)) and shapes.was_wrong():
+            groups = _groups(fetched, shapes, messages)
+            parsed = [_parsed(envelope, payloads) for envelope, _, payloads in groups]
+        for (envelope, indexes, _), rows in zip(groups, parsed, strict=True):
+            yield from self._sorted(fetched, first, envelope, indexes, rows)
 
-    def _parsed(
+    def _sorted(
         self,
         fetched: Fetched,
         first: int,
         envelope: Envelope,
         indexes: list[int],
-        payloads: list[bytes],
+        parsed: pa.Table | None,
     ) -> Iterator[_Rows]:
-        try:
-            parsed = envelope.parse(payloads)
-        except (ValueError, TypeError, AttributeError, OverflowError):
+        """By their tables, without what is no row. Errors: DecodeError."""
+        if parsed is None:
             raise _at(
                 fetched,
                 indexes[0],
                 "messages from here on do not fit the schema they are read by",
                 "where they carry none, see that `columns`, `decimals` and `times` say what the"
                 " connector does; otherwise report the topic's schema",
-            ) from None
+            )
         at = np.array(indexes)
         ops = parsed.column("op").to_pylist()
         wrong = next((n for n, op in enumerate(ops) if op not in _OPS | _PASSED_OVER), None)
@@ -192,6 +186,44 @@ class Decoder:
         assert found is not None
         self.keys[table] = found
         return found
+
+
+Group = tuple[Envelope, list[int], list[bytes]]
+"""Messages that are read alike: their indexes in what was fetched, and their payloads."""
+
+
+def _groups(fetched: Fetched, shapes: Shapes, messages: Sequence[bytes | None]) -> list[Group]:
+    """Errors: DecodeError."""
+    groups: dict[int, Group] = {}
+    for index, message in enumerate(messages):
+        if message is None:
+            continue  # a tombstone, for compaction
+        try:
+            envelope, payload = shapes.split(message)
+        except Unreadable as error:
+            raise _at(fetched, index, str(error), error.fix) from None
+        group = groups.get(id(envelope))
+        if group is None:
+            group = groups[id(envelope)] = (envelope, [], [])
+        group[1].append(index)
+        group[2].append(payload)
+    return list(groups.values())
+
+
+def _parsed(envelope: Envelope, payloads: Sequence[bytes]) -> pa.Table | None:
+    """None where one of them does not fit."""
+    try:
+        return envelope.parse(payloads)
+    except (ValueError, TypeError, AttributeError, OverflowError):
+        return None
+
+
+def _is_other(group: Group, parsed: pa.Table | None) -> bool:
+    """Whether some of it may be of another table than was guessed."""
+    table = group[0].declared
+    if table is None:
+        return False
+    return parsed is None or any(one != table for one in set(_tables(parsed)))
 
 
 def _verify(

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.json as pj
 
 from cdc.kafka.connect import Field
+from cdc.schema import TableName
 from tailrace.errors import DecodeError
 
 _PAYLOAD = b',"payload":'
@@ -69,10 +70,12 @@ def prefix_of(message: bytes) -> Prefix:
 
 @dataclass(frozen=True)
 class Envelope:
-    """The fields of the rows, and the type of ``source.txId``."""
+    """The fields of the rows, and the type of ``source.txId``. `declared`: the table whose
+    declared columns these are; None where the messages' own schema says them."""
 
     fields: tuple[Field, ...]
     tx_id: pa.DataType
+    declared: TableName | None = None
 
     @property
     def schema(self) -> pa.Schema:

@@ -38,6 +38,8 @@ class Shapes:
         self._times = times
         self._prefixes: list[tuple[Prefix, Envelope]] = []
         self._plain: dict[TableName, Envelope] = {}
+        self._guess: Envelope | None = None
+        self._is_mixed = False
 
     def split(self, message: bytes) -> tuple[Envelope, bytes]:
         """How it is read, and the payload. Errors: Unreadable."""
@@ -47,7 +49,15 @@ class Shapes:
                 return envelope, payload
         if message.startswith(WITH_SCHEMA):
             return self._learnt(message)
-        return self._declared(message), message
+        if self._guess is None or self._is_mixed:
+            self._guess = self._declared(message)
+        return self._guess, message
+
+    def was_wrong(self) -> bool:
+        """Messages without a schema are taken for the table of the first one, until it shows that
+        they are of several. False where each was looked at already."""
+        before, self._is_mixed = self._is_mixed, True
+        return not before
 
     def _learnt(self, message: bytes) -> tuple[Envelope, bytes]:
         try:
@@ -61,7 +71,7 @@ class Shapes:
         return envelope, payload
 
     def _declared(self, message: bytes) -> Envelope:
-        """Messages of one topic are mostly of one table; those of another say so when parsed."""
+        """By the table that the message names."""
         source = _source_of(message)
         table = table_of(source)
         found = self._plain.get(table)
@@ -79,13 +89,8 @@ class Shapes:
                 | schema_of(text, self._decimals, self._times)
                 for name, text in types.items()
             ]
-            found = self._plain[table] = Envelope(_fields(schema, source), _tx_id(source))
+            found = self._plain[table] = Envelope(_fields(schema, source), _tx_id(source), table)
         return found
-
-    @property
-    def one_table(self) -> bool:
-        """Whether all messages without a schema were of one table so far."""
-        return len(self._plain) <= 1
 
 
 _FORMAT = (

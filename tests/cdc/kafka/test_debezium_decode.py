@@ -312,3 +312,19 @@ def test_moments_of_all_times(units: int, unit: str) -> None:
     per = moments.PER_SECOND[unit]
     (text,) = moments.moments(unit)(pa.array([units], pa.int64())).to_pylist()
     assert text == moments._moment(units, per)
+
+
+def test_a_topic_of_several_tables() -> None:
+    """As a router makes them; without schemas each message has to be looked at."""
+    other = {**item(), "after": {"id": 2, "t": "x"}, "source": {**SOURCE, "table": "other"}}
+    columns = {**ITEM, "shop.other": {"id": "int", "t": "text"}}
+    decoder = Decoder(settings(columns=columns), {})
+    for _ in range(2):
+        said = [*one(item(d=1)), *one(other), *one(item(d=2))]
+        found = decoder.change_set(fetched(said), "{}")
+        assert found is not None
+        assert [(event["table"], event["new"]) for event in events(found)] == [
+            ("item", {"id": "1", "d": "1", "n": None}),
+            ("other", {"id": "2", "t": "x"}),
+            ("item", {"id": "1", "d": "2", "n": None}),
+        ]
