@@ -167,7 +167,7 @@ def _references(project: Project, problems: Problems) -> None:
                         )
 
 
-_FINDING = ("postgres", "mariadb", "mysql")
+_FINDING = ("postgres", "mariadb", "mysql", "sqlite", "duckdb")
 
 
 def _constants(project: Project, problems: Problems) -> None:

@@ -57,6 +57,9 @@ class DuckdbEngine:
     def ddl(self, column: TargetColumn) -> str:
         return column_type(column).ddl
 
+    def key(self, value: str, type_: str) -> str:
+        return column_type(TargetColumn("key", type_)).read.format(value)
+
     def misfit(self, column: TargetColumn, found: FoundColumn) -> str | None:
         return misfit(column_type(column), found.type)
 

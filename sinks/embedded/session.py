@@ -117,6 +117,9 @@ class Engine(Protocol):
     def ddl(self, column: TargetColumn) -> str:
         """The type of the column that is made."""
 
+    def key(self, value: str, type_: str) -> str:
+        """SQL around `value`, the text of a key of this type, as its column compares it."""
+
     def misfit(self, column: TargetColumn, found: FoundColumn) -> str | None:
         """What would become of its values; None where they stay what they are."""
 

@@ -21,6 +21,7 @@ from cdc.schema import TableName
 from sinks import applying
 from sinks.applying import SAVEPOINT
 from sinks.embedded.books import CheckpointTable
+from sinks.embedded.find import find
 from sinks.embedded.ordered import apply_in_order
 from sinks.embedded.session import Codec, Engine, Session
 from sinks.embedded.statements import Statements
@@ -31,6 +32,7 @@ from sinks.protocol import NO_RECEIPTS, Checkpoint, Durable, Receipts, Written
 from sinks.refusals import answer_lost
 from tailrace.errors import TailraceError, TargetRefused, TargetUnavailable
 from tailrace.failpoints import failpoint
+from transforms.references import Reference
 from transforms.rows import RowChanges, TargetTable
 
 LOOK_S = 0.1
@@ -131,6 +133,13 @@ class EmbeddedSink:
         counts = applying.write(self, converted)
         failpoint("deliver.applied")
         return counts
+
+    @_alone
+    def find(self, reference: Reference, keys: Sequence[str]) -> dict[str, str]:
+        """As `sinks.protocol.FindsKeys.find`."""
+        session = self._begin()
+        with self._translated("looking up references"):
+            return find(self._engine, session, reference, keys)
 
     @_alone
     def receipts(self) -> frozenset[str]:

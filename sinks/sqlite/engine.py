@@ -52,6 +52,10 @@ class SqliteEngine:
     def ddl(self, column: TargetColumn) -> str:
         return column_type(column).ddl
 
+    def key(self, value: str, type_: str) -> str:
+        """The column's affinity makes of it what it has to be."""
+        return value
+
     def misfit(self, column: TargetColumn, found: FoundColumn) -> str | None:
         return misfit(column_type(column), found.type)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from cdc.kafka.settings import KafkaDebeziumSource
 from cdc.mysql.settings import MariadbSource, MysqlSource
 from cdc.postgres.settings import PostgresSource
 from cdc.sizes import parse_bytes
@@ -42,6 +43,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "A source of type postgres": PostgresSource,
     "A source of type mariadb": MariadbSource,
     "A source of type mysql": MysqlSource,
+    "A source of type kafka-debezium": KafkaDebeziumSource,
     "A target of type postgres": PostgresTarget,
     "A target of type mariadb": MariadbTarget,
     "A target of type mysql": MysqlTarget,

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from sinks.conformance import PLAIN_CASES, Harness, Row
+from sinks.conformance import JOURNAL, PAIR, PLAIN_CASES, TABLE, Harness, Row, changes, upsert
 from sinks.duckdb.engine import DuckdbEngine
 from sinks.duckdb.sink import DuckdbSink
+from transforms.references import Reference
 from transforms.rows import TargetTable
 
 ENGINE = DuckdbEngine()
@@ -71,3 +73,17 @@ def test_conformance(
 ) -> None:
     monkeypatch.setattr(DuckdbEngine, "singly_rows_max", singly_max)
     case(duckdb_harness)
+
+
+def test_keys_of_other_entities_are_found(duckdb_harness: DuckdbHarness) -> None:
+    """Also those of the open transaction."""
+    sink = duckdb_harness.sink()
+    sink.open(JOURNAL)
+    sink.prepare([TABLE, PAIR])
+    sink.write([changes(TABLE, upsert("1", "a", "1"), upsert("22", "b", "1"))])
+    reference = Reference("m", "f", "item", TABLE.table, "id", "integer")
+    assert sink.find(reference, ["1", "2", "22", "22"]) == {"1": "1", "22": "22"}
+    assert sink.find(replace(reference, column="code", type="text"), ["a", "A"]) == {"a": "a"}
+    sink.rollback()
+    sink.prepare([TABLE])
+    assert sink.find(reference, [str(n) for n in range(1200)]) == {}

@@ -5,15 +5,17 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from sinks.conformance import PLAIN_CASES, Harness, Row
+from sinks.conformance import JOURNAL, PAIR, PLAIN_CASES, TABLE, Harness, Row, changes, upsert
 from sinks.sqlite.engine import SqliteEngine
 from sinks.sqlite.names import plain, quoted
 from sinks.sqlite.sink import SqliteSink
 from sinks.sqlite.types import column_type
+from transforms.references import Reference
 from transforms.rows import TargetTable
 
 
@@ -86,3 +88,17 @@ def test_conformance(
 ) -> None:
     monkeypatch.setattr(SqliteEngine, "singly_rows_max", singly_max)
     case(sqlite_harness)
+
+
+def test_keys_of_other_entities_are_found(sqlite_harness: SqliteHarness) -> None:
+    """Also those of the open transaction."""
+    sink = sqlite_harness.sink()
+    sink.open(JOURNAL)
+    sink.prepare([TABLE, PAIR])
+    sink.write([changes(TABLE, upsert("1", "a", "1"), upsert("22", "b", "1"))])
+    reference = Reference("m", "f", "item", TABLE.table, "id", "integer")
+    assert sink.find(reference, ["1", "2", "22", "22"]) == {"1": "1", "22": "22"}
+    assert sink.find(replace(reference, column="code", type="text"), ["a", "A"]) == {"a": "a"}
+    sink.rollback()
+    sink.prepare([TABLE])
+    assert sink.find(reference, [str(n) for n in range(1200)]) == {}

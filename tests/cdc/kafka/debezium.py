@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,10 @@ from cdc.kafka.names import rows_topics
 from cdc.kafka.settings import KafkaDebeziumSource
 from tailrace.kafka.records import Fetched
 
-RECORDED = Path(__file__).parents[2] / "debezium" / "recorded"
+RECORDED = Path(
+    os.environ.get("TAILRACE_TEST_DEBEZIUM", Path(__file__).parents[2] / "debezium" / "recorded")
+)
+"""`make test-debezium` records anew, elsewhere."""
 NAMES = sorted(path.name.removesuffix(".jsonl.gz") for path in RECORDED.glob("*.gz"))
 
 Event = dict[str, Any]
