@@ -117,7 +117,7 @@ CASES: list[tuple[str, tuple[Change, ...], str, int, str, str | None]] = [
             MAIN,
             5,
             "sources.erp.type: 'oracle' is not known",
-            "built are: mariadb, mysql, postgres",
+            "built are: kafka-debezium, mariadb, mysql, postgres",
         ),
     ),
     (
