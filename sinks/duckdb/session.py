@@ -153,7 +153,8 @@ def _translate(error: duckdb.Error, doing: str, where: dict[str, object]) -> Tai
     if isinstance(error, duckdb.CatalogException | duckdb.BinderException):
         return TargetRefused(f"{doing}: {text}", where=place)  # of names and types, not of rows
     if isinstance(error, duckdb.TransactionException | duckdb.OperationalError):
-        return TargetUnavailable(f"{doing}: {kind}", where=place)
+        says = "the disk is full" if "No space left" in text else kind
+        return TargetUnavailable(f"{doing}: {says}", where=place)
     return TargetRefused(f"{doing}: {kind}, whose text may hold values", where=place)
 
 
