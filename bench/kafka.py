@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
-from bench import debezium, work
+from bench import debezium, debezium_in, work
 from bench.contestants import TUNED, Tailrace, _cpu_s, wait_until
 from bench.source import Source
 from tailrace.kafka.protocol import Consumer, client_of
@@ -82,6 +82,7 @@ def measure(rows: int) -> dict[str, float | int | None]:
         ):
             _measure(name, sql, source, ours, theirs, figures, rows if name == "insert" else 0)
         ours.stop()
+        figures |= debezium_in.measure(broker.bootstrap, directory, rows)
     return figures
 
 
