@@ -15,7 +15,7 @@ from sinks.netting import Net, by_missing
 from sinks.ordered import diverged
 from tailrace.errors import RowRefused
 from tailrace.failpoints import failpoint
-from transforms.rows import RowChanges, TargetTable
+from transforms.rows import DELETE, UPSERT, RowChanges, TargetTable
 
 
 class DuckdbCodec:
@@ -137,6 +137,33 @@ class TableWriter:
         self._update((), batch, must_exist=False)
         there = f"select 1 from {self._sql.name} t where {self._same}"
         self._session.run(f"{insert} where not exists ({there})", batch)
+
+    def write_run(self, op: int, moves: bool, missing: tuple[int, ...], batch: pa.Table) -> int:
+        """Rows of one kind (see `runs`), each of another key; how many of them were found.
+
+        `batch`: the columns, then the key until now.
+        """
+        if op == UPSERT and not moves and not missing:
+            self._put(batch)
+            return int(batch.num_rows)
+        width = len(self._names)
+        same = " and ".join(
+            f"t.{self._names[i]} = {self._types[i].read.format(f's.c{width + n}')}"
+            for n, i in enumerate(self._table.key_indexes)
+        )
+        if op == DELETE:
+            self._session.run(f"delete from {self._sql.name} t using {BATCH} s where {same}", batch)
+            return int(batch.num_rows)
+        sets = ", ".join(
+            f"{self._names[i]} = {self._types[i].read.format(f's.c{i}')}"
+            for i in self._sql.written(missing, keys=moves)
+        )
+        if sets:
+            return self._session.run(
+                f"update {self._sql.name} t set {sets} from {BATCH} s where {same}", batch
+            )
+        count = f"select count(*) from {BATCH} s join {self._sql.name} t on {same}"
+        return int(self._session.ask(count, batch)[0])
 
     @property
     def _same(self) -> str:

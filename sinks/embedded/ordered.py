@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from sinks.applying import SAVEPOINT
 from sinks.embedded.session import Engine, Session
@@ -26,7 +26,19 @@ def apply_in_order(
     with engine.translated("writing"):
         session.savepoint(SAVEPOINT)
     counts: dict[str, Written] = {}
-    for row in in_order(changes):
+    apply_rows(engine, session, in_order(changes), statements, counts)
+    return counts
+
+
+def apply_rows(
+    engine: Engine,
+    session: Session,
+    rows: Iterable[Row],
+    statements: Mapping[TargetTable, Statements],
+    counts: dict[str, Written],
+) -> None:
+    """One after another, and count them. Errors: RowRefused with its place; TargetRefused."""
+    for row in rows:
         try:
             with engine.translated("the target refused a row", **row.place):
                 _apply(session, statements[row.table], row)
@@ -34,7 +46,6 @@ def apply_in_order(
             refused.where = {**row.place, **refused.where}
             raise at(row, refused) from None
         count(row, counts)
-    return counts
 
 
 def _apply(session: Session, sql: Statements, row: Row) -> None:
