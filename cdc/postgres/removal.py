@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from cdc.postgres.publication import read_publication
 from cdc.postgres.session import Connection, literal, quoted, translated
 from cdc.postgres.slot import drop_slot
-
-
-@dataclass(frozen=True, slots=True)
-class Removal:
-    """What was `dropped`, what was `kept` and why, and what `proof` (a query anyone can repeat)
-    still finds: `left` is empty when all is gone."""
-
-    dropped: tuple[str, ...]
-    kept: tuple[str, ...]
-    proof: str
-    left: tuple[str, ...]
+from cdc.removal import Removal
 
 
 def remove(connection: Connection, slot: str, publication: str, *, is_ours: bool) -> Removal:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cdc.kafka.settings import KafkaDebeziumSource
-from cdc.mysql.settings import BinlogSource
-from cdc.postgres.settings import PostgresSource
 from cdc.protocol import Source
 from cdc.schema import TableName
 from config.project import Project
@@ -15,23 +12,12 @@ from tailrace.journal.protocol import JournalWriter
 from tailrace.journal.sqlite import SqliteWriter
 from tailrace.pipeline.capture import CaptureSettings
 from tailrace.service.layout import Layout
+from tailrace.service.sources.registry import adapter_of
 
 
 def source_factory(project: Project, name: str) -> Callable[[], Source]:
-    """Only the adapter that is needed is imported."""
-    settings, ours = project.sources[name], object_name(project, name)
-    needs = copy_needs(project, name)
-    if isinstance(settings, BinlogSource):
-        from cdc.mysql.source import BinlogDatabase
-
-        return lambda: BinlogDatabase(settings, ours, needs=needs)
-    if isinstance(settings, KafkaDebeziumSource):
-        from cdc.kafka.source import KafkaDebezium
-
-        return lambda: KafkaDebezium(settings, ours)
-    from cdc.postgres.source import Postgres
-
-    return lambda: Postgres(settings, ours, needs=needs)
+    adapter, needs = adapter_of(project, name), copy_needs(project, name)
+    return lambda: adapter.open(needs)
 
 
 def copy_needs(project: Project, source: str) -> dict[TableName, set[TableName]]:
@@ -49,11 +35,6 @@ def copy_needs(project: Project, source: str) -> dict[TableName, set[TableName]]
     return needs
 
 
-def object_name(project: Project, source: str) -> str:
-    """What our publication and slot at a source are called where nobody named them."""
-    return f"tailrace_{project.project}_{source}"[:63]
-
-
 def capture_settings(project: Project, layout: Layout, name: str) -> CaptureSettings:
     settings = project.sources[name]
     return CaptureSettings(
@@ -62,7 +43,7 @@ def capture_settings(project: Project, layout: Layout, name: str) -> CaptureSett
         hints=JournalPaths.of(layout.project, name).hints,
         heartbeat_s=settings.heartbeat_s,
         retain_max_bytes=settings.retain_max,
-        give_up_at_limit=isinstance(settings, PostgresSource) and settings.on_limit == "drop_slot",
+        give_up_at_limit=adapter_of(project, name).gives_up_at_limit,
     )
 
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from cdc.kafka.settings import KafkaDebeziumSource
-from cdc.mysql.script import source_script as binlog_script
-from cdc.mysql.settings import BinlogSource
 from cdc.patterns import Pattern, Patterns
-from cdc.postgres.script import source_script
 from config.project import Project
-from tailrace.service.assemble_capture import object_name
-from tailrace.service.targets.registry import adapter_of
+from tailrace.service.sources.registry import adapter_of as source_adapter
+from tailrace.service.targets.registry import adapter_of as target_adapter
 from transforms.model import Replicate
 from transforms.rules import target_name
 
@@ -20,27 +16,12 @@ _HEAD = """\
 """
 
 
-_TOPICS = """\
--- Source {name}: topics of Kafka, {topics}. Where the cluster has ACLs its user needs DESCRIBE,
--- READ and DESCRIBE_CONFIGS on them, DESCRIBE on the cluster, and READ on the group {group}.
-"""
-
-
 def script(project: Project) -> str:
     """For psql; needs the projects' URLs and connects to nothing."""
-    parts = [_HEAD]
-    for name, source in project.sources.items():
-        if isinstance(source, KafkaDebeziumSource):
-            topics = ", ".join(source.topics)
-            group = source.group or object_name(project, name)
-            parts.append(_TOPICS.format(name=name, topics=topics, group=group))
-        elif isinstance(source, BinlogSource):
-            parts.append(binlog_script(f"Source {name}", source))
-        else:
-            parts.append(source_script(f"Source {name}", source, object_name(project, name)))
+    parts = [_HEAD, *(source_adapter(project, name).script(name) for name in project.sources)]
     for name, target in project.targets.items():
         pipelines = [key for key, one in project.pipelines.items() if one.target == name]
-        parts.append(adapter_of(target).script(name, _writes(project, name), pipelines))
+        parts.append(target_adapter(target).script(name, _writes(project, name), pipelines))
     return "\n".join(parts)
 
 

@@ -84,9 +84,9 @@ def _look(project: Project, found: _Found) -> None:
 
 def _look_at_source(project: Project, name: str, found: _Found) -> list[TableSchema]:
     """The tables that can be captured."""
-    from tailrace.service.sources import look
+    from tailrace.service.sources.registry import adapter_of
 
-    found.findings[f"source {name}"], schemas = look(project, name)
+    found.findings[f"source {name}"], schemas = adapter_of(project, name).look()
     return schemas
 
 

@@ -13,7 +13,7 @@ from config.jsonschema import schema_comment
 from config.load import load_project
 from config.project import FILE, Project
 from tailrace.errors import ConfigError
-from tailrace.service.sources import tables
+from tailrace.service.sources.registry import adapter_of
 from transforms.stub import entity_name, entity_stub, mapping_stub
 
 
@@ -62,7 +62,7 @@ class _Done:
 
 def _tables(project: Project, source: str) -> list[TableSchema]:
     """Errors: ConfigError where there is none."""
-    found = tables(project, source)
+    found = adapter_of(project, source).tables()
     if not found:
         raise ConfigError(
             "the source has no table that its patterns name",

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import click
 
-from cdc.changes import READ, TableChanges
-from cdc.kafka.settings import KafkaDebeziumSource
-from cdc.mysql.sample import sample as sample_of
-from cdc.patterns import Patterns
-from cdc.postgres.catalog import CatalogTable, read_tables
-from cdc.postgres.decode import CopyDecoder
-from cdc.postgres.session import Connection, connect, quoted, translated
-from cdc.postgres.settings import PostgresSource
-from cdc.schema import TableName
+from cdc.changes import READ
 from config.load import load_project
 from config.owners import beside, entities_of
-from config.project import Project, Source
+from config.project import Project
 from tailrace.errors import ConfigError
+from tailrace.service.sources.registry import adapter_of
 from transforms.lookups.tables import ROWS_MAX
 from transforms.preview import Preview, preview
 
@@ -49,11 +41,11 @@ def command(directory: Path, mapping: str, sample: int, reveal: bool) -> None:
     project = load_project(directory)
     if mapping not in project.mappings:
         raise ConfigError(f"no mapping is named {mapping!r}", where={"folder": "mappings"})
-    source = project.sources[_source_of(project, mapping)]
+    source = adapter_of(project, _source_of(project, mapping))
     declared = project.mappings[mapping]
-    rows = _rows(source, declared.source, sample)
+    rows = source.sample(declared.source, sample)
     named = {lookup.source for lookup in declared.lookups.values()}
-    lookups = [_rows(source, name, ROWS_MAX + 1) for name in sorted(named)]
+    lookups = [source.sample(name, ROWS_MAX + 1) for name in sorted(named)]
     if not (rows.op.to_numpy() == READ).any():
         click.echo(f"{declared.table} is empty")
         return
@@ -67,17 +59,6 @@ def command(directory: Path, mapping: str, sample: int, reveal: bool) -> None:
     raise SystemExit(1 if failed else 0)
 
 
-def _rows(source: Source, name: TableName, rows: int) -> TableChanges:
-    if isinstance(source, PostgresSource):
-        return _from_postgres(source, name, rows)
-    if isinstance(source, KafkaDebeziumSource):
-        raise ConfigError(
-            "preview reads a sample of a table, and this source has topics",
-            fix="write examples beside the mapping (tailrace mapping test), or deliver into a file",
-        )
-    return sample_of(source, name, rows)
-
-
 def _source_of(project: Project, mapping: str) -> str:
     for pipeline in project.pipelines.values():
         if mapping in pipeline.mappings:
@@ -87,29 +68,6 @@ def _source_of(project: Project, mapping: str) -> str:
         where={"file": "tailrace.yml"},
         fix="name it under `mappings` of a pipeline",
     )
-
-
-def _from_postgres(source: PostgresSource, name: TableName, rows: int) -> TableChanges:
-    exact = '"{}"."{}"'.format(*(part.replace('"', '""') for part in (name.schema, name.name)))
-    with connect(source.url) as connection, translated("reading a sample"):
-        tables = read_tables(connection, Patterns.parse([exact]))
-        if not tables:
-            raise ConfigError(f"the source has no table {name}")
-        return _sample(connection, tables[0], rows)
-
-
-def _sample(connection: Connection, table: CatalogTable, rows: int) -> TableChanges:
-    columns = ", ".join(quoted(column.name) for column in table.schema.columns)
-    name = quoted(table.name.schema, table.name.name)
-    decoder = CopyDecoder(table.schema, "0/0", int(time.time() * 1e6))
-    buffer = bytearray()
-    statement = f"COPY (SELECT {columns} FROM {name} LIMIT {rows}) TO STDOUT"
-    with connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:
-        for piece in copy:
-            buffer += piece
-            del buffer[: decoder.feed(buffer, 0, len(buffer))]
-    (changes,) = decoder.take(complete=True).tables
-    return changes
 
 
 def _show(seen: Preview) -> None:

@@ -6,24 +6,21 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from cdc.kafka.settings import KafkaDebeziumSource
-from cdc.mysql.settings import BinlogSource
-from cdc.postgres.removal import Removal, remove
-from cdc.postgres.session import connect
+from cdc.removal import Removal
 from config.load import load_project
 from config.project import Project
 from tailrace.errors import ConfigError, TailraceError
 from tailrace.journal.lock import WriterLock
 from tailrace.journal.paths import JournalPaths
-from tailrace.service.assemble_capture import object_name
 from tailrace.service.health import STALE_S
 from tailrace.service.layout import Layout
+from tailrace.service.sources.registry import adapter_of
 from tailrace.state.processes import is_alive, read_reports
 
 
@@ -42,10 +39,12 @@ def command(directory: Path, source: str, journal: bool, yes: bool, output: str)
     if source not in project.sources:
         raise ConfigError(f"no source is named {source!r}", where={"file": "tailrace.yml"})
     paths = JournalPaths.of(directory.resolve(), source)
+    adapter = adapter_of(project, source)
     with _nobody_at_work(project, Layout(directory.resolve()), source, paths):
         if not yes:
-            click.confirm(_question(project, source, journal), abort=True, err=True)
-        removal = _removal(project, source)
+            deleting = " and delete its journal here" if journal else ""
+            click.confirm(adapter.question(source, deleting), abort=True, err=True)
+        removal = adapter.remove()
         deleted = journal and paths.file.exists()
         if journal:
             shutil.rmtree(paths.directory, ignore_errors=True)
@@ -76,38 +75,6 @@ def _nobody_at_work(
         yield
     finally:
         lock.close()
-
-
-def _question(project: Project, source: str, journal: bool) -> str:
-    settings = project.sources[source]
-    deleting = " and delete its journal here" if journal else ""
-    if isinstance(settings, BinlogSource):
-        return f"End what reads the log of {source} for our user{deleting}?"
-    if isinstance(settings, KafkaDebeziumSource):
-        return f"Nothing of ours is at {source} but offsets of its group{deleting}. Go on?"
-    slot = settings.slot or object_name(project, source)
-    return f"Drop slot {slot} at {source}{deleting}? Capture then begins with a new snapshot."
-
-
-def _removal(project: Project, source: str) -> Removal:
-    settings = project.sources[source]
-    if isinstance(settings, BinlogSource):
-        from cdc.mysql import removal, session
-
-        with closing(session.connect(settings.url)) as mariadb:
-            ended, left = removal.end_streams(mariadb)
-        return Removal(ended, (), removal.PROOF, left)
-    name = object_name(project, source)
-    if isinstance(settings, KafkaDebeziumSource):
-        group = settings.group or name
-        return Removal((), (f"group {group}: Kafka forgets it by itself",), "", ())
-    with connect(settings.url) as connection:
-        return remove(
-            connection,
-            settings.slot or name,
-            settings.publication or name,
-            is_ours=settings.publication is None,
-        )
 
 
 def _show(removal: Removal, deleted: Path | None, output: str) -> None:
