@@ -21,7 +21,8 @@ _FIXES = {
     "separator": "use another separator, or one field of the key for each column",
     "missing": "add the row to the looked up table, then replay; or say missing: null",
     "ambiguous": "join by a key of the looked up table",
-    "unread": "update the row of the looked up table at the source, so that the log shows it",
+    "unread": "update the rows of the looked up table at the source, so that the log shows them, or"
+    " take a new snapshot",
     "null_key": "use columns that are never NULL",
 }
 

@@ -280,3 +280,34 @@ def test_what_is_looked_up_is_part_of_the_version_and_its_columns_are_not() -> N
     assert mapping().version == mapping(lookups={"c": declared}).version
     assert mapping().version != mapping(lookups={"c": {**declared, "missing": "exception"}}).version
     assert TableName("s", "codes") == mapping().lookups["c"].source
+
+
+@pytest.mark.parametrize("missing", ["null", {"value": "none"}, "exception"])
+@pytest.mark.parametrize("type_", ["character varying(20)", "text"])
+def test_lines_stay_where_the_key_becomes_wider(missing: Any, type_: str) -> None:
+    declared = mapping(lookups={"c": {**LOOKUPS["c"], "missing": missing}})
+    with closing(Router((), [declared], {"e": ENTITY})) as router:
+        assert router.lookups is not None
+        router.lookups.apply(batch(CODES, [A, B]))
+        wide = table("s.codes", {"code": type_, "word": "text"}, ["code"])
+        router.lookups.apply(batch(wide, [Change("c", {"code": "C", "word": "ce"})]))
+        (made,) = router.route(batch(ROWS, [row(1, code="A"), row(2, code="C")]), 0)
+        assert ["AH", "CE"] in [column.to_pylist() for column in made.values]
+
+
+@pytest.mark.parametrize("missing", ["null", {"value": "none"}, "exception"])
+def test_lines_whose_key_is_not_known_any_more_are_not_missing(missing: Any) -> None:
+    """The column may have got other values, which the log does not say."""
+    declared = mapping(lookups={"c": {**LOOKUPS["c"], "missing": missing}})
+    narrow = table("s.codes", {"code": "character varying(3)", "word": "text"}, ["code"])
+    with closing(Router((), [declared], {"e": ENTITY})) as router:
+        assert router.lookups is not None
+        router.lookups.apply(batch(CODES, [A, B]))
+        router.lookups.apply(batch(narrow, [Change("u", {"code": "B", "word": "be"})]))
+        with pytest.raises(RowError) as raised:
+            router.route(batch(ROWS, [row(1, code="A"), row(2, code="B")]), 0)
+        assert [(one.seq, one.reason) for one in raised.value.faults] == [(0, "unread")]
+        router.lookups.apply(batch(narrow, [Change("t"), Change("r", {"code": "B"})]))
+        if missing != "exception":
+            (made,) = router.route(batch(ROWS, [row(1, code="A")]), 0)
+            assert made.rows == 1

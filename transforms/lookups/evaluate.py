@@ -65,7 +65,7 @@ class _Join:
         self._engine = engine
         self._codes = Selection(engine, program.codes, None)
         self._keys = Selection(engine, program.keys, None)
-        self._index: tuple[int, pa.Array, Flags] | None = None
+        self._index: tuple[int, pa.Array, Flags, bool] | None = None
 
     def run(
         self,
@@ -85,13 +85,16 @@ class _Join:
         for reason in sorted(set(failing.values())):
             rows = np.array([row for row, why in failing.items() if why == reason], np.int64)
             found.failing.append(Failing(program.alias, reason, rows))
-        keys, doubled = self._indexed(table)
+        keys, doubled, is_whole = self._indexed(table)
         lines = np.full(count, -1, np.int64)
         has_code = columns.flags(codes.is_valid())
         place = pc.fill_null(pc.index_in(codes, value_set=keys), -1).to_numpy()
         place = np.where(has_code, place, -1)
         lines[asked] = place
         missing = asked[has_code & (place < 0)]
+        if not is_whole:  # it may be one of the lines that are not known
+            self._note(found, "unread", missing)
+            missing = missing[:0]
         self._note(found, "missing", missing if program.missing.action == "exception" else [])
         self._note(found, "ambiguous", asked[(place >= 0) & doubled[place]] if len(keys) else [])
         index = pa.array(lines, mask=lines < 0)
@@ -132,9 +135,11 @@ class _Join:
             selected = self._codes.run(source, len(rows))
         return _one(selected.values), rows, failing
 
-    def _indexed(self, table: LookupTable) -> tuple[pa.Array, Flags]:
-        """What each line is found by, and whether another one is found by the same."""
+    def _indexed(self, table: LookupTable) -> tuple[pa.Array, Flags, bool]:
+        """What each line is found by, whether another one is found by the same, and whether it is
+        known of all."""
         if self._index is None or self._index[0] != table.version:
+            is_whole = all(table.column(at)[1] is None for at in self._keys.needed)
             source = {at: table.column(at)[0] for at in self._keys.needed}
             keys = _one(self._keys.run(source, len(table)).values)
             first = pc.index_in(keys, value_set=keys).to_numpy(zero_copy_only=False)
@@ -142,7 +147,7 @@ class _Join:
             later = first != np.arange(len(keys))
             doubled[later] = True
             doubled[first[later].astype(np.int64)] = True
-            self._index = (table.version, keys, doubled)
+            self._index = (table.version, keys, doubled, is_whole)
         return self._index[1:]
 
 

@@ -5,15 +5,17 @@ Small tables, held whole in memory: what is larger than the limits is refused, n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import compress
+from math import inf
 
 import numpy as np
 import pyarrow as pa
 
 import cdc.changes as change
 from cdc.changes import TableChanges
-from cdc.schema import TableName, TableSchema
+from cdc.schema import Column, TableName, TableSchema
 from tailrace.errors import TransformError
 from transforms import columns
 from transforms.columns import Flags
@@ -93,12 +95,13 @@ class LookupTable:
         self._check()
 
     def _take_shape(self, schema: TableSchema) -> None:
-        """Lines keep the values of columns that are what they were."""
+        """Lines keep the values of columns that are what they were, or only wider. Those whose key
+        is not known any more become one, which says that there are some."""
         known, self.schema = self.schema, schema
         if known is None or known.version == schema.version:
             return
-        places = {(column.name, column.type): at for at, column in enumerate(known.columns)}
-        sources = [places.get((column.name, column.type)) for column in schema.columns]
+        places = {column.name: (at, column) for at, column in enumerate(known.columns)}
+        sources = [_source(places.get(column.name), column) for column in schema.columns]
         lines = [
             tuple(UNKNOWN if at is None else line[at] for at in sources)
             for line in self._lines.values()
@@ -202,6 +205,30 @@ def not_captured(table: TableName) -> TransformError:
 def _key(schema: TableSchema, line: Line) -> Key:
     values = (line[at] for at in schema.key_indexes)
     return tuple(value if isinstance(value, str) else None for value in values)
+
+
+_INTEGERS = ("smallint", "integer", "bigint")
+_TEXTS = ("character varying", "text")
+
+
+def _source(known: tuple[int, Column] | None, column: Column) -> int | None:
+    """Where the values of `column` stood, if they print as they did."""
+    if known is None:
+        return None
+    at, before = known
+    return at if before.type == column.type or _is_wider(before, column) else None
+
+
+def _is_wider(before: Column, after: Column) -> bool:
+    old, new = before.base_type, after.base_type
+    if old in _INTEGERS and new in _INTEGERS:
+        return _INTEGERS.index(old) <= _INTEGERS.index(new)
+    return old in _TEXTS and new in _TEXTS and _length(before) <= _length(after)
+
+
+def _length(column: Column) -> float:
+    match = re.search(r"\((\d+)\)$", column.type)
+    return inf if match is None else int(match[1])
 
 
 def _chars(line: Line) -> int:
