@@ -17,9 +17,12 @@ import pytest
 import tailrace.failpoints
 from cdc.changes import TRANSACTIONS, ChangeSet
 from cdc.schema import TableName
-from sinks.mysql.products import MARIADB
+from sinks.identity_people import People as IdentityPeople
+from sinks.mysql.identity_people import MysqlPeople
+from sinks.mysql.products import MARIADB, MYSQL
+from sinks.mysql.settings import MariadbTarget, MysqlTarget
 from sinks.mysql.sink import MariadbSink
-from sinks.postgres.identity_people import split
+from sinks.postgres.identity_people import PostgresPeople
 from sinks.postgres.settings import PostgresTarget
 from sinks.postgres.sink import PostgresSink
 from sinks.protocol import Sink
@@ -236,7 +239,14 @@ def history(choice: random.Random, oracle: Oracle) -> Iterator[list[Op]]:
         yield ops
 
 
-HUBS = ["postgres", "postgres of two sources", "mariadb"]
+HUBS = ["postgres", "postgres of two sources", "mariadb", "mariadb of two sources"]
+
+
+def _of_two_sources() -> dict[TableName, Composite]:
+    record = SystemOfRecord.model_validate({"rows": "erp", "default": "erp", "kind": "crm"})
+    whole = ENTITIES["order"].model_copy(update={"system_of_record": record})
+    name = TableName("hub", "orders")
+    return {name: composite(whole, name, {"erp": ["kind"], "crm": ["kind"]})}
 
 
 Hub = tuple[Callable[[], Any], Callable[[str], list[tuple[Any, ...]]], dict[TableName, Composite]]
@@ -245,24 +255,19 @@ Hub = tuple[Callable[[], Any], Callable[[str], list[tuple[Any, ...]]], dict[Tabl
 @pytest.fixture(params=HUBS)
 def hub(request: pytest.FixtureRequest) -> Iterator[Hub]:
     """How a sink is made, how the target is asked, and what other sources feed."""
-    if request.param == "mariadb":
+    composites = _of_two_sources() if "two" in request.param else {}
+    if "mariadb" in request.param:
         server = request.getfixturevalue("maria_server")
         server.execute("create database hub")
         yield (
             lambda: MariadbSink(server.url(), "line", product=MARIADB),
             lambda sql: [tuple(row) for row in server.execute(sql)],
-            {},
+            composites,
         )
         server.execute("drop database if exists hub", "drop database if exists tailrace")
         return
     database = request.getfixturevalue("database18")
     database.execute("create schema hub")
-    composites = {}
-    if "two" in request.param:
-        record = SystemOfRecord.model_validate({"rows": "erp", "default": "erp", "kind": "crm"})
-        whole = ENTITIES["order"].model_copy(update={"system_of_record": record})
-        name = TableName("hub", "orders")
-        composites[name] = composite(whole, name, {"erp": ["kind"], "crm": ["kind"]})
     yield lambda: PostgresSink(database.url, "line"), database.execute, composites
 
 
@@ -313,8 +318,37 @@ CUSTOMER = Entity.model_validate(
 )
 
 
-def test_a_reference_follows_who_a_record_is(database18: Any, tmp_path: Path) -> None:
-    database18.execute("create schema hub")
+@dataclass(frozen=True)
+class People:
+    """Who decides at a target, how its sink is made, and how it is asked."""
+
+    at: IdentityPeople
+    sink: Callable[[str], Any]
+    execute: Callable[[str], list[tuple[Any, ...]]]
+
+
+@pytest.fixture(params=["postgres", "mariadb", "mysql"])
+def people(request: pytest.FixtureRequest) -> Iterator[People]:
+    if request.param == "postgres":
+        database = request.getfixturevalue("database18")
+        database.execute("create schema hub")
+        target = PostgresTarget(type="postgres", url=database.url)
+        sink = partial(PostgresSink, database.url)
+        yield People(PostgresPeople(target), sink, database.execute)
+        return
+    is_maria = request.param == "mariadb"
+    server = request.getfixturevalue("maria_server" if is_maria else "mysql")
+    server.execute("create database hub")
+    of = MariadbTarget if is_maria else MysqlTarget
+    yield People(
+        MysqlPeople(of.model_validate({"type": request.param, "url": server.url()})),
+        partial(MariadbSink, server.url(), product=MARIADB if is_maria else MYSQL),
+        lambda sql: [tuple(row) for row in server.execute(sql)],
+    )
+    server.execute("drop database if exists hub", "drop database if exists tailrace")
+
+
+def test_a_reference_follows_who_a_record_is(people: People, tmp_path: Path) -> None:
     name = TableName("hub", "orders")
     composites = {name: composite(CUSTOMER, name, {"erp": ["kind"], "shop": ["kind"]})}
     records = MAPPINGS[0].model_copy(
@@ -325,17 +359,17 @@ def test_a_reference_follows_who_a_record_is(database18: Any, tmp_path: Path) ->
     def pipeline(source: str, mappings: Sequence[Mapping]) -> Pipeline:
         directory = tmp_path / source
         directory.mkdir()
-        sink = partial(PostgresSink, database18.url, source)
+        sink = partial(people.sink, source)
         return Pipeline(directory, sink, composites, mappings, entities, source)
 
     shop, erp = pipeline("shop", [records, MAPPINGS[1]]), pipeline("erp", [records])
 
     def item(id: int) -> str:
-        ((found,),) = database18.execute(f"select order_no from hub.items where id = {id}")
+        ((found,),) = people.execute(f"select order_no from hub.items where id = {id}")
         return str(found)
 
     def is_now(source: str, key: str) -> str:
-        ((found,),) = database18.execute(
+        ((found,),) = people.execute(
             "select canonical_id from tailrace.identity"
             f" where source = '{source}' and source_key = '{key}'"
         )
@@ -355,11 +389,21 @@ def test_a_reference_follows_who_a_record_is(database18: Any, tmp_path: Path) ->
     assert (item(1), item(3)) == (alone, is_now("erp", "7"))
     assert item(2) == is_now("shop", "2")
     assert shop.causes == []
-    target = PostgresTarget(type="postgres", url=database18.url)
-    split(target, composites[name], "shop", "1", "me", "two customers")
+    whole = composites[name]
+    people.at.split(whole, "shop", "1", "me", "two customers")
     shop.append([Op("item", "u", 3, "1", 2)])
     shop.deliver()
-    assert item(3) == is_now("shop", "1") != is_now("erp", "7")
+    split_off = is_now("shop", "1")
+    assert item(3) == split_off != is_now("erp", "7")
+    people.at.merge(whole, split_off, is_now("erp", "7"), "me", "one customer after all")
+    shop.append([Op("item", "u", 3, "1", 3), Op("order", "u", 1, "c@x")])
+    shop.deliver()
+    assert item(3) == is_now("shop", "1") == is_now("erp", "7")
+    shop.append([Op("order", "d", 1), Op("item", "c", 4, "1", 4), Op("item", "c", 5, "3", 4)])
+    shop.append([Op("item", "u", 2, "1", 5)])
+    shop.deliver()
+    assert item(2) == item(4) == is_now("erp", "7")
+    assert shop.causes == ["reference:items:order_no:missing"]
 
 
 def mend(pipeline: Pipeline) -> None:
