@@ -96,8 +96,8 @@ def change_set(ops: Sequence[Op], position: int) -> ChangeSet:
         else:
             new |= {"order_id": op.value, "rev": str(op.rev)}
         old = None
-        if op.op == "d":
-            new, old = None, {"id": str(op.id)}
+        if op.op in "dt":
+            new, old = None, {"id": str(op.id)} if op.op == "d" else None
         parts.setdefault(op.table, []).append((seq, Change(op.op, new, old)))
     made = []
     for name, some in parts.items():
@@ -375,6 +375,10 @@ def test_a_reference_follows_who_a_record_is(people: People, tmp_path: Path) -> 
         )
         return str(found)
 
+    cleared = [Op("order", "t", 0), Op("item", "t", 0)]  # as a snapshot begins
+    shop.append([*cleared, Op("item", "c", 9, "9", 1), Op("order", "c", 9, "s@x")])
+    shop.deliver()
+    assert item(9) == is_now("shop", "9")
     shop.append([Op("item", "c", 1, "1", 1), Op("order", "c", 1, "a@x")])
     shop.append([Op("item", "c", 2, "2", 1)])
     shop.deliver()
