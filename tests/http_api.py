@@ -11,7 +11,7 @@ nothing more, with other contents 422. `applied` lists what took effect, in orde
 Below a path with ``/limited/`` an amount of 1000 or more is refused with 422.
 
 Faults are set with POST /_faults, a JSON list; each is taken once, or `times` times, by the first
-request whose method and path it matches:
+request whose method and path it matches, and whose body `holds` a text:
 
     demand      {"header": "Authorization", "value": "Bearer t2"}: 401 unless it is so; stays
     reject      {"status": 503, "headers": {}, "body": ""}: answers so, and does nothing
@@ -105,7 +105,7 @@ class _Api:
                     "body": body.decode(),
                 }
             )
-        fault = self._fault(request)
+        fault = self._fault(request, body)
         kind = fault.get("kind")
         if kind:
             self.counts["faults"] += 1
@@ -142,11 +142,13 @@ class _Api:
                 await asyncio.sleep(0.02)
         return web.Response(status=status, body=answer, content_type="application/json")
 
-    def _fault(self, request: web.Request) -> dict[str, Any]:
+    def _fault(self, request: web.Request, body: bytes) -> dict[str, Any]:
         for fault in self.faults:
             if fault.get("method", request.method) != request.method:
                 continue
             if not request.path.startswith(fault.get("path", "/")):
+                continue
+            if fault.get("holds", "").encode() not in body:
                 continue
             if fault["kind"] == "demand":
                 if request.headers.get(fault["header"]) == fault["value"]:

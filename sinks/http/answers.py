@@ -26,6 +26,8 @@ from sinks.http.entities import Outcome
 _RETRIED = frozenset({408, 409, 425, 429})
 _PAUSING = frozenset({401, 407})
 THROTTLED = frozenset({429, 503})
+UNTIMELY = frozenset({408, 425})
+"""They say something of the API's health, as 5xx do; other statuses of a change."""
 RETRY_AFTER_MAX_S = 24 * 3600.0
 
 

@@ -24,11 +24,11 @@ class Halve(Exception):
 @dataclass(slots=True)
 class Outcome:
     """Of the changes that were in the request; the others were not sent. `again`: some of them
-    met a passing fault."""
+    met a passing fault, or one that pauses."""
 
     done: list[Change] = field(default_factory=list)
     refused: list[tuple[Change, Refused]] = field(default_factory=list)
-    again: Again | None = None
+    again: Again | TargetRefused | None = None
 
 
 class Batches:
@@ -38,7 +38,7 @@ class Batches:
     def group(self, change: Change) -> Hashable:
         """What it may be batched with; None: it goes alone."""
         batch = change.plan.entity.batch
-        whole = change.op == UPSERT and not change.missing and change.old_key is None
+        whole = change.op == UPSERT and not change.missing
         return (change.target, batch.size) if batch is not None and whole else None
 
     def size(self, group: Hashable) -> int:
@@ -54,6 +54,7 @@ class Batches:
         assert batch is not None
         request = plan.requests["batch"]
         outcome = Outcome()
+        lines = batch.format == "ndjson"
         going: list[Change] = []
         items: list[bytes] = []
         size = 0
@@ -68,19 +69,23 @@ class Batches:
             size += len(filled.body) + 1
             if going and size > batch.bytes_max:
                 break
+            try:
+                await self._exchange.leave(change)
+            except Unfit as unfit:
+                outcome.refused.append((change, self._exchange.unfit(change, unfit)))
+                continue
+            except Refused as refused:
+                outcome.refused.append((change, refused))
+                continue
             base = base or filled
             going.append(change)
-            items.append(filled.body)
+            items.append(_in_one_line(filled.body) if lines else filled.body)
         if base is None:
             return outcome
-        lines = batch.format == "ndjson"
         body = b"\n".join(items) + b"\n" if lines else b"[" + b",".join(items) + b"]"
-        answer = await self._exchange.ask(
-            request,
-            Filled(base.method, base.url, base.headers, body),
-            batch_key(change.name for change in going),
-            plan.name,
-        )
+        key = batch_key(change.name for change in going)
+        filled = Filled(base.method, base.url, base.headers, body)
+        answer = await self._exchange.ask(request, filled, key, plan.name, key)
         self._judge(going, answer, outcome)
         return outcome
 
@@ -149,7 +154,7 @@ class Batches:
             except Refused as refused:
                 outcome.refused.append((change, refused))
                 return
-            except Again as again:
+            except (Again, TargetRefused) as again:
                 outcome.again = again
                 return
         if results.error is not None and at(item, results.error) is not None:
@@ -161,6 +166,11 @@ class Batches:
             outcome.refused.append((change, Refused(error, settled=True)))
             return
         outcome.done.append(change)
+
+
+def _in_one_line(document: bytes) -> bytes:
+    """JSON as it is, with its line ends as blanks; they stand in no JSON text."""
+    return document.replace(b"\r", b" ").replace(b"\n", b" ")
 
 
 def _only(change: Change) -> str:

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from time import monotonic
 
 from sinks.http import plan
-from sinks.http.answers import THROTTLED, at, parsed, problem_type, retry_after_s
+from sinks.http.answers import THROTTLED, UNTIMELY, at, parsed, problem_type, retry_after_s
 from sinks.http.client import Answer, Client, Lost
 from sinks.http.client import Request as Asked
 from sinks.http.credentials import Credentials
 from sinks.http.identity import step_key
-from sinks.http.pace import Circuit, Pace
+from sinks.http.pace import Circuit, Pace, StepAside
 from sinks.http.reading import Change
 from sinks.http.settings import HttpTarget
 from sinks.http.templates import Given, Unfit
@@ -84,13 +84,19 @@ class Exchange:
                 return await self._remove(change, change.key, "delete")
             if change.op == PATCH:
                 return await self._patch(change)
-            if change.old_key is not None:
-                if change.missing:
-                    raise self._unfit(change, min(change.missing), "its key moved")
-                await self._remove(change, change.old_key, "moved")
+            await self.leave(change)
             return await self._upsert(change)
         except Unfit as unfit:
             raise self.unfit(change, unfit) from None
+
+    async def leave(self, change: Change) -> None:
+        """Remove the record under the key that the row had before, where it moved. Errors: as
+        `deliver`, and Unfit."""
+        if change.old_key is None:
+            return
+        if change.missing:
+            raise self._unfit(change, min(change.missing), "its key moved")
+        await self._remove(change, change.old_key, "moved")
 
     def unfit(self, change: Change, unfit: Unfit) -> Refused:
         return Refused(
@@ -104,10 +110,13 @@ class Exchange:
 
     async def _upsert(self, change: Change) -> bool:
         style = change.plan.entity.upsert
+        if change.missing and style in ("put", "batch"):
+            return await self._partly(change)
         if style == "put":
             return await self._put(change)
         if style == "by_operation":
-            return await (self._create(change) if change.created else self._update(change))
+            is_new = change.created or change.old_key is not None
+            return await (self._create(change) if is_new else self._update(change))
         found = None
         if style == "search":
             found = await self._search(change, change.key)
@@ -116,8 +125,6 @@ class Exchange:
         return await self._update(change, found=found, or_create=True)
 
     async def _put(self, change: Change) -> bool:
-        if change.missing:
-            return await self._partly(change)
         await self._ask(change, "put", change.plan.whole(change.values, change.name))
         return True
 
@@ -138,6 +145,7 @@ class Exchange:
             change.name,
             found,
             created=change.created,
+            empty=or_create and found is None and change.before is None,
         )
         if given is None:
             return False
@@ -224,8 +232,8 @@ class Exchange:
     ) -> Replied:
         """`absent`: that the record is not there is an answer, too."""
         request = change.plan.requests[name]
-        key = step_key(change.name, step or name)
-        answer = await self.ask(request, request.filled(given), key, change.target)
+        key = "" if name == "search" else step_key(change.name, step or name)
+        answer = await self.ask(request, request.filled(given), key, change.target, change.name)
         status = answer.status
         if absent and status in (404, 410) and not request.is_declared(status):
             return Replied(True, answer)
@@ -253,17 +261,23 @@ class Exchange:
             )
         if outcome == "pause":
             raise TargetRefused(*_pausing(status), where=where, fix=_fix(status))
-        raise Again(f"status {status}", throttled=status in THROTTLED, failed=status != 409)
+        raise Again(f"status {status}", throttled=status == 429, failed=status != 409)
 
     async def ask(
-        self, request: plan.Request, filled: plan.Filled, key: str, entity: str
+        self, request: plan.Request, filled: plan.Filled, key: str, entity: str, who: str
     ) -> Answer:
-        """One request that got an answer, whatever it says. Errors: Again where there is none or
-        it is one of a throttled API; TargetUnavailable …"""
+        """One request that got an answer, whatever it says.
+
+        `key`: empty for one that only asks; `who`: which change it is for. Errors: Again where
+        there is no answer or it is one of a throttled API; TargetUnavailable …
+        """
         circuit = self._pace.circuit(entity)
         credentials = self._credentials
         token = await credentials.token()
-        await self._pace.enter(circuit)
+        try:
+            await self._pace.enter(circuit, who)
+        except StepAside:
+            raise Again("it failed before", throttled=True, failed=False) from None
         began_s = monotonic()
         try:
             answer = await self._sent(filled, token, key)
@@ -272,18 +286,18 @@ class Exchange:
                 answer = await self._sent(filled, await credentials.token(), key)
         except Lost as lost:
             self._pace.permits.overloaded(monotonic() - began_s)
-            circuit.failed(lost.what)
+            circuit.failed(lost.what, who)
             raise Again(lost.what) from None
         except BaseException:
             circuit.given_up()
             raise
         finally:
             self._pace.leave()
-        self._watch(request, answer, circuit, monotonic() - began_s)
+        self._watch(request, answer, circuit, who, monotonic() - began_s)
         return answer
 
     def _watch(
-        self, request: plan.Request, answer: Answer, circuit: Circuit, took_s: float
+        self, request: plan.Request, answer: Answer, circuit: Circuit, who: str, took_s: float
     ) -> None:
         status = answer.status
         if status in THROTTLED and request.outcome(status) == "retry":
@@ -294,8 +308,8 @@ class Exchange:
             if status == 429 or after_s is not None:
                 circuit.given_up()
                 raise Again(f"status {status}", throttled=True, failed=False)
-        if request.outcome(status) == "retry" and status >= 500:
-            circuit.failed(f"status {status}")
+        if request.outcome(status) == "retry" and (status >= 500 or status in UNTIMELY):
+            circuit.failed(f"status {status}", who)
             return
         circuit.succeeded()
         self._pace.permits.went_well()
@@ -306,7 +320,7 @@ class Exchange:
             **filled.headers,
             **self._credentials.headers(token, filled.method, filled.url, filled.body, key),
         }
-        if filled.method != "GET":
+        if key:
             headers[idempotency.header] = f'"{key}"' if idempotency.quotes else key
         return await self._client.send(Asked(filled.method, filled.url, headers, filled.body))
 

@@ -79,6 +79,10 @@ class Permits:
                 free -= 1
 
 
+class StepAside(Exception):
+    """Let another request go ahead of this one."""
+
+
 class Circuit:
     """Of one entity: closed, open until a moment, then half open: one request goes ahead."""
 
@@ -89,15 +93,24 @@ class Circuit:
         self._wait_s = settings.wait_s
         self._until_s: float | None = None
         self._probe: asyncio.Future[None] | None = None
+        self._probing = ""
+        self._in_vain: set[str] = set()
+        self._aside: set[str] = set()
         self.last_success_s = 0.0
         self._last = ""
 
-    async def enter(self) -> None:
-        """Errors: TargetUnavailable while it is open."""
+    async def enter(self, who: str) -> None:
+        """`who` asks: one that went ahead in vain steps aside once, since it may be the row that
+        the API fails for, and another tells more. Errors: StepAside; TargetUnavailable while it
+        is open."""
         while self._until_s is not None:
             if (left := self._until_s - monotonic()) > 0:
                 raise self._open(left)
             if self._probe is None:
+                if who in self._in_vain - self._aside:
+                    self._aside.add(who)
+                    raise StepAside
+                self._probing = who
                 self._probe = asyncio.get_running_loop().create_future()
                 return
             await asyncio.shield(self._probe)
@@ -107,15 +120,19 @@ class Circuit:
         self.last_success_s = monotonic()
         self._wait_s = self._settings.wait_s
         self._until_s = None
+        self._in_vain.clear()
+        self._aside.clear()
         self._probed()
 
-    def failed(self, what: str) -> None:
+    def failed(self, what: str, who: str) -> None:
         """Errors: TargetUnavailable where this opens it."""
         self._failures += 1
         self._last = what
         if self._probe is not None or self._failures >= self._settings.failures:
             if self._until_s is not None and self._probe is None:
                 return  # a request that was under way when it opened
+            self._in_vain.add(self._probing or who)
+            self._aside.clear()
             wait_s = self._wait_s
             self._until_s = monotonic() + wait_s
             self._wait_s = min(BREAKER_LONGEST_S, 2 * wait_s)
@@ -127,7 +144,7 @@ class Circuit:
         self._probed()
 
     def _probed(self) -> None:
-        probe, self._probe = self._probe, None
+        probe, self._probe, self._probing = self._probe, None, ""
         if probe is not None and not probe.done() and not probe.get_loop().is_closed():
             probe.set_result(None)
 
@@ -170,8 +187,8 @@ class Pace:
         """No request before that."""
         self._not_before_s = max(self._not_before_s, monotonic() + seconds)
 
-    async def enter(self, circuit: Circuit) -> None:
-        """Wait for our turn; `leave` follows. Errors: TargetUnavailable."""
+    async def enter(self, circuit: Circuit, who: str) -> None:
+        """Wait for our turn; `leave` follows. Errors: StepAside; TargetUnavailable."""
         await self.permits.acquire()
         try:
             while (left := self._not_before_s - monotonic()) > 0:
@@ -184,7 +201,7 @@ class Pace:
                 await asyncio.sleep(left)
             if self._limiter is not None:
                 await self._limiter.acquire()
-            await circuit.enter()
+            await circuit.enter(who)
         except BaseException:
             self.permits.release()
             raise

@@ -17,16 +17,20 @@ class Inexpressible(Exception):
 
 def merge_patch(before: str | None, after: str, *, known: bool) -> str:
     """What makes `after` of `before` (JSON texts). Errors: Inexpressible."""
-    document = _parsed(after)
-    if not isinstance(document, dict):
-        return after
-    if not known:
+    try:
+        document = _parsed(after)
+        if not isinstance(document, dict):
+            return after
+        if not known:
+            raise Inexpressible(
+                "is an object of which the log does not say what it was, so a merge patch could"
+                " not remove members"
+            )
+        return _text(_patch(_parsed(before) if before is not None else None, document))
+    except (ValueError, RecursionError):
         raise Inexpressible(
-            "is an object of which the log does not say what it was, so a merge patch could not"
-            " remove members"
-        )
-    old = _parsed(before) if before is not None else None
-    return _text(_patch(old, document))
+            "is nested too deeply, or has a number too long, to be compared with what it was"
+        ) from None
 
 
 def _patch(before: Any, after: Any) -> Any:

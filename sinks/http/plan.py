@@ -157,10 +157,12 @@ class Plan:
         found: str | None = None,
         *,
         created: bool = False,
+        empty: bool = False,
     ) -> Given | None:
         """The fields that were sent and, as far as the log says, changed; the key beside them.
 
-        `created`: there was nothing before. None where nothing changed. Errors: Unfit
+        `created`: there was nothing before. None where nothing changed, unless an `empty` one is
+        to tell whether the record is there. Errors: Unfit
         where a merge patch cannot say it.
         """
         update = self.entity.update
@@ -175,7 +177,7 @@ class Plan:
             if at not in self._keys
             and not (before is not None and at in before and before[at] == values[at])
         ]
-        if not inside:
+        if not inside and not empty:
             return None
         given = self._given(values, [*self._keys, *inside], inside, name, found)
         if update is not None and update.send == "merge_patch":

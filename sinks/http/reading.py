@@ -34,6 +34,7 @@ class Change:
     created         the source says that the row is new
     slot            the target table; of several rows there that are of one change, each its own
     name            its idempotency key
+    attempt         how many requests of other contents or with another answer came before it
     over            older changes of the key that it stands for
     refused         why the API does not take it; `settled`: it answered so for good
     """
@@ -53,6 +54,7 @@ class Change:
     digest: int
     slot: str = ""
     name: str = ""
+    attempt: int = 0
     over: list[Change] = field(default_factory=list)
     refused: RowRefused | None = None
     settled: bool = False

@@ -155,8 +155,8 @@ class Sender:
         if change.plan.entity.coalesce and _is_whole(change):
             last = self._lanes.last(lanes[0])
             if last is not None and not (last.taken or last.blocked) and _is_whole(last.item):
-                change.over = [last.item, *last.item.over]
-                last.item.over = []
+                change.over, last.item.over = last.item.over, []
+                change.over.append(last.item)
                 self._lanes.replace(last, change, group)
                 return
         self._lanes.add(change, lanes, group)
@@ -190,14 +190,15 @@ class Sender:
 
         try:
             await self._patiently(once, places[0].item)
-        except Halve:
+        except (Halve, Refused) as refused:
+            if len(left) == 1 and isinstance(refused, Refused):
+                for place in left.values():
+                    self._refuse(place, refused)
+                return
             half = (len(left) + 1) // 2
             rest = list(left.values())
             for part in (rest[:half], rest[half:]):
                 await self._carry_batch(part)
-        except Refused as refused:
-            for place in left.values():
-                self._refuse(place, refused)
 
     async def _patiently(self, action: Callable[[], Awaitable[T]], change: Change) -> T:
         """`action`, again while its faults pass.

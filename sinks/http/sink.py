@@ -157,9 +157,11 @@ class HttpSink:
             if change.op == CLEAR:
                 continue
             place = _place(change)
-            tried = self._tried.get((f"{change.entry}-{change.number}", change.slot), _NEVER)
+            id = f"{change.entry}-{change.number}"
+            tried = self._tried.get((id, change.slot), _NEVER)
             taken = self._sent.get(change.entry, change.slot, change.number)
-            if taken or tried.taken == change.digest:
+            is_taken = (taken or tried.taken) == change.digest
+            if is_taken or (taken and id not in self._receipts):  # those may have been edited
                 if not taken:
                     self._sent.add(change.entry, change.slot, change.number, change.digest)
                 _count(change, "sent", counts)
@@ -167,6 +169,8 @@ class HttpSink:
             if place in self._refused:
                 before = self._refused[place]
                 change.refused, change.settled = before.refused, before.settled
+            # What was taken before said something else.
+            change.attempt = tried.refusals + bool(tried.taken) + bool(taken)
             change.name = change_key(
                 self._journal,
                 self._pipeline,
@@ -174,7 +178,7 @@ class HttpSink:
                 change.key,
                 change.entry,
                 change.number,
-                tried.refusals + bool(tried.taken),  # what was taken before said something else
+                change.attempt,
             )
             yield change
 
@@ -206,8 +210,7 @@ class HttpSink:
         for (entry, number, target), change in self._refused.items():
             id = f"{entry}-{number}"
             if id in held and change.settled:
-                before = self._tried.get((id, target), _NEVER)
-                found[id, target] = Tried(before.refusals + 1, 0)
+                found[id, target] = Tried(change.attempt + 1, 0)
         return found
 
     def discrepancies(self) -> Mapping[str, int]:

@@ -70,30 +70,30 @@ def test_of_an_open_circuit_one_goes_ahead(monkeypatch: pytest.MonkeyPatch) -> N
         nonlocal now
         circuit = Circuit("item", Breaker(failures=3, wait_s=1))
         for _ in range(2):
-            await circuit.enter()
-            circuit.failed("status 500")
+            await circuit.enter("a")
+            circuit.failed("status 500", "b")
         circuit.succeeded()
         for _ in range(2):
-            circuit.failed("status 500")
+            circuit.failed("status 500", "b")
         with pytest.raises(TargetUnavailable, match="3 times in a row"):
-            circuit.failed("status 500")
+            circuit.failed("status 500", "b")
         with pytest.raises(TargetUnavailable):
-            await circuit.enter()
+            await circuit.enter("a")
         now += 1.1
-        await circuit.enter()  # goes ahead
-        waiting = [asyncio.create_task(circuit.enter()) for _ in range(5)]
+        await circuit.enter("a")  # goes ahead
+        waiting = [asyncio.create_task(circuit.enter("a")) for _ in range(5)]
         await asyncio.sleep(0)
         assert not any(one.done() for one in waiting)
         with pytest.raises(TargetUnavailable):
-            circuit.failed("status 500")
+            circuit.failed("status 500", "b")
         ends = await asyncio.gather(*waiting, return_exceptions=True)
         assert all(isinstance(end, TargetUnavailable) for end in ends)
         now += 1.1
         with pytest.raises(TargetUnavailable):  # the wait has doubled
-            await circuit.enter()
+            await circuit.enter("a")
         now += 1
-        await circuit.enter()
-        waiting = [asyncio.create_task(circuit.enter()) for _ in range(5)]
+        await circuit.enter("c")
+        waiting = [asyncio.create_task(circuit.enter("a")) for _ in range(5)]
         await asyncio.sleep(0)
         circuit.succeeded()
         await asyncio.gather(*waiting)
