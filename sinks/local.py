@@ -88,22 +88,30 @@ class Sent:
         self._digests.clear()
         self._unsaved.clear()
 
+    def reopened(self) -> None:
+        """What is durable is to be loaded; what could not be saved is still known."""
+        self._digests.clear()
+        for note in self._unsaved:
+            self._put(*note)
+
     def _put(self, entry: int, target: str, number: int, digest: int) -> None:
         digests = self._digests.setdefault((entry, target), array("Q"))
         if number >= len(digests):
             digests.frombytes(bytes(8 * (number + 1 + len(digests) // 2 - len(digests))))
         digests[number] = digest
 
-    def take_unsaved(self) -> Iterator[tuple[str, int, bytes, bytes]]:
-        """(target, entry, numbers, digests) of what was added since the last call."""
+    def unsaved(self) -> Iterator[tuple[str, int, bytes, bytes]]:
+        """(target, entry, numbers, digests) of what was added since the last `saved`."""
         grouped: dict[tuple[int, str], tuple[array[int], array[int]]] = {}
         for entry, target, number, digest in self._unsaved:
             numbers, digests = grouped.setdefault((entry, target), (array("Q"), array("Q")))
             numbers.append(number)
             digests.append(digest)
-        self._unsaved.clear()
         for (entry, target), (numbers, digests) in grouped.items():
             yield target, entry, numbers.tobytes(), digests.tobytes()
+
+    def saved(self) -> None:
+        self._unsaved.clear()
 
     def load(self, target: str, entry: int, numbers: bytes, digests: bytes) -> None:
         for number, digest in zip(_integers(numbers), _integers(digests), strict=True):
@@ -166,12 +174,13 @@ class LocalCheckpoint:
 
     def save(self, sent: Sent) -> None:
         """Make durable what was taken since the last call."""
-        pieces = list(sent.take_unsaved())
+        pieces = list(sent.unsaved())
         if pieces:
             with self._errors(), transaction(self._held):
                 self._held.executemany(
                     "INSERT INTO sent (target, entry, numbers, digests) VALUES (?, ?, ?, ?)", pieces
                 )
+            sent.saved()
 
     def commit(
         self, checkpoint: Checkpoint, receipts: Receipts, tried: Mapping[tuple[str, str], Tried]

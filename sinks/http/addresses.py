@@ -61,6 +61,7 @@ class Guard:
             or address.is_loopback
             or address.is_link_local
             or address.is_private
+            or (isinstance(address, ipaddress.IPv6Address) and address.is_site_local)
         )
 
 
@@ -73,6 +74,6 @@ def _meant(address: Address) -> Iterator[Address]:
     if address in _NAT64 or (address in _COMPATIBLE and int(address) > 1):
         inside.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
     found = [one for one in inside if one is not None]
-    if address.ipv4_mapped is None:
+    if address.ipv4_mapped is None and address not in _NAT64:
         yield address
     yield from found

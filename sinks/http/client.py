@@ -77,6 +77,7 @@ class Client:
             ),
             timeout=aiohttp.ClientTimeout(
                 total=timeouts.total_s,
+                connect=timeouts.connect_s,
                 sock_connect=timeouts.connect_s,
                 sock_read=timeouts.answer_s,
             ),

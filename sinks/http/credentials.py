@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hmac
 import json
+import re
 from collections.abc import Mapping
 from time import monotonic, time
 from urllib.parse import quote, urlencode, urlsplit
@@ -16,6 +17,7 @@ from sinks.http.settings import HttpTarget
 from sinks.http.templates import Given, Text
 from tailrace.errors import TargetRefused, TargetUnavailable
 
+_TOKEN = re.compile(r"[!-~]+")
 RENEWED_BEFORE_S = 30.0
 """A token is renewed so long before its end, so that none ends on its way."""
 LIFE_S = 300.0
@@ -134,7 +136,7 @@ def _token_of(answer: Answer, auth: Oauth2) -> tuple[str, float]:
         token, life_s = document["access_token"], float(document.get("expires_in", LIFE_S))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         token, life_s = "", 0.0
-    if answer.status != 200 or not isinstance(token, str) or not token.isascii() or not token:
+    if answer.status != 200 or not isinstance(token, str) or not _TOKEN.fullmatch(token):
         raise TargetRefused(
             "the token endpoint gives no token",
             where=where,

@@ -39,6 +39,9 @@ AHEAD_MAX = 4096
 """Rows that are read and not yet sent: enough to find other keys behind a slow one."""
 SAVED_S = 1.0
 """How often what was sent becomes durable; a crash sends at most this much again."""
+STOPPED_S = 10.0
+"""How long a stop waits for answers, well within what supervisors grant; what has none by then is
+sent again later, under the same key."""
 REFUSED_MAX = 100
 """Of one write: where so many are refused the desk looks at them, before more are sent."""
 THROTTLED_MAX_S = 120.0
@@ -72,6 +75,7 @@ class Sender:
         self._rows: Iterator[Change] = iter(())
         self._exhausted = False
         self._under_way = 0
+        self._working: list[asyncio.Future[None]] = []
         self._idle: list[asyncio.Future[None]] = []
         self._fatal: TailraceError | None = None
         self._ended = asyncio.Event()
@@ -87,31 +91,34 @@ class Sender:
         workers = min(self._target.limits.concurrency, max(1, count))
         saving = asyncio.create_task(self._save())
         try:
-            ends = await asyncio.gather(
-                *(self._work() for _ in range(workers)), return_exceptions=True
-            )
+            self._working = [asyncio.ensure_future(self._work()) for _ in range(workers)]
+            ends = await asyncio.gather(*self._working, return_exceptions=True)
         finally:
             saving.cancel()
             with suppress(asyncio.CancelledError):
                 await saving
             self._local.save(self._sent)
         for end in ends:
-            if isinstance(end, BaseException):
+            if isinstance(end, BaseException) and not isinstance(end, asyncio.CancelledError):
                 raise end
         if self._fatal is not None:
             raise self._fatal
 
     async def _save(self) -> None:
+        stopping_s = 0.0
         while True:
             await asyncio.sleep(SAVED_S)
             try:
                 self._local.save(self._sent)
             except TailraceError as error:
                 self._end(error)
-                return
             self._watch.moved(self.total)
             if self._watch.stopping:
                 self._end(TargetUnavailable("delivery stops; what is not sent is sent later"))
+                stopping_s = stopping_s or monotonic()
+                if monotonic() - stopping_s > STOPPED_S:
+                    for one in self._working:
+                        one.cancel()
 
     async def _work(self) -> None:
         while self._fatal is None and len(self.refused) < REFUSED_MAX:

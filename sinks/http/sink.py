@@ -68,7 +68,7 @@ class HttpSink:
         self.close()
         self._checkpoint = self._local.open(journal)
         self._journal = journal
-        self._sent.clear()
+        self._sent.reopened()
         self._local.load(self._sent)
         self._tried = self._local.tried()
         self._receipts = self._local.receipts()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
 from dataclasses import replace
@@ -12,6 +13,7 @@ import pytest
 from cdc.schema import TableName
 from sinks.conformance import upsert
 from sinks.http.sink import HttpSink
+from sinks.local import Sent
 from sinks.protocol import Receipts
 from tailrace.errors import CheckpointMismatch, RowRefused, TargetRefused, TargetUnavailable
 from tests.http.conftest import Made
@@ -368,6 +370,81 @@ def test_a_request_to_stop_cuts_a_long_write_short(
     one.write(*given)
     one.sink.close()
     assert len(one.seen) == len(one.applied) == 40
+
+
+def test_a_stop_does_not_wait_for_an_api_that_hangs(
+    rig: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sinks.http.sender.SAVED_S", 0.02)
+    monkeypatch.setattr("sinks.http.sender.STOPPED_S", 0.02)
+    one = rig(timeouts={"answer_s": "3600", "total_s": "3600"})
+    one.fault("hold", seconds=900)
+
+    class Stopping:
+        @property
+        def stopping(self) -> bool:
+            return bool(one.seen)
+
+        def moved(self, sent: int) -> None: ...
+
+    one.sink.close()
+    one.sink = HttpSink(one.target, one.pipeline, one.directory / "stopped.db", Stopping())
+    one.sink.open("journal")
+    one.sink.prepare([one.table])
+    with pytest.raises(TargetUnavailable, match="delivery stops"):
+        one.write(upsert("1", "a", "1"))
+    one.sink.close()
+    one.sink = HttpSink(one.target, one.pipeline, one.directory / "stopped.db")
+    one.sink.open("journal")
+    one.sink.prepare([one.table])
+    one.write(upsert("1", "a", "1"))
+    one.sink.close()
+    assert len(one.seen) == 2
+    assert len(set(keys(one))) == 1
+    assert one.applied == [("PUT", "/items/1")]
+
+
+def test_a_name_that_is_not_resolved_in_time(rig: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def forever(*_: Any, **__: Any) -> Any:
+        await asyncio.sleep(3600)
+
+    monkeypatch.setattr("aiohttp.resolver.ThreadedResolver.resolve", forever)
+    one = rig(
+        timeouts={"connect_s": "0.05", "total_s": "3600"},
+        breaker={"failures": "1"},
+    )
+    one.target = one.target.model_copy(update={"url": "http://api.example"})
+    one.sink.close()
+    one.sink = one.another("named")
+    one.sink.open("journal")
+    one.sink.prepare([one.table])
+    with pytest.raises(TargetUnavailable, match="no connection in time"):
+        one.write(upsert("1", "a", "1"))
+    one.sink.close()
+
+
+def test_what_could_not_be_noted_is_noted_when_the_disk_has_room(
+    rig: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = rig()
+    real, full = one.sink._local.save, [True]  # for writing, a full disk is one that is read only
+
+    def save(sent: Sent) -> None:
+        held = one.sink._local._held
+        held.execute(f"PRAGMA query_only = {bool(full)}")
+        real(sent)
+
+    monkeypatch.setattr(one.sink._local, "save", save)
+    given = [upsert(str(n), "a", "1") for n in range(200)]
+    with pytest.raises(TargetUnavailable, match="cannot be written now"):
+        one.write(*given)
+    full.clear()
+    for _ in range(2):
+        one.sink.close()
+        one.sink.open("journal")
+        one.sink.prepare([one.table])
+        one.write(*given)
+    assert len(one.seen) == 200
 
 
 def test_two_processes_never_deliver_one_pipeline(
