@@ -24,6 +24,24 @@ Secret = Annotated[
 ]
 
 
+def _one_line(text: str) -> str:
+    if "${" not in text and not text.isprintable():
+        raise ValueError("this stands in a header, which holds no line end or control character")
+    return text
+
+
+def host_name(host: str) -> str:
+    """Errors: ValueError where it is none."""
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        raise ValueError("the host is no name: a part of it is empty or too long") from None
+    return host
+
+
+HeaderSecret = Annotated[Secret, AfterValidator(_one_line)]
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -36,6 +54,7 @@ def _https(text: str) -> str:
         raise ValueError(
             "expected is the address of a token endpoint: https://id.example.com/token"
         )
+    host_name(parts.hostname)
     return text
 
 
@@ -48,7 +67,7 @@ def _content(text: str) -> str:
 
 class Bearer(_Strict):
     type: Literal["bearer"]
-    token: Secret
+    token: HeaderSecret
 
 
 class Basic(_Strict):
@@ -62,7 +81,7 @@ class ApiKey(_Strict):
 
     type: Literal["api_key"]
     header: HeaderName = "X-API-Key"
-    value: Secret
+    value: HeaderSecret
 
 
 class Oauth2(_Strict):
@@ -89,7 +108,7 @@ class Signature(_Strict):
     timestamp_header: HeaderName = "X-Timestamp"
     algorithm: Literal["sha256", "sha512"] = "sha256"
     encoding: Literal["hex", "base64"] = "hex"
-    prefix: str = ""
+    prefix: Annotated[str, AfterValidator(_one_line)] = ""
     content: Annotated[str, AfterValidator(_content), WithJsonSchema({"type": "string"})] = (
         "{timestamp}.{method}.{path}.{body}"
     )

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from cdc.sizes import Size
-from sinks.http.access import Auth, Oauth2, Signature, Tls
+from sinks.http.access import Auth, Oauth2, Signature, Tls, host_name
 from sinks.http.addresses import Network
 from sinks.http.entities import EntityRequests, HeaderName, Headers
 from sinks.settings import TargetSettings
@@ -33,6 +33,7 @@ def _base(text: str) -> str:
         raise ValueError("credentials belong into `auth`, not into the address")
     if parts.query or parts.fragment or re.search(r"[\s{}\\]", text):
         raise ValueError("the address has no query, fragment, blank or brace")
+    host_name(parts.hostname)
     try:
         parts.port  # noqa: B018 - it is parsed when it is read
     except ValueError:

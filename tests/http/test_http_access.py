@@ -9,12 +9,14 @@ import ipaddress
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from pydantic import ValidationError
 
 from sinks.conformance import upsert
 from sinks.http.preflight import inspect
@@ -68,9 +70,30 @@ def test_a_token_endpoint_that_says_no_pauses(rig: Made, api: HttpApi) -> None:
     api.fault("reject", path="/nothing", status=400)
     with pytest.raises(TargetRefused, match="the token endpoint gives no token"):
         one.write(upsert("1", "a", "1"))
+    odd = '{"access_token": "a\\r\\nX-Admin: yes"}'
+    api.fault("reject", path="/nothing", status=200, body=odd)
+    with pytest.raises(TargetRefused, match="the token endpoint gives no token"):
+        one.write(upsert("1", "a", "1"))
     api.fault("reject", path="/nothing", status=500)
     with pytest.raises(TargetUnavailable, match="the token endpoint fails"):
         one.write(upsert("1", "a", "1"))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"auth": {"type": "bearer", "token": "secret\r"}},
+        {"auth": {"type": "api_key", "value": "secret\nX-Admin: yes"}},
+        {"signature": {"secret": "s", "prefix": "secret\n"}},
+        {"url": "https://secret..example.com"},
+    ],
+)
+def test_what_no_header_or_name_can_hold_is_refused_before_it_is_sent(
+    rig: Made, settings: dict[str, Any]
+) -> None:
+    with pytest.raises(ValidationError) as refused:
+        rig(**settings)
+    assert "secret" not in str(refused.value)
 
 
 def test_a_signature_over_what_is_sent(rig: Made) -> None:
