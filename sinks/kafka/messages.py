@@ -129,14 +129,14 @@ def _messages(change: RowChanges, facts: Facts, steps: Steps, style: Format) -> 
 
 def _keys(change: RowChanges, steps: Steps, style: Format) -> pa.BinaryArray:
     columns = [change.values[at] for at in change.table.key_indexes]
-    keys = style.keys(columns, change.rows)
     if not steps.moved.any():
-        return keys
+        return style.keys(columns, change.rows)
     assert change.old_key is not None
-    old = style.keys(change.old_key, change.rows)
     rows = pa.array(steps.rows)
-    is_old = pa.array(steps.moved & (steps.letters == log.DELETE))
-    return pc.if_else(is_old, old.take(rows), keys.take(rows))
+    new, old = (
+        style.keys([one.take(rows) for one in key], len(rows)) for key in (columns, change.old_key)
+    )
+    return pc.if_else(pa.array(steps.moved & (steps.letters == log.DELETE)), old, new)
 
 
 def _headers(

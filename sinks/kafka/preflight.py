@@ -31,12 +31,13 @@ def inspect(
     found = [
         Finding(
             "error",
-            "the topic of a pipeline's checkpoint is not compacted: Kafka would forget it in time",
+            "the topic of a pipeline's checkpoint is not compacted only: Kafka would forget it in"
+            " time",
             f"topic {topic.name}",
             f"-- kafka-configs.sh --alter --topic {topic.name} --add-config cleanup.policy=compact",
         )
         for topic in there.values()
-        if not topic.is_compacted
+        if topic.expires or not topic.is_compacted
     ]
     for table in dict.fromkeys(tables):
         found += _table(table, target)

@@ -20,12 +20,12 @@ from sinks.kafka.messages import Messages, joined, messages, refused
 from sinks.kafka.settings import KafkaTarget
 from sinks.kafka.source import Source
 from sinks.kafka.state import State
-from sinks.kafka.topics import Topics
+from sinks.kafka.topics import Prepared, Topics
 from sinks.protocol import NO_RECEIPTS, Checkpoint, Durable, Receipts, Written
 from sinks.refusals import already_past, answer_lost, fenced, of_another_journal
 from tailrace.errors import TargetRefused, TargetUnavailable
 from tailrace.failpoints import failpoint
-from tailrace.kafka.batches import Encoder, sizes
+from tailrace.kafka.batches import Encoder, batch_bytes, sizes
 from tailrace.kafka.errors import Refused, Superseded, TransportError, Unreachable
 from tailrace.kafka.protocol import Client, Producer, client_of
 from tailrace.kafka.records import Records
@@ -99,8 +99,8 @@ class KafkaSink:
             self._begin()
             failpoint("deliver.staged")
             for at, piece in enumerate(pieces):
-                for topic, records in (ready[at] if held else self._encoded(piece)).items():
-                    self._connected.produce(topic, records)
+                for topic, records in ready[at] if held else self._encoded(piece):
+                    self._connected.produce(topic.name, records, message_max=topic.message_max)
         failpoint("deliver.applied")
         return _counted(changes)
 
@@ -183,20 +183,22 @@ class KafkaSink:
             self._connected.begin()
             self._in_transaction = True
 
-    def _encoded(self, changes: Sequence[RowChanges]) -> dict[str, Records]:
+    def _encoded(self, changes: Sequence[RowChanges]) -> list[tuple[Prepared, Records]]:
         """By topic. Errors: RowRefused."""
         parts: dict[str, list[Messages]] = {}
+        topics: dict[str, Prepared] = {}
         for change in changes:
             topic = self._opened.of(change.table)
             found = messages(change, topic.style)
             for one in found:
                 self._fits(change.table, one, topic.message_max)
             parts.setdefault(topic.name, []).extend(found)
-        return {topic: joined(found) for topic, found in parts.items() if found}
+            topics[topic.name] = topic
+        return [(topics[name], joined(found)) for name, found in parts.items() if found]
 
     def _fits(self, table: TargetTable, one: Messages, message_max: int) -> None:
         """Whether brokers take each message, were it alone in its batch. Errors: RowRefused."""
-        large = np.flatnonzero(sizes(one.records) > message_max - 100)
+        large = np.flatnonzero(sizes(one.records) > batch_bytes(message_max))
         for row in large.tolist():
             size = self._encoder.alone(one.records, row)
             if size > message_max:
@@ -239,10 +241,21 @@ class KafkaSink:
 
 
 def _pieces(changes: Sequence[RowChanges]) -> Iterator[list[RowChanges]]:
-    """The changes in pieces of a few thousand; of each table in order."""
-    for change in changes:
-        for first in range(0, change.rows, PIECE_ROWS):
-            yield [sliced(change, first, min(PIECE_ROWS, change.rows - first))]
+    """The changes in the source's order, in pieces of a few thousand; a table may stand several
+    times in one."""
+    if not changes:
+        return
+    order = np.sort(np.concatenate([change.seq.to_numpy() for change in changes]))
+    firsts = [0] * len(changes)
+    for last in (*order[PIECE_ROWS - 1 :: PIECE_ROWS].tolist(), int(order[-1])):
+        piece = []
+        for at, change in enumerate(changes):
+            end = int(np.searchsorted(change.seq, last, side="right"))
+            if end > firsts[at]:
+                piece.append(sliced(change, firsts[at], end - firsts[at]))
+                firsts[at] = end
+        if piece:
+            yield piece
 
 
 def _counted(changes: Sequence[RowChanges]) -> dict[str, Written]:

@@ -70,6 +70,7 @@ class Topics:
         self._source = source
         self._journal = journal
         self._prepared: dict[TargetTable, Prepared] = {}
+        self._writes: dict[str, TableName] = {}
 
     def prepare(self, tables: Sequence[TargetTable], state: State) -> None:
         """Errors: TargetRefused; TransportError."""
@@ -77,6 +78,8 @@ class Topics:
         if not new:
             return
         names = {table: self._name(table) for table in new}
+        for table, name in names.items():
+            self._refuse_shared(table, self._writes.setdefault(name, table.table))
         with closing(self._client.admin()) as admin:
             there = admin.topics(list(dict.fromkeys(names.values())))
             for table, name in names.items():
@@ -151,6 +154,17 @@ class Topics:
                 if consumer.poll(1.0, 1):
                     return True
         return False
+
+    def _refuse_shared(self, table: TargetTable, other: TableName) -> None:
+        """Their keys would be mistaken for each other's."""
+        if other == table.table:
+            return
+        raise TargetRefused(
+            f"{table.table} and {other} would be written to one topic",
+            where={"table": str(table.table), "topic": self._name(table)},
+            fix="put what tells them apart into the name (`topic` at the target, `into` at the"
+            " table), such as {schema}",
+        )
 
     def _refuse_others(self, table: TargetTable, topic: Topic) -> None:
         if table.existing == "keep":

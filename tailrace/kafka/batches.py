@@ -18,15 +18,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tailrace.kafka.records import Header, Ints, Records
+from tailrace.kafka.records import MESSAGE_MAX, Header, Ints, Records
 from tailrace.variants import load
 
 _batches: Any = load("tailrace.kafka._batches")
 COMPILED: bool = bool(_batches.COMPILED)
 
 BATCH_BYTES = 1 << 20
-"""Records of a batch before compression: enough for compression to pay, and no more than Kafka's
-default of `max.message.bytes`, so that what does not compress fits, too."""
+"""Records of a batch before compression, at the most: enough for compression to pay."""
 
 HEADER = struct.Struct(">qiibI")
 _BODY = struct.Struct(">hiqqqhii")
@@ -86,24 +85,19 @@ class Encoder:
         producing: Producing,
         sequence: int,
         now_ms: int,
-        bytes_max: int = BATCH_BYTES,
+        message_max: int = MESSAGE_MAX,
     ) -> Iterator[tuple[int, bytes]]:
-        """`rows` of the records, as (number of records, batch). One that is alone in its batch may
-        be larger than `bytes_max`. `sequence`: of the first record."""
+        """`rows` of the records, as (number of records, batch), each no larger than `message_max`;
+        where compression decides that, a record is alone. `sequence`: of the first record."""
         keys, values = column(records.keys), column(records.values)
         sets = [encoded_headers(one) for one in records.headers] or [b"\0"]
         header_of = None if records.header_of is None else _buffer(records.header_of)
         which = _buffer(rows)
-        ends = np.cumsum(sizes(records)[rows])
-        first = 0
-        while first < len(rows):
-            before = ends[first - 1] if first else 0
-            last = max(first + 1, int(np.searchsorted(ends, before + bytes_max, side="right")))
+        for first, last in together(records, rows, message_max):
             data = _batches.encode(keys, values, sets, header_of, which, first, last)
             count = last - first
             yield count, self._batch(data, count, producing, sequence, now_ms)
             sequence = (sequence + count) % _SEQUENCES
-            first = last
 
     def alone(self, records: Records, row: int) -> int:
         """Bytes of a batch of this record only."""
@@ -144,6 +138,24 @@ def by_partition(records: Records, partitions: int) -> Iterator[tuple[int, Ints]
     for partition in range(partitions):
         if cuts[partition + 1] > cuts[partition]:
             yield partition, order[cuts[partition] : cuts[partition + 1]]
+
+
+def together(records: Records, rows: Ints, message_max: int) -> Iterator[tuple[int, int]]:
+    """(first, last) of those among `rows` that go into one batch."""
+    ends = np.cumsum(sizes(records)[rows])
+    most = batch_bytes(message_max)
+    first = 0
+    while first < len(rows):
+        before = ends[first - 1] if first else 0
+        last = max(first + 1, int(np.searchsorted(ends, before + most, side="right")))
+        yield first, last
+        first = last
+
+
+def batch_bytes(message_max: int) -> int:
+    """Of records whose batch a topic takes even where they do not compress: compressing such adds
+    some bytes to each block."""
+    return min(BATCH_BYTES, message_max - HEAD_BYTES - 64 - (message_max >> 10))
 
 
 def sizes(records: Records) -> np.ndarray:

@@ -149,6 +149,7 @@ class ConfluentAdmin:
                 len(known[name].partitions),
                 int(settings[name]["max.message.bytes"].value),
                 "compact" in settings[name]["cleanup.policy"].value,
+                "delete" in settings[name]["cleanup.policy"].value,
             )
             for name in there
         }

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 
 from tailrace.failpoints import failpoint
-from tailrace.kafka.batches import by_partition
+from tailrace.kafka.batches import by_partition, together
 from tailrace.kafka.confluent import REQUEST_S, configuration, translate, translated
-from tailrace.kafka.records import Ints, Records
+from tailrace.kafka.records import MESSAGE_MAX, Ints, Records
 from tailrace.kafka.settings import Cluster
+
+BATCH_BYTES = 1_000_000
 
 
 class ConfluentProducer:
@@ -23,7 +25,7 @@ class ConfluentProducer:
             "transaction.timeout.ms": int(timeout_s * 1000),
             "compression.type": compression,
             "linger.ms": 5,
-            "batch.size": 1_000_000,
+            "batch.size": BATCH_BYTES,
             "queue.buffering.max.kbytes": 64 << 10,
             "queue.buffering.max.messages": 100_000,
         }
@@ -45,7 +47,13 @@ class ConfluentProducer:
         self._failed.clear()
         self._begun = False
 
-    def produce(self, topic: str, records: Records, partition: int | None = None) -> None:
+    def produce(
+        self,
+        topic: str,
+        records: Records,
+        partition: int | None = None,
+        message_max: int = MESSAGE_MAX,
+    ) -> None:
         if not self._begun:
             with translated("beginning a transaction"):
                 self._producer.begin_transaction()
@@ -54,7 +62,12 @@ class ConfluentProducer:
             self._send(topic, records, partition, np.arange(records.count, dtype=np.int32))
             return
         for number, rows in by_partition(records, self._count(topic)):
-            self._send(topic, records, number, rows)
+            if message_max > BATCH_BYTES:
+                self._send(topic, records, number, rows)
+                continue
+            for first, last in together(records, rows, message_max):
+                self._send(topic, records, number, rows[first:last])
+                self._producer.flush()  # the library has one size of batches for all topics
 
     def commit(self) -> None:
         if self._begun:

@@ -17,7 +17,7 @@ from tailrace.kafka.batches import Encoder, Producing, by_partition
 from tailrace.kafka.errors import Unreachable
 from tailrace.kafka.protocol import Partition
 from tailrace.kafka.python import REQUEST_S, Connections, translated
-from tailrace.kafka.records import Ints, Records
+from tailrace.kafka.records import MESSAGE_MAX, Ints, Records
 from tailrace.kafka.settings import Cluster
 
 REQUEST_BYTES = 4 << 20
@@ -73,7 +73,13 @@ class PythonProducer:
     def begin(self) -> None:
         self._added.clear()
 
-    def produce(self, topic: str, records: Records, partition: int | None = None) -> None:
+    def produce(
+        self,
+        topic: str,
+        records: Records,
+        partition: int | None = None,
+        message_max: int = MESSAGE_MAX,
+    ) -> None:
         leaders = self._leaders_of(topic)
         parts: list[tuple[int, Ints]] = list(
             by_partition(records, 1 if partition is not None else len(leaders))
@@ -82,7 +88,9 @@ class PythonProducer:
             parts = [(partition, rows) for _, rows in parts]
         self._add(topic, [number for number, _ in parts])
         with translated("writing", topic):
-            for node, batches in self._requests(topic, records, parts, leaders):
+            for node, batches in self._requests(
+                topic, records, parts, leaders, message_max
+            ):
                 self._send(topic, node, batches)
 
     def commit(self) -> None:
@@ -90,7 +98,7 @@ class PythonProducer:
         self._end(committed=True)
 
     def abort(self) -> None:
-        self._flight.clear()
+        self._settle()  # a batch that comes late would be the next transaction's
         self._end(committed=False)
 
     def close(self) -> None:
@@ -110,6 +118,7 @@ class PythonProducer:
         records: Records,
         parts: list[tuple[int, Ints]],
         leaders: dict[int, int],
+        message_max: int,
     ) -> Iterator[tuple[int, dict[int, bytes]]]:
         """(node, partition → batch) for each request, of which a partition is in once."""
         now_ms = time.time_ns() // 1_000_000
@@ -118,7 +127,7 @@ class PythonProducer:
             node = leaders[number]
             sequence = self._sequences.get((topic, number), 0)
             for count, batch in self._encoder.batches(
-                records, rows, self._producing, sequence, now_ms
+                records, rows, self._producing, sequence, now_ms, message_max
             ):
                 self._sequences[topic, number] = (
                     self._sequences.get((topic, number), 0) + count

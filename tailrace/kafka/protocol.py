@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from tailrace.kafka.records import Fetched, Records
+from tailrace.kafka.records import MESSAGE_MAX, Fetched, Records
 from tailrace.kafka.settings import Cluster
 
 Partition = tuple[str, int]
@@ -19,12 +19,14 @@ Partition = tuple[str, int]
 @dataclass(frozen=True, slots=True)
 class Topic:
     """A topic as it is. `message_max` is the size of a batch of records that it takes, in bytes,
-    as compressed; `is_compacted`: it may forget records whose key came again."""
+    as compressed; `is_compacted`: it may forget records whose key came again; `expires`: it
+    forgets old ones, too."""
 
     name: str
     partitions: int
     message_max: int
     is_compacted: bool
+    expires: bool
 
 
 class Producer(Protocol):
@@ -38,11 +40,17 @@ class Producer(Protocol):
         whose commit has begun is finished first, and the older can write nothing any more."""
 
     def begin(self) -> None: ...
-    def produce(self, topic: str, records: Records, partition: int | None = None) -> None:
+    def produce(
+        self,
+        topic: str,
+        records: Records,
+        partition: int | None = None,
+        message_max: int = MESSAGE_MAX,
+    ) -> None:
         """Send, each record to the partition of its key (Kafka's default: murmur2), or all to one.
 
         May return before the broker has them; `commit` waits for all. Of one partition the order
-        is kept. No record may be larger than the topic's `message_max`, see `fits`.
+        is kept. `message_max`: the topic's; no record may be larger, alone in its batch.
         """
 
     def commit(self) -> None:

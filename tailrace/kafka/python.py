@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tailrace.kafka.errors import Refused, Superseded, Unreachable
 from tailrace.kafka.protocol import Topic
+from tailrace.kafka.records import MESSAGE_MAX
 from tailrace.kafka.settings import Cluster
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 REQUEST_S = 30.0
 CONNECT_S = 10.0
 _POLL_S = 0.05
-MESSAGE_MAX = 1_048_588
-"""Kafka's default of `max.message.bytes`, for brokers that do not say."""
 
 _SUPERSEDED = {"ProducerFencedError", "InvalidProducerEpochError", "InvalidProducerIdMappingError"}
 _REFUSED = {
@@ -219,6 +218,7 @@ class PythonAdmin:
                 len(partitions),
                 int(settings[name].get("max.message.bytes", MESSAGE_MAX)),
                 "compact" in settings[name].get("cleanup.policy", ""),
+                "delete" in settings[name].get("cleanup.policy", ""),
             )
             for name, partitions in there.items()
         }

@@ -11,6 +11,8 @@ import pyarrow as pa
 
 Ints = npt.NDArray[np.int32]
 Header = tuple[str, bytes]
+MESSAGE_MAX = 1_048_588
+"""Kafka's default of `max.message.bytes`, for brokers that do not say."""
 
 
 @dataclass(frozen=True, slots=True)

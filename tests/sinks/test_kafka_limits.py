@@ -1,0 +1,100 @@
+"""The Kafka sink where topics are small, tables share a topic, and rows come in several parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from cdc.schema import TableName
+from sinks.batches import taken_rows
+from sinks.kafka import sink as module
+from sinks.kafka.debezium import Debezium
+from sinks.kafka.messages import messages
+from sinks.kafka.preflight import inspect
+from sinks.kafka.settings import KafkaTarget
+from sinks.protocol import Checkpoint
+from tailrace.errors import RowRefused, TargetRefused
+from tailrace.kafka.protocol import client_of
+from tailrace.kafka.settings import Cluster
+from tests.localkafka import LocalKafka
+from tests.sinks.test_kafka_sink import JOURNAL, SOURCE, Bus, changes, commit, put
+
+
+@pytest.fixture
+def bus(kafka: LocalKafka) -> Iterator[Bus]:
+    with closing(Bus(kafka)) as found:
+        yield found
+
+
+@pytest.mark.parametrize("piece", [3, 8192])
+def test_parts_of_a_table_keep_the_sources_order(
+    bus: Bus, piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PIECE_ROWS", piece)
+    [made] = changes(*(put("1", str(n), letter="u") for n in range(20)))
+    odd, even = (taken_rows(made, np.arange(first, 20, 2)) for first in (1, 0))
+    sink = bus.opened()
+    sink.write([odd, even])
+    sink.commit(Checkpoint(JOURNAL, 1, "0/1"))
+    assert bus.names() == [str(n) for n in range(20)]
+
+
+@pytest.mark.parametrize("compression", ["none", "lz4", "zstd", "gzip"])
+def test_batches_are_as_large_as_the_topic_takes(bus: Bus, compression: str) -> None:
+    client = client_of(Cluster(brokers=bus.broker.bootstrap))
+    with closing(client.admin()) as admin:
+        admin.create(bus.topic, 1, -1, {"max.message.bytes": "20000"})
+    noise = np.random.default_rng(1)
+    names = ["".join(map(chr, noise.integers(0x4E00, 0x9000, 1000))) for _ in range(100)]
+    sink = bus.opened(compression=compression)
+    commit(sink, 1, *(put(str(n), name) for n, name in enumerate(names)))
+    assert bus.names() == names
+
+
+def test_a_checkpoint_that_would_expire_is_refused(bus: Bus) -> None:
+    client = client_of(Cluster(brokers=bus.broker.bootstrap))
+    with closing(client.admin()) as admin:
+        admin.create(f"tailrace.{bus.pipeline}", 1, -1, {"cleanup.policy": "compact,delete"})
+    target = KafkaTarget(type="kafka", brokers=bus.broker.bootstrap)
+    [finding] = inspect(target, [], [bus.pipeline])
+    assert "cleanup.policy=compact" in finding.fix
+
+
+def test_tables_do_not_share_a_topic(bus: Bus) -> None:
+    sink = bus.sink()
+    object.__setattr__(sink._target, "topic", "{pipeline}.{table}")
+    sink.open(JOURNAL)
+    [made] = changes(put("1", "x"))
+    other = replace(made.table, table=TableName("stock", "item"))
+    with pytest.raises(TargetRefused, match="shop.item"):
+        sink.prepare([made.table, other])
+    sink.close()
+    sink.open(JOURNAL)
+    sink.prepare([made.table])
+    with pytest.raises(TargetRefused, match="shop.item"):
+        sink.prepare([other])
+
+
+def test_the_row_whose_key_has_no_form_is_named() -> None:
+    """Also where rows before it changed their keys, and are two messages each."""
+    [made] = changes(
+        *(("u", (str(n), "a", "1.00"), str(n + 50)) for n in range(3)), put("7", "a"), base=10
+    )
+    columns = list(made.table.columns)
+    columns[0] = replace(columns[0], type="date")
+    dates = pa.array(["2026-01-01"] * 3 + ["infinity"])
+    assert made.old_key is not None
+    old = pa.array(["2025-01-01"] * 3 + [None])
+    table = replace(made.table, columns=tuple(columns))
+    style = Debezium(
+        table, "t", SOURCE, schemas=False, decimals="precise", tombstones=True, headers=()
+    )
+    bad = replace(made, table=table, values=(dates, *made.values[1:]), old_key=(old,))
+    with pytest.raises(RowRefused) as raised:
+        messages(bad, style)
+    assert raised.value.seq == 13
