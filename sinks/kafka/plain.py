@@ -8,6 +8,7 @@ sent is not there.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from zlib import crc32
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +17,7 @@ import cdc.changes as log
 from sinks import jsontext as js
 from sinks.jsontext import Field, Template, text_of
 from sinks.kafka import slow
-from sinks.kafka.facts import Facts
+from sinks.kafka.facts import Facts, is_copy
 from sinks.kafka.messages import Steps, stepped
 from tailrace.kafka.records import Header
 from transforms.rows import RowChanges, TargetColumn, TargetTable
@@ -146,11 +147,17 @@ class CloudEvents(Plain):
     ) -> tuple[list[str], list[str]]:
         assert after.origins is not None, "delivery says where changes come from"
         places = after.origins.of(after.seq.to_numpy())
-        halves = np.where(steps.moved & (letters == log.DELETE), "-d", "")
+        halves = np.where(steps.moved & (letters == log.DELETE), "-d", "").tolist()
+        if not is_copy(after):  # a change may be several rows of an entity
+            keys = [after.values[at] for at in self._table.key_indexes]
+            texts = self.keys(keys, after.rows).to_pylist()
+            halves = [
+                f"-{crc32(key):08x}{half}" for key, half in zip(texts, halves, strict=True)
+            ]
         ids = [
             text_of(f"{self._journal}-{entry}-{number}{half}")
             for entry, number, half in zip(
-                places.entry.tolist(), places.number.tolist(), halves.tolist(), strict=True
+                places.entry.tolist(), places.number.tolist(), halves, strict=True
             )
         ]
         stamps = np.datetime_as_string(places.committed_us.astype("datetime64[us]"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from sinks.settings import TargetSettings
 from tailrace.kafka.settings import Brokers, Client, Sasl, Tls, is_topic
@@ -34,12 +34,14 @@ class KafkaTarget(TargetSettings):
     client       the library that speaks to it
     topic        what a table's topic is called
     format       ``debezium`` (its envelope), ``json`` (the row) or ``cloudevents``
-    schemas      whether each message has its schema with it, as Debezium's JsonConverter does
+    schemas      of `debezium`: whether each message has its schema with it, as its JsonConverter has
     decimals     of `debezium`: as its decimal.handling.mode
     tombstones   of `debezium`: whether a delete is followed by a message without a value
     schema_header  a header of this name has the version of the table's shape, in each message
     partitions, replication  of topics that Tailrace makes; replication is the cluster's by default
     compression  of batches of messages
+    transaction_s  how long a transaction may stay open before the broker gives it up; the default
+                   is the most that brokers allow by default
     """
 
     type: Literal["kafka"]
@@ -56,3 +58,11 @@ class KafkaTarget(TargetSettings):
     partitions: Annotated[int, Field(ge=1, le=10_000)] = 1
     replication: Annotated[int, Field(ge=1, le=100)] | None = None
     compression: Literal["none", "lz4", "zstd", "gzip"] = "lz4"
+    transaction_s: Annotated[int, Field(ge=10, le=86_400)] = 900
+
+    @model_validator(mode="after")
+    def _is_of_the_format(self) -> KafkaTarget:
+        idle = {"schemas", "decimals", "tombstones"} & self.model_fields_set
+        if self.format != "debezium" and idle:
+            raise ValueError(f"{min(idle)} is of format: debezium; {self.format} has no such thing")
+        return self

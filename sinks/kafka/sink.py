@@ -32,8 +32,6 @@ from tailrace.kafka.records import Records
 from tailrace.kafka.settings import cluster_of
 from transforms.rows import CLEAR, DELETE, RowChanges, TargetTable
 
-TRANSACTION_S = 900.0
-"""How long a transaction may stay open: the most that brokers allow by default."""
 PIECE_ROWS = 8192
 HELD_BYTES = 48 << 20
 """What is encoded before any of it is sent: a row that is refused must leave nothing behind. More
@@ -73,7 +71,7 @@ class KafkaSink:
             if self._epoch:
                 self._stays_out(self._read())
             self._producer = producer = self._client.producer(
-                self._state_topic, TRANSACTION_S, self._target.compression
+                self._state_topic, self._target.transaction_s, self._target.compression
             )
             producer.open()
             self._state = state = self._read()

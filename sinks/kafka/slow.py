@@ -71,9 +71,10 @@ def _decimal(text: str) -> Decimal:
 def _digits(found: Decimal, scale: int) -> int:
     sign, digits, exponent = found.as_tuple()
     assert isinstance(exponent, int)
-    if exponent + scale < 0:
+    number_, places = int("".join(map(str, digits))), exponent + scale
+    number_, rest = divmod(number_ * int(10 ** max(places, 0)), int(10 ** max(-places, 0)))
+    if rest:
         raise ValueError
-    number_ = int("".join(map(str, digits))) * int(10 ** (exponent + scale))
     return -number_ if sign else number_
 
 

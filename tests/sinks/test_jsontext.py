@@ -102,6 +102,7 @@ def test_bytes_are_base64(values: list[bytes]) -> None:
             "1000000000000000000000000000000",
             {"scale": 0, "value": "DJ8snNBGdO3qQAAAAA=="},
         ),
+        ("numeric(5,-2)", "12300", "ew=="),
         ("money", "$1,234.50", "AeI6"),
         ("bit(1)", "1", True),
         ("bit(5)", "10110", "Fg=="),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -15,6 +16,7 @@ from sinks.batches import taken_rows
 from sinks.kafka import sink as module
 from sinks.kafka.debezium import Debezium
 from sinks.kafka.messages import messages
+from sinks.kafka.plain import CloudEvents
 from sinks.kafka.preflight import inspect
 from sinks.kafka.settings import KafkaTarget
 from sinks.protocol import Checkpoint
@@ -98,3 +100,16 @@ def test_the_row_whose_key_has_no_form_is_named() -> None:
     with pytest.raises(RowRefused) as raised:
         messages(bad, style)
     assert raised.value.seq == 13
+
+
+def test_rows_that_one_change_makes_have_ids_of_their_own() -> None:
+    [made] = changes(put("1", "a"))
+    columns = tuple(replace(one, field_class="internal") for one in made.table.columns)
+    table = replace(made.table, columns=columns)
+    style = CloudEvents(table, (), "/tailrace/line/shop.item", JOURNAL)
+    ids = set()
+    for key in ("1", "2"):
+        row = replace(made, table=table, values=(pa.array([key]), *made.values[1:]))
+        [found] = messages(row, style)
+        ids.add(json.loads(found.records.values[0].as_py())["id"])
+    assert len(ids) == 2
