@@ -110,8 +110,7 @@ class KafkaSink:
             raise already_past(self._pipeline, checkpoint.offset)
         producer = self._connected
         values = states.commit_values(checkpoint, receipts)
-        new = self._opened.unknown(self._state)
-        values |= {states.TOPIC + topic: {} for topic in new}
+        values |= self._opened.news(self._state)
         with self._translated("storing the checkpoint"):
             self._begin()
             producer.produce(self._state_topic, states.records(values), 0)

@@ -3,7 +3,8 @@
     "checkpoint"      {"journal":…,"offset":…,"position":…}
     "owner"           {"holder":…,"epoch":…}: which process writes
     "parked ID"       {"journal":…}: a receipt, see `sinks.protocol.Receipts`
-    "topic NAME"      {}: a topic that the pipeline writes
+    "topic NAME"      {"protected":{COLUMN:…}}: a topic that the pipeline writes, and how its columns
+                      are protected
 
 All of it is written by the pipeline's transactional producer: what belongs to messages in the
 transaction of these messages. The topic is the truth; nothing of it is kept elsewhere.
@@ -74,6 +75,11 @@ class State:
 
     def is_known(self, topic: str) -> bool:
         return TOPIC + topic in self.values
+
+    def protection(self, topic: str) -> Mapping[str, str] | None:
+        """Of its protected columns, see `sinks.protection`; None where it is not ours yet."""
+        known = self.values.get(TOPIC + topic)
+        return None if known is None else known.get("protected", {})
 
 
 def read(admin: Admin, consumer: Consumer, topic: str, replication: int) -> State:

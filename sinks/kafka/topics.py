@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Any
 
 from cdc.schema import TableName
 from sinks.kafka.debezium import Debezium
@@ -13,8 +14,9 @@ from sinks.kafka.messages import Format
 from sinks.kafka.plain import CloudEvents, Plain
 from sinks.kafka.settings import KafkaTarget
 from sinks.kafka.source import Source
-from sinks.kafka.state import State
+from sinks.kafka.state import TOPIC, State
 from sinks.kafka.values import NotRepresentable, field_of
+from sinks.protection import key_refusal
 from tailrace.errors import TargetRefused
 from tailrace.kafka.protocol import Client, Topic
 from tailrace.kafka.records import Header
@@ -83,6 +85,9 @@ class Topics:
         with closing(self._client.admin()) as admin:
             there = admin.topics(list(dict.fromkeys(names.values())))
             for table, name in names.items():
+                refusal = key_refusal(table, state.protection(name) or {})
+                if refusal is not None and state.is_known(name):
+                    raise refusal
                 if name not in there:
                     if state.is_known(name):
                         raise _vanished(table, name)
@@ -95,10 +100,17 @@ class Topics:
     def of(self, table: TargetTable) -> Prepared:
         return self._prepared[table]
 
-    def unknown(self, state: State) -> list[str]:
-        """Those that are not yet known as ours."""
-        names = dict.fromkeys(one.name for one in self._prepared.values())
-        return [name for name in names if not state.is_known(name)]
+    def news(self, state: State) -> dict[str, dict[str, Any]]:
+        """What `state` does not say yet: that a topic is ours, how its columns are protected."""
+        found: dict[str, dict[str, str]] = {}
+        for table, topic in self._prepared.items():
+            known = found.setdefault(topic.name, dict(state.protection(topic.name) or {}))
+            known |= {column.name: column.protected for column in table.columns}
+        return {
+            TOPIC + name: {"protected": {column: how for column, how in known.items() if how}}
+            for name, known in found.items()
+            if {column: how for column, how in known.items() if how} != state.protection(name)
+        }
 
     def close(self) -> None:
         self._prepared.clear()

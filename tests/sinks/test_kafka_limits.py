@@ -25,6 +25,7 @@ from tailrace.kafka.protocol import client_of
 from tailrace.kafka.settings import Cluster
 from tests.localkafka import LocalKafka
 from tests.sinks.test_kafka_sink import JOURNAL, SOURCE, Bus, changes, commit, put
+from transforms.rows import RowChanges
 
 
 @pytest.fixture
@@ -113,3 +114,26 @@ def test_rows_that_one_change_makes_have_ids_of_their_own() -> None:
         [found] = messages(row, style)
         ids.add(json.loads(found.records.values[0].as_py())["id"])
     assert len(ids) == 2
+
+
+def test_a_key_that_is_protected_in_another_way_is_refused(bus: Bus) -> None:
+    [made] = changes(put("1", "a"))
+
+    def protected(column: int, how: str) -> RowChanges:
+        columns = list(made.table.columns)
+        columns[column] = replace(columns[column], field_class="personal", protected=how)
+        return replace(made, table=replace(made.table, columns=tuple(columns)))
+
+    sink = bus.sink()
+    for offset, (column, how) in enumerate([(0, "hash 1"), (0, "hash 1"), (1, "mask first")], 1):
+        again = protected(column, how)
+        sink.open(JOURNAL)
+        if column == 1:
+            columns = (protected(0, "hash 1").table.columns[0], *again.table.columns[1:])
+            again = replace(again, table=replace(again.table, columns=columns))
+        sink.prepare([again.table])
+        sink.write([again])
+        sink.commit(Checkpoint(JOURNAL, offset, "0/1"))
+    sink.open(JOURNAL)
+    with pytest.raises(TargetRefused, match="protection"):
+        sink.prepare([protected(0, "hash 2").table])
