@@ -8,7 +8,9 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import md5
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
@@ -70,7 +72,7 @@ def _read(schema: Mapping[str, Any], connector: str, field: str) -> Read:
         return _decimal(parameters)
     if name == f"{_DATA}VariableScaleDecimal":
         parsed = pa.struct([("scale", pa.int32()), ("value", pa.string())])
-        return "numeric", "", parsed, numbers.variable_decimals, _never
+        return "numeric", "", parsed, numbers.variable_decimals, _variable
     if name == f"{_DATA}Bits":
         length = int(parameters.get("length", 1))
         return f"bit({length})", "", pa.string(), numbers.bits(length), _encoded
@@ -140,11 +142,15 @@ def _encoded(column: pa.Array, placeholder: str) -> pa.Array:
     return _same(column, _b64(placeholder))
 
 
+def _variable(column: pa.StructArray, placeholder: str) -> pa.Array:
+    return _encoded(pc.struct_field(column, "value"), placeholder)
+
+
 def _list_unsent(column: pa.ListArray, placeholder: str) -> pa.Array | None:
-    """A list of the placeholder alone, or, of numbers, of its bytes."""
+    """A list of the placeholder alone, or of the UUID made of it, or, of numbers, of its bytes."""
     items = column.type.value_type
     if pa.types.is_string(items):
-        wanted: list[list[object]] = [[placeholder], [_b64(placeholder)]]
+        wanted: list[list[object]] = [[placeholder], [_b64(placeholder)], [_uuid(placeholder)]]
     elif pa.types.is_integer(items) or pa.types.is_floating(items):
         wanted = [list(placeholder.encode())]
     else:
@@ -154,6 +160,11 @@ def _list_unsent(column: pa.ListArray, placeholder: str) -> pa.Array | None:
     for row in np.flatnonzero(np.isin(lengths, [len(one) for one in wanted])):
         found[row] = column[int(row)].as_py() in wanted
     return pa.array(found)
+
+
+def _uuid(text: str) -> str:
+    """Java's `UUID.nameUUIDFromBytes`."""
+    return str(UUID(bytes=md5(text.encode(), usedforsecurity=False).digest(), version=3))
 
 
 def _b64(text: str) -> str:
@@ -177,7 +188,7 @@ _MOMENT, _CLOCK = "timestamp without time zone", "time without time zone"
 _LOGICAL: Mapping[str, tuple[str, str, pa.DataType, Convert]] = {
     f"{_TIME}Date": ("date", "", pa.int64(), moments.dates),
     f"{_CONNECT}Date": ("date", "", pa.int64(), moments.dates),
-    f"{_TIME}IsoDate": ("date", "", pa.string(), moments.iso_plain),
+    f"{_TIME}IsoDate": ("date", "", pa.string(), moments.iso_dates),
     f"{_TIME}Timestamp": (_MOMENT, "", pa.int64(), moments.moments("ms")),
     f"{_CONNECT}Timestamp": (_MOMENT, "", pa.int64(), moments.moments("ms")),
     f"{_TIME}MicroTimestamp": (_MOMENT, "", pa.int64(), moments.moments("us")),
@@ -193,7 +204,7 @@ _LOGICAL: Mapping[str, tuple[str, str, pa.DataType, Convert]] = {
     f"{_CONNECT}Time": (_CLOCK, "", pa.int64(), moments.times("ms")),
     f"{_TIME}MicroTime": (_CLOCK, "", pa.int64(), moments.times("us")),
     f"{_TIME}NanoTime": (_CLOCK, "", pa.int64(), moments.times("ns")),
-    f"{_TIME}IsoTime": (_CLOCK, "", pa.string(), moments.iso_plain),
+    f"{_TIME}IsoTime": (_CLOCK, "", pa.string(), moments.iso_times),
     f"{_TIME}ZonedTime": ("time with time zone", "", pa.string(), moments.zoned_times),
     f"{_TIME}MicroDuration": ("interval", "", pa.int64(), moments.durations),
     f"{_TIME}Interval": ("interval", "", pa.string(), numbers.texts),

@@ -31,6 +31,7 @@ from cdc.schema import TableName, TableSchema
 from tailrace.kafka.records import Fetched
 
 Ints = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
 _OPS = frozenset("cudtr")
 _PASSED_OVER = frozenset("m")
@@ -45,7 +46,8 @@ NO_KEY = (
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """Rows of one table and shape. `at`: indexes among all records that were fetched together."""
+    """Rows of one table and shape. `at`: indexes among all records that were fetched together, of
+    which `fetched` begins at `first`. `absent`: index of a column → rows whose message lacks it."""
 
     table: TableName
     envelope: Envelope
@@ -53,6 +55,12 @@ class _Rows:
     parsed: pa.Table
     op: list[str]
     at: Ints
+    fetched: Fetched
+    first: int
+    absent: Mapping[int, Flags]
+
+    def wrong(self, row: int, what: str, fix: str) -> Exception:
+        return _at(self.fetched, int(self.at[row]) - self.first, what, fix)
 
 
 class Decoder:
@@ -119,22 +127,23 @@ class Decoder:
         if any(map(_is_other, groups, parsed)) and shapes.was_wrong():
             groups = _groups(fetched, shapes, messages)
             parsed = [_parsed(envelope, payloads) for envelope, _, payloads in groups]
-        for (envelope, indexes, _), rows in zip(groups, parsed, strict=True):
-            yield from self._sorted(fetched, first, envelope, indexes, rows)
+        for group, rows in zip(groups, parsed, strict=True):
+            yield from self._sorted(fetched, first, group, rows)
 
     def _sorted(
         self,
         fetched: Fetched,
         first: int,
-        envelope: Envelope,
-        indexes: list[int],
+        group: Group,
         parsed: pa.Table | None,
     ) -> Iterator[_Rows]:
         """By their tables, without what is no row. Errors: DecodeError."""
+        envelope, indexes, payloads = group
         if parsed is None:
+            bad = (n for n, one in enumerate(payloads) if _parsed(envelope, [one]) is None)
             raise _at(
                 fetched,
-                indexes[0],
+                indexes[next(bad, 0)],
                 "messages from here on do not fit the schema they are read by",
                 "where they carry none, see that `columns`, `decimals` and `times` say what the"
                 " connector does; otherwise report the topic's schema",
@@ -145,7 +154,13 @@ class Decoder:
         if wrong is not None:
             what = f"the operation {ops[wrong]!r} is not known"
             raise _at(fetched, indexes[wrong], what, NO_ENVELOPE)
+        absent = _absent(envelope, payloads, parsed)
         tables = _tables(parsed)
+        for index, table, op in zip(indexes, tables, ops, strict=True):
+            if not table.name and op in _OPS:
+                raise _at(
+                    fetched, index, "a message does not say which table it is of", NO_ENVELOPE
+                )
         for table in dict.fromkeys(tables):
             if not self._settings.patterns.matches(table):
                 continue
@@ -161,7 +176,8 @@ class Decoder:
             if key is None:
                 continue  # a TRUNCATE of a table of which no row has come yet
             _verify(fetched, envelope, chosen, op, key, mine)
-            yield _Rows(table, envelope, key, chosen, op, mine + first)
+            lacks = {column: flags[keep] for column, flags in absent.items()}
+            yield _Rows(table, envelope, key, chosen, op, mine + first, fetched, first, lacks)
 
     def _key(
         self, fetched: Fetched, table: TableName, rows: Ints, ops: Sequence[str]
@@ -218,6 +234,24 @@ def _parsed(envelope: Envelope, payloads: Sequence[bytes]) -> pa.Table | None:
         return None
 
 
+def _absent(envelope: Envelope, payloads: Sequence[bytes], parsed: pa.Table) -> dict[int, Flags]:
+    """Declared columns that messages of updates have no field for: those are not sent."""
+    found: dict[int, Flags] = {}
+    if envelope.declared is None:
+        return found
+    after = _struct(parsed, "after")
+    updates = pc.and_(after.is_valid(), pc.equal(parsed.column("op").chunk(0), "u"))
+    for index, field in enumerate(envelope.fields):
+        rows = pc.and_(updates, _member(after, index).is_null()).fill_null(False)
+        says = f"{json.dumps(field.column.name, ensure_ascii=False)}:null".encode()
+        for row in np.flatnonzero(rows.to_numpy(zero_copy_only=False)).tolist():
+            if says in payloads[row]:
+                continue
+            if field.column.name not in json.loads(payloads[row])["after"]:
+                found.setdefault(index, np.zeros(len(payloads), bool))[row] = True
+    return found
+
+
 def _is_other(group: Group, parsed: pa.Table | None) -> bool:
     """Whether some of it may be of another table than was guessed."""
     table = group[0].declared
@@ -261,12 +295,20 @@ def _changes(rows: _Rows, seq: Ints, unavailable: str) -> TableChanges:
     for index, field in enumerate(rows.envelope.fields):
         values = _member(after, index)
         flags = field.is_unsent(values, unavailable)
+        if index in rows.absent:
+            lacks = pa.array(rows.absent[index])
+            flags = lacks if flags is None else pc.or_(flags, lacks)
+        is_key = field.column.name in rows.key
         if flags is not None and pc.any(flags).as_py():
+            if is_key:
+                raise _no_key(rows, field, flags)
             unsent[index] = flags
             values = pc.if_else(flags, pa.scalar(None, values.type), values)
-        new.append(field.convert(values))
-        is_old = deletes.any() and field.column.name in rows.key
-        old.append(_old(field, before, index, deletes) if is_old else None)
+        new.append(_converted(rows, field, values))
+        is_old = is_key and deletes.any()
+        old.append(
+            _old(rows, field, _member(before, index), deletes, unavailable) if is_old else None
+        )
     return TableChanges(
         schema=schema,
         op=pa.array([ord(op) for op in rows.op], pa.uint8()),
@@ -280,9 +322,42 @@ def _changes(rows: _Rows, seq: Ints, unavailable: str) -> TableChanges:
     )
 
 
-def _old(field: Field, before: pa.StructArray, index: int, deletes: npt.NDArray[np.bool_]) -> Any:
-    values = _member(before, index)
-    return field.convert(pc.if_else(pa.array(deletes), values, pa.scalar(None, values.type)))
+def _old(rows: _Rows, field: Field, values: pa.Array, deletes: Flags, unavailable: str) -> pa.Array:
+    """A column of the key, of the rows that are deleted. Errors: DecodeError."""
+    unsent = field.is_unsent(values, unavailable)
+    absent = values.is_null() if unsent is None else pc.or_(values.is_null(), unsent)
+    absent = pc.and_(absent, pa.array(deletes))
+    if pc.any(absent).as_py():
+        raise _no_key(rows, field, absent)
+    values = pc.if_else(pa.array(deletes), values, pa.scalar(None, values.type))
+    return _converted(rows, field, values)
+
+
+def _no_key(rows: _Rows, field: Field, flags: pa.BooleanArray) -> Exception:
+    what = f"a row has no value of {field.column.name}, which is in the key of {rows.table}"
+    return rows.wrong(
+        pc.index(flags, True).as_py(),
+        what,
+        "have the source log whole rows (REPLICA IDENTITY FULL), or choose a key that it logs",
+    )
+
+
+def _converted(rows: _Rows, field: Field, values: pa.Array) -> pa.Array:
+    """Errors: DecodeError."""
+    try:
+        return field.convert(values)
+    except (ValueError, OverflowError):
+        wrong = next((n for n in range(len(values)) if not _converts(field, values.slice(n, 1))), 0)
+        what = f"a value of {field.column.name} in {rows.table} is no {field.column.type}"
+        raise rows.wrong(wrong, what, "have the row sent again as its schema says") from None
+
+
+def _converts(field: Field, value: pa.Array) -> bool:
+    try:
+        field.convert(value)
+    except (ValueError, OverflowError):
+        return False
+    return True
 
 
 def _struct(parsed: pa.Table, name: str) -> pa.StructArray:

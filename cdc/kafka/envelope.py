@@ -132,6 +132,8 @@ def _fitted(value: Any, kind: pa.DataType) -> Any:
         return [_fitted(one, kind.value_type) for one in value]
     if pa.types.is_floating(kind):
         return float(value)
+    if pa.types.is_integer(kind) and type(value) is not int:
+        raise ValueError("a value is not of the type that its schema says")
     if pa.types.is_string(kind) != isinstance(value, str):
         raise ValueError("a value is not of the type that its schema says")
     return value

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import re
+from datetime import datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,14 @@ from cdc.kafka.numbers import Convert, distinct
 DAY_S = 86_400
 _YEAR_1_S, _YEAR_10000_S = -62_135_596_800, 253_402_300_800
 """Where Arrow's own spelling holds, in seconds since 1970."""
+_LAST_DAY, _LAST_MOMENT, _FIRST = 5_874_897, 294_276, -4_713
+"""Years that PostgreSQL's date and timestamp reach; what lies beyond is its infinity, as Debezium
+reckons it. One that does so in microseconds lies within:"""
+_INFINITE = (294_247, 1, 10, " 04:00:25.2")
+_USUAL = r"^(000[1-9]|00[1-9]\d|0[1-9]\d\d|[1-9]\d{3})-[^+-]*-[^+-]*Z$"
+_ISO = re.compile(
+    r"([+-]?\d{4,9})-(\d\d)-(\d\d)(?:T(\d\d:\d\d(?::\d\d)?)(?:\.(\d+))?)?(?:Z|([+-])(\d\d):(\d\d))?"
+)
 PER_SECOND = {"ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
@@ -23,7 +32,7 @@ def dates(column: pa.Array) -> pa.Array:
     if usual.all():
         return column.cast(pa.int32()).cast(pa.date32()).cast(pa.string())
     return pa.array(
-        [None if day is None else _era(*_civil(day)) for day in column.to_pylist()], pa.string()
+        [None if day is None else _date(*_civil(day)) for day in column.to_pylist()], pa.string()
     )
 
 
@@ -72,22 +81,24 @@ def durations(column: pa.Array) -> pa.Array:
 
 def iso_moments(column: pa.Array) -> pa.Array:
     """``2024-02-29T23:59:59.5Z``, where the Z says nothing."""
-    text = pc.replace_substring_regex(column, r"Z$", "")
-    return _without_zeros(pc.replace_substring(text, "T", " ", max_replacements=1))
+    return _usual(column) if _are_usual(column) else distinct(column, _from_iso)
 
 
-def iso_plain(column: pa.Array) -> pa.Array:
-    """``2024-02-29Z`` and ``23:59:59.5Z``."""
+def iso_dates(column: pa.Array) -> pa.Array:
+    """``2024-02-29Z``."""
+    return iso_times(column) if _are_usual(column) else distinct(column, _from_iso)
+
+
+def iso_times(column: pa.Array) -> pa.Array:
+    """``23:59:59.5Z``."""
     return _without_zeros(pc.replace_substring_regex(column, r"Z$", ""))
 
 
 def zoned_moments(column: pa.Array) -> pa.Array:
     """To UTC."""
-    if pc.all(pc.ends_with(column, "Z")).as_py() is False:
-        column = distinct(column, _in_utc)
-    text = pc.replace_substring_regex(column, r"Z$", "")
-    text = _without_zeros(pc.replace_substring(text, "T", " ", max_replacements=1))
-    return pc.binary_join_element_wise(text, "+00", "")
+    if _are_usual(column):
+        return pc.binary_join_element_wise(_usual(column), "+00", "")
+    return distinct(column, lambda text: _from_iso(text, "+00"))
 
 
 def zoned_times(column: pa.Array) -> pa.Array:
@@ -95,11 +106,34 @@ def zoned_times(column: pa.Array) -> pa.Array:
     return pc.replace_substring_regex(column, r"Z$", "+00")
 
 
-def _in_utc(text: str) -> str:
-    if text.endswith("Z"):
+def _are_usual(column: pa.Array) -> bool:
+    """All in UTC and in the years 1 to 9999."""
+    return pc.all(pc.match_substring_regex(column, _USUAL)).as_py() is not False
+
+
+def _usual(column: pa.Array) -> pa.Array:
+    text = pc.replace_substring_regex(column, r"Z$", "")
+    return _without_zeros(pc.replace_substring(text, "T", " ", max_replacements=1))
+
+
+def _from_iso(text: str, zone: str = "") -> str:
+    """As Java spells it: signed years, of which 0 is 1 BC. Errors: ValueError."""
+    if text in ("infinity", "-infinity"):
         return text
-    moment = datetime.fromisoformat(text).astimezone(UTC).replace(tzinfo=None)
-    return moment.isoformat() + "Z"
+    matched = _ISO.fullmatch(text)
+    if matched is None:
+        raise ValueError("a value is no date or time")
+    *ymd, hours, fraction, sign, ahead_h, ahead_m = matched.groups()
+    year, month, day = map(int, ymd)
+    if hours is None:
+        return _date(year, month, day)
+    if sign and zone:
+        ahead = timedelta(hours=int(ahead_h), minutes=int(ahead_m))
+        local = datetime.fromisoformat(f"{year:04}-{month:02}-{day:02}T{hours}")
+        utc = local - ahead if sign == "+" else local + ahead
+        year, month, day, hours = utc.year, utc.month, utc.day, utc.time().isoformat()
+    digits = (fraction or "").rstrip("0")
+    return _instant(year, month, day, f" {hours}" + (f".{digits}" if digits else ""), zone)
 
 
 def _without_zeros(text: pa.Array) -> pa.Array:
@@ -125,9 +159,19 @@ def _era(year: int, month: int, day: int, rest: str = "") -> str:
     return f"{shown:04}-{month:02}-{day:02}{rest}" + ("" if year > 0 else " BC")
 
 
+def _date(year: int, month: int, day: int) -> str:
+    return "infinity" if year > _LAST_DAY else _era(year, month, day)
+
+
+def _instant(year: int, month: int, day: int, hours: str, zone: str = "") -> str:
+    if year > _LAST_MOMENT or (year, month, day, hours) == _INFINITE:
+        return "infinity"
+    return "-infinity" if year < _FIRST else _era(year, month, day, hours + zone)
+
+
 def _moment(units: int, per: int) -> str:
     days, rest = divmod(units, DAY_S * per)
-    return _era(*_civil(days), " " + _hours(rest, per))
+    return _instant(*_civil(days), " " + _hours(rest, per))
 
 
 def _hours(units: int, per: int) -> str:

@@ -41,12 +41,17 @@ def variable_decimals(column: pa.StructArray) -> pa.Array:
 
 
 def decimal_text(encoded: str, scale: int) -> str:
-    value = int.from_bytes(a2b_base64(encoded), "big", signed=True)
+    value = int.from_bytes(_bytes(encoded), "big", signed=True)
     sign, digits = ("-" if value < 0 else ""), str(abs(value))
     if scale <= 0:
         return sign + (digits + "0" * -scale if value else digits)
     digits = digits.rjust(scale + 1, "0")
     return f"{sign}{digits[:-scale]}.{digits[-scale:]}"
+
+
+def _bytes(encoded: str) -> bytes:
+    """Errors: ValueError."""
+    return a2b_base64(encoded, strict_mode=True)
 
 
 def doubles(column: pa.Array) -> pa.Array:
@@ -67,14 +72,14 @@ def truths(column: pa.Array) -> pa.Array:
 
 def hexed(column: pa.Array) -> pa.Array:
     """Base64 → \\x and hexadecimal digits."""
-    return distinct(column, lambda text: "\\x" + a2b_base64(text).hex())
+    return distinct(column, lambda text: "\\x" + _bytes(text).hex())
 
 
 def bits(length: int) -> Convert:
     """Base64 of little-endian bytes → as many binary digits."""
     return lambda column: distinct(
         column,
-        lambda text: format(int.from_bytes(a2b_base64(text), "little"), "b").rjust(length, "0"),
+        lambda text: format(int.from_bytes(_bytes(text), "little"), "b").rjust(length, "0"),
     )
 
 

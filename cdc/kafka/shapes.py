@@ -62,11 +62,12 @@ class Shapes:
     def _learnt(self, message: bytes) -> tuple[Envelope, bytes]:
         try:
             prefix = prefix_of(message)
-        except (ValueError, KeyError) as error:
-            raise Unreadable(f"a message is no JSON of Kafka Connect: {error}", _FORMAT) from None
-        payload = prefix.payload(message)
-        assert payload is not None
-        envelope = _with_schema(prefix.schema, _source_of(payload))
+            payload = prefix.payload(message)
+            assert payload is not None
+            envelope = _with_schema(prefix.schema, _source_of(payload))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            says = f"{type(error).__name__}: {error}"
+            raise Unreadable(f"a message is no JSON of Kafka Connect: {says}", _FORMAT) from None
         self._prefixes.insert(0, (prefix, envelope))
         return envelope, payload
 
@@ -109,7 +110,7 @@ def _source_of(payload: bytes) -> Mapping[str, Any]:
     """Errors: Unreadable."""
     try:
         message = json.loads(payload)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Unreadable("a message is no JSON", _FORMAT) from None
     source = message.get("source") if isinstance(message, dict) else None
     if not isinstance(source, dict) or "op" not in message:
@@ -125,7 +126,7 @@ def _with_schema(schema: Mapping[str, Any], source: Mapping[str, Any]) -> Envelo
                     "rows are no structures here, as those of MongoDB's connector are not",
                     "MongoDB's documents are not read yet: leave the topic out",
                 )
-            return Envelope(_fields(one["fields"], source), _tx_id(source))
+            return Envelope(_fields(one["fields"], source), _tx_id_of(schema["fields"]))
     raise Unreadable("a message is not in Debezium's envelope", NO_ENVELOPE)
 
 
@@ -140,5 +141,17 @@ def _fields(schema: Sequence[Mapping[str, Any]], source: Mapping[str, Any]) -> t
         ) from None
 
 
+_TEXT_IDS = frozenset({"oracle", "informix"})
+"""Connectors that name transactions by texts; of a snapshot's rows none is named."""
+
+
 def _tx_id(source: Mapping[str, Any]) -> pa.DataType:
-    return pa.string() if isinstance(source.get("txId"), str) else pa.int64()
+    is_text = isinstance(source.get("txId"), str) or source.get("connector") in _TEXT_IDS
+    return pa.string() if is_text else pa.int64()
+
+
+def _tx_id_of(fields: Sequence[Mapping[str, Any]]) -> pa.DataType:
+    """As the schema has it."""
+    source = next((one for one in fields if one.get("field") == "source"), {})
+    kinds = {one.get("field"): one.get("type") for one in source.get("fields", ())}
+    return pa.string() if kinds.get("txId") == "string" else pa.int64()

@@ -169,6 +169,8 @@ class KafkaStream:
             partition = (one.topic, one.partition)
             expected = self._offsets[partition]
             if int(one.offsets[0]) != expected:  # compacted, a marker, or a gap
+                if int(one.offsets[0]) < expected:
+                    raise _made_anew(partition, expected, int(one.offsets[0]))
                 verify_extent({partition: expected}, self._brokers.extent([partition]))
             self._offsets[partition] = one.next_offset
             self._records += one.count
@@ -213,11 +215,15 @@ def verify_extent(
                 fix=GAP,
             )
         if offset > end:
-            raise ContinuityError(
-                "the topic ends before what was read of it: it was made anew, or has lost records",
-                where={**where, "to": end},
-                fix=GAP,
-            )
+            raise _made_anew((topic, number), offset, end)
+
+
+def _made_anew(partition: Partition, offset: int, to: int) -> ContinuityError:
+    return ContinuityError(
+        "the topic ends before what was read of it: it was made anew, or has lost records",
+        where={"topic": partition[0], "partition": partition[1], "from": offset, "to": to},
+        fix=GAP,
+    )
 
 
 def keys_of(facts: Mapping[str, str]) -> dict[TableName, tuple[str, ...]]:
