@@ -12,7 +12,7 @@ T = TypeVar("T")
 compiled = False
 
 char = uchar = int = uint = long = longlong = ulonglong = Py_ssize_t = bint = void = double = object
-p_char = p_uchar = p_int = object
+p_char = p_uchar = p_int = p_longlong = object
 
 
 def cclass(cls: T) -> T:

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Columns into Kafka's records: the hot part of producing.
+"""Columns into Kafka's records, and back: the hot part of producing and reading.
 
 Records of a batch, https://kafka.apache.org/documentation/#record:
 
@@ -51,6 +51,22 @@ def _bytes_of(owner: bytearray) -> cython.p_uchar:
     if cython.compiled:
         return cython.cast(cython.p_uchar, cython.cast(cython.p_char, owner))
     return memoryview(owner)
+
+
+@cython.cfunc
+@cython.inline
+def _ints_of(owner: bytearray) -> cython.p_int:
+    if cython.compiled:
+        return cython.cast(cython.p_int, cython.cast(cython.p_char, owner))
+    return memoryview(owner).cast("i")
+
+
+@cython.cfunc
+@cython.inline
+def _longs_of(owner: bytearray) -> cython.p_longlong:
+    if cython.compiled:
+        return cython.cast(cython.p_longlong, cython.cast(cython.p_char, owner))
+    return memoryview(owner).cast("q")
 
 
 @cython.final
@@ -244,3 +260,134 @@ def partitions(keys: Column, count: int, number: int) -> bytearray:
     if not cython.compiled:
         p.release()
     return out
+
+
+@cython.final
+@cython.cclass
+class Reader:
+    """Goes through the bytes of a batch's records. `is_bad`: they end too early."""
+
+    owner: object
+    p: cython.p_uchar
+    size: cython.Py_ssize_t
+    at: cython.Py_ssize_t
+    is_bad: cython.bint
+
+    def __init__(self, buffer: object, size: int) -> None:
+        self.owner = buffer
+        self.p = _pointer(buffer)
+        self.size = size
+        self.at = 0
+        self.is_bad = False
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def number(self) -> cython.Py_ssize_t:
+        shift: cython.int = 0
+        found: cython.ulonglong = 0
+        byte: cython.ulonglong
+        while self.at < self.size and shift < 64:
+            byte = self.p[self.at]
+            self.at += 1
+            found |= (byte & 127) << shift
+            if byte < 128:
+                return cython.cast(cython.Py_ssize_t, found >> 1) ^ -cython.cast(
+                    cython.Py_ssize_t, found & 1
+                )
+            shift += 7
+        self.is_bad = True
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def length(self) -> cython.Py_ssize_t:
+        """Of what stands here; -1 for NULL."""
+        size: cython.Py_ssize_t = self.number()
+        if size > self.size - self.at or size < -1:
+            self.is_bad = True
+            return 0
+        return size
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def copy(
+        self, size: cython.Py_ssize_t, to: cython.p_uchar, used: cython.Py_ssize_t
+    ) -> cython.Py_ssize_t:
+        """`used` behind it."""
+        if size <= 0:
+            return used
+        if cython.compiled:
+            memcpy(to + used, self.p + self.at, size)
+        else:
+            to[used : used + size] = self.p[self.at : self.at + size]
+        self.at += size
+        return used + size
+
+    def text(self) -> object:
+        """What stands here as bytes; None for NULL."""
+        size: cython.Py_ssize_t = self.length()
+        if size < 0:
+            return None
+        begin: cython.Py_ssize_t = self.at
+        self.at += size
+        return bytes(memoryview(self.owner)[begin : begin + size])
+
+
+def decode(buffer: object, size: int, count: int) -> tuple:
+    """The records of a batch as columns: deltas of offsets (int64), deltas of timestamps (int64),
+    keys and values, each as (bytes that are 0 for NULL, offsets (int32), data), and the headers of
+    each record, None where none has any.
+
+    Errors: ValueError where they are not `count` whole records.
+    """
+    row: cython.Py_ssize_t
+    end: cython.Py_ssize_t
+    n: cython.Py_ssize_t
+    rows: cython.Py_ssize_t = count
+    reader: Reader = Reader(buffer, size)
+    headers: list = None
+    if rows < 0 or rows > size:
+        raise ValueError("records are not whole")
+    places = bytearray(8 * rows)
+    times = bytearray(8 * rows)
+    key_valid, key_ends, keys = bytearray(rows), bytearray(4 * rows + 4), bytearray(size)
+    value_valid, value_ends, values = bytearray(rows), bytearray(4 * rows + 4), bytearray(size)
+    p_places: cython.p_longlong = _longs_of(places)
+    p_times: cython.p_longlong = _longs_of(times)
+    p_key_valid: cython.p_uchar = _bytes_of(key_valid)
+    p_value_valid: cython.p_uchar = _bytes_of(value_valid)
+    p_key_ends: cython.p_int = _ints_of(key_ends)
+    p_value_ends: cython.p_int = _ints_of(value_ends)
+    p_keys: cython.p_uchar = _bytes_of(keys)
+    p_values: cython.p_uchar = _bytes_of(values)
+    keys_used: cython.Py_ssize_t = 0
+    values_used: cython.Py_ssize_t = 0
+    for row in range(rows):
+        n = reader.length()
+        end = reader.at + n
+        reader.at += 1
+        p_times[row] = reader.number()
+        p_places[row] = reader.number()
+        n = reader.length()
+        p_key_valid[row] = n >= 0
+        keys_used = reader.copy(n, p_keys, keys_used)
+        p_key_ends[row + 1] = keys_used
+        n = reader.length()
+        p_value_valid[row] = n >= 0
+        values_used = reader.copy(n, p_values, values_used)
+        p_value_ends[row + 1] = values_used
+        n = reader.length()
+        if n > 0 and not reader.is_bad:
+            if headers is None:
+                headers = [()] * rows
+            headers[row] = tuple([(reader.text(), reader.text()) for _ in range(n)])
+        if reader.is_bad or reader.at != end:
+            raise ValueError("records are not whole")
+    if reader.at != reader.size:
+        raise ValueError("records are not whole")
+    if not cython.compiled:
+        for view in (p_keys, p_values):
+            view.release()
+    del keys[keys_used:]
+    del values[values_used:]
+    return places, times, (key_valid, key_ends, keys), (value_valid, value_ends, values), headers

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from tailrace.kafka.records import MESSAGE_MAX, Header, Ints, Records
@@ -174,6 +175,37 @@ def encoded_headers(headers: Sequence[Header]) -> bytes:
         raw = name.encode()
         parts += (_varint(len(raw)), raw, _varint(len(value)), value)
     return b"".join(parts)
+
+
+def decoded(
+    data: memoryview, count: int
+) -> tuple[
+    npt.NDArray[np.int64],
+    npt.NDArray[np.int64],
+    pa.BinaryArray,
+    pa.BinaryArray,
+    Sequence[Sequence[Header]],
+]:
+    """The `count` records of a batch, decompressed: deltas of offsets and of timestamps, keys,
+    values, headers. Errors: ValueError."""
+    places, times, keys, values, headers = _batches.decode(pa.py_buffer(data), len(data), count)
+    named = [
+        tuple((name.decode(), value or b"") for name, value in one) for one in headers or ()
+    ] or [()] * count
+    return (
+        np.frombuffer(places, np.int64),
+        np.frombuffer(times, np.int64),
+        _binary(count, *keys),
+        _binary(count, *values),
+        named,
+    )
+
+
+def _binary(count: int, valid: bytearray, offsets: bytearray, data: bytearray) -> pa.BinaryArray:
+    flags = np.frombuffer(valid, np.bool_)
+    mask = None if flags.all() else pa.py_buffer(np.packbits(flags, bitorder="little"))
+    buffers = [mask, pa.py_buffer(offsets), pa.py_buffer(data)]
+    return pa.Array.from_buffers(pa.binary(), count, buffers)
 
 
 def column(array: pa.BinaryArray) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -51,17 +52,15 @@ class PythonConsumer:
                 Fetched(
                     topic=partition.topic,
                     partition=partition.partition,
-                    offsets=np.fromiter((one.offset for one in records), np.int64, len(records)),
-                    next_offset=records[-1].offset + 1,
-                    timestamps_ms=np.fromiter(
-                        (one.timestamp for one in records), np.int64, len(records)
-                    ),
-                    keys=pa.array([one.key for one in records], pa.binary()),
-                    values=pa.array([one.value for one in records], pa.binary()),
-                    headers=[one.headers for one in records],
+                    offsets=np.concatenate([one.offsets for one in chunks]),
+                    next_offset=chunks[-1].next_offset,
+                    timestamps_ms=np.concatenate([one.timestamps_ms for one in chunks]),
+                    keys=pa.concat_arrays([one.keys for one in chunks]),
+                    values=pa.concat_arrays([one.values for one in chunks]),
+                    headers=list(chain.from_iterable(one.headers for one in chunks)),
                 )
-                for partition, records in found.items()
-                if records
+                for partition, chunks in found.items()
+                if chunks
             ]
 
     def extent(self, partitions: Sequence[Partition]) -> dict[Partition, tuple[int, int]]:
@@ -103,6 +102,8 @@ class PythonConsumer:
         if self._consumer is None:
             from kafka import KafkaConsumer
 
+            from tailrace.kafka.fetching import Columns
+
             with translated("connecting"):
                 self._consumer = KafkaConsumer(
                     group_id=group,
@@ -115,6 +116,7 @@ class PythonConsumer:
                     bootstrap_timeout_ms=int(CONNECT_S * 1000),
                     **configuration(self._cluster),
                 )
+                self._consumer._fetcher.PartitionRecords = Columns
         return self._consumer
 
 
