@@ -101,17 +101,17 @@ class Desk:
     # Changes that wait for a row that they refer to
 
     def awaits(self, id: ExceptionId, place: tuple[str, str]) -> None:
-        """It is to be tried again when this table has this key."""
-        table, key = place
-        self._awaited.setdefault(table, {}).setdefault(key, set()).add(id)
+        """It is to be tried again when this column of a table has this key."""
+        column, key = place
+        self._awaited.setdefault(column, {}).setdefault(key, set()).add(id)
 
-    def awaited(self, table: str) -> Mapping[str, object]:
-        """The keys of a target table that held changes refer to."""
-        return self._awaited.get(table, {})
+    def awaited(self, column: str) -> Mapping[str, object]:
+        """The keys in a column of a target table that held changes refer to."""
+        return self._awaited.get(column, {})
 
-    def came(self, table: str, keys: Iterable[str]) -> None:
+    def came(self, column: str, keys: Iterable[str]) -> None:
         """These keys are written: what refers to them can go."""
-        waiting = self._awaited.get(table, {})
+        waiting = self._awaited.get(column, {})
         for key in keys:
             self._ready |= waiting.pop(key, set())
 

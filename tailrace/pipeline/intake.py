@@ -36,6 +36,7 @@ from tailrace.pipeline.references import (
     ForeignKeys,
     Orphan,
     phases,
+    place,
     refers,
     resolved,
     upserted,
@@ -212,11 +213,13 @@ class Intake:
         written = self.without_waiting(rows)
         self._watch.saw(written, time.time())
         for change in written:
-            table = change.table.table
-            if awaited := self._desk.awaited(str(table)):
-                for keys in upserted([change], table):
-                    here = pc.is_in(keys, pa.array(list(awaited), pa.string()))
-                    self._desk.came(str(table), keys.filter(here).to_pylist())
+            for column in change.table.columns:
+                at = place(change.table.table, column.name)
+                if awaited := self._desk.awaited(at):
+                    wanted = pa.array(list(awaited), pa.string())
+                    for keys in upserted([change], change.table.table, column.name):
+                        here = keys.filter(pc.is_in(keys, wanted))
+                        self._desk.came(at, here.to_pylist())
 
     def committed(self) -> None:
         """Changes of the journal are durable, those that paused the pipeline before among them."""

@@ -28,7 +28,7 @@ from transforms.rows import CLEAR, UPSERT, RowChanges, TargetTable
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
-    """The row `seq` refers to what is not there: `key` of the reference's table."""
+    """The row `seq` refers to what is not there: `key` of the reference's table and column."""
 
     seq: int
     reference: Reference
@@ -36,7 +36,7 @@ class Orphan:
 
     @property
     def place(self) -> tuple[str, str]:
-        return str(self.reference.table), self.key
+        return place(self.reference.table, self.reference.column), self.key
 
     @property
     def cause(self) -> Cause:
@@ -227,12 +227,15 @@ def _pending(
     return {key: key for key in found}
 
 
-def upserted(
-    rows: Sequence[RowChanges], table: TableName, column: str | None = None
-) -> Iterator[pa.Array]:
-    """The keys, of one `column`, of rows that are put into a table."""
+def upserted(rows: Sequence[RowChanges], table: TableName, column: str) -> Iterator[pa.Array]:
+    """The values of a column of rows that are put into a table."""
     for change in rows:
-        key_is = change.table.key
-        if change.table.table == table and len(key_is) == 1 and column in (None, *key_is):
-            key = as_text(change.values[change.table.key_indexes[0]])
-            yield key.filter(pa.array(change.op.to_numpy() == UPSERT))
+        names = [one.name for one in change.table.columns]
+        if change.table.table == table and column in names:
+            values = as_text(change.values[names.index(column)])
+            yield values.filter(pa.array(change.op.to_numpy() == UPSERT))
+
+
+def place(table: TableName, column: str) -> str:
+    """Where something is waited for."""
+    return f"{table}.{column}"

@@ -502,3 +502,35 @@ def test_what_only_the_foreign_key_knows_is_tried_again_after_a_replay(
     pipeline.deliver()
     assert pipeline.causes == []
     assert database18.execute("select count(*) from hub.items") == [(3,)]
+
+
+def test_a_foreign_key_may_be_to_what_is_not_the_key(database18: Any, tmp_path: Path) -> None:
+    database18.execute(
+        "create schema hub; create table hub.orders (no integer primary key, kind text unique);"
+        "create table hub.items (id bigint primary key, rev bigint, order_no text"
+        " references hub.orders (kind))"
+    )
+    entity = ENTITIES["order"].model_copy(
+        update={"fields": {**ENTITIES["order"].fields, "no": ENTITIES["item"].fields["id"]}}
+    )
+    values = FieldRule.model_validate({"from": "kind", "values": {"A": "A", "O-3": "O-3"}})
+    orders = MAPPINGS[0].model_copy(update={"key": {"no": "id"}, "fields": {"kind": values}})
+    make = partial(PostgresSink, database18.url, "line")
+    pipeline = Pipeline(tmp_path, make, {}, [orders, ITEMS], {**ENTITIES, "order": entity})
+    pipeline.append([Op("order", "c", 1, "X")])
+    pipeline.append([Op("order", "c", 2, "O-3"), Op("item", "c", 2, "3", 1)])
+    pipeline.append([Op("item", "c", id, "1", id) for id in (4, 5)])
+    pipeline.deliver()
+    assert database18.execute("select id from hub.items") == [(2,)]
+    with closing(pipeline.store()) as store:
+        (parked,) = (one for one in store.entries() if one["table"] == "s.order")
+        id = ExceptionId.parse(parked["id"])
+        (held,) = store.load([id])
+        changes = unpack([held.row], ORDER)
+        mended = replace(changes, new=(changes.new[0], pa.array(["O-1"], pa.string())))
+        store.edit(id, pack(mended, [0])[0], "me", "kind")
+        store.ask([Request(id, "replay", "me", "")])
+    orders.fields["kind"].values["O-1"] = "O-1"  # type: ignore[index]
+    pipeline.deliver()
+    assert pipeline.causes == []
+    assert database18.execute("select id from hub.items order by id") == [(2,), (4,), (5,)]
