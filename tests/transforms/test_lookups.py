@@ -311,3 +311,22 @@ def test_lines_whose_key_is_not_known_any_more_are_not_missing(missing: Any) -> 
         if missing != "exception":
             (made,) = router.route(batch(ROWS, [row(1, code="A")]), 0)
             assert made.rows == 1
+
+
+@pytest.mark.parametrize(
+    ("theirs", "mine"),
+    [
+        ("2020-01-01 00:00:00.000000", "2020-01-01 00:00:00"),
+        ("2020-01-01 00:00:00.12", "2020-01-01 00:00:00.120000"),
+    ],
+)
+def test_moments_are_one_however_many_digits_the_source_prints(theirs: str, mine: str) -> None:
+    prices = table("s.codes", {"code": "timestamp(6) without time zone", "word": "text"}, ["code"])
+    rows = table("s.rows", {"id": "integer", "at": "timestamp(2) without time zone"}, ["id"])
+    lookup = {"table": "s.codes", "on": "c.code = at", "missing": "null"}
+    declared = mapping(dialect="mysql", key={"id": "cast(id as char)"}, lookups={"c": lookup})
+    with closing(Router((), [declared], {"e": ENTITY})) as router:
+        assert router.lookups is not None
+        router.lookups.apply(batch(prices, [Change("r", {"code": theirs, "word": "ah"})]))
+        (made,) = router.route(batch(rows, [Change("c", {"id": "1", "at": mine})]), 0)
+        assert [column.to_pylist() for column in made.values][-1] == ["AH"]

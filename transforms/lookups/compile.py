@@ -8,7 +8,7 @@ sides are compared as texts, so only types are joined of which each value has on
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlglot import exp
 
@@ -190,7 +190,10 @@ class _Join:
         )
 
     def _output(self, value: Typed, schema: TableSchema, on: Expression) -> Output:
-        """Its text, as value maps look one up."""
+        """Its text, as value maps look one up; of a moment not as printed, since MySQL prints as
+        many digits as the column has."""
+        if value.kind in (Kind.TIMESTAMP, Kind.TIMESTAMPTZ):
+            value = replace(value, column=None, printed=None)
         try:
             string = as_text(value)
             sql = string.printed if string.column and string.printed else text(string)
