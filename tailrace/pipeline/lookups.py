@@ -169,8 +169,11 @@ class Lookups:
     def close(self) -> None:
         """Errors never: what is not written is read from the journal."""
         self._tables.take_back()
-        if self._offset is not None and self._offset > self._saved:
-            self._save(self._offset)
+        offset = self._offset
+        if offset is None or offset <= self._saved:
+            return
+        if all(one.offset <= offset for one in load(self._path, self._journal.id)):
+            self._save(offset)  # else it is the copy of a process that has taken over from us
 
 
 def _stored(table: LookupTable, offset: int) -> StoredTable | None:

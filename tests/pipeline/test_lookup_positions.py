@@ -328,6 +328,21 @@ def test_the_journal_is_kept_while_the_copy_cannot_be_written(tmp_path: Path) ->
     pipeline.stop()
 
 
+def test_a_process_that_was_fenced_leaves_the_copy_of_the_newer_one(tmp_path: Path) -> None:
+    fenced, journal = _filled(tmp_path)
+    for nr in ("3", "4"):
+        fenced.batch(1, "committed")  # too soon to be written
+        journal.append(change_set([[("term", Change("c", {"nr": nr, "days": "30"}))]]))
+    assert fenced.lookups.needs_from < fenced.checkpoint
+    newer = Pipeline(tmp_path, journal)
+    newer.batch(9, "stopped")
+    journal.pruned = newer.lookups.needs_from
+    fenced.stop()
+    newer.start()
+    assert len(newer.lookups._tables[TERM.table]) == 4
+    newer.stop()
+
+
 def test_a_table_too_large_to_be_looked_up_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "ROWS_MAX", 2)
     found = tables.LookupTables({TERM.table})
