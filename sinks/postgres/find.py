@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from psycopg import errors as pg
+
 from cdc.schema import TableName
 from sinks.composite_sql import IDENTITY
 from sinks.foreign_keys import foreign_key
@@ -15,19 +17,32 @@ from transforms.references import Reference
 def find(connection: Connection, reference: Reference, keys: Sequence[str]) -> dict[str, str]:
     """As `sinks.protocol.FindsKeys.find`. Errors: the server's."""
     if reference.source:
-        rows = connection.execute(
+        sql = (
             f"select source_key, canonical_id from {quoted_table(IDENTITY)}"
-            " where entity = %s and source = %s and source_key = any(%s)".encode(),
-            (reference.entity, reference.source, list(keys)),
+            " where source_key = any(%s) and entity = %s and source = %s"
         )
-    else:
-        column = quoted(reference.column)
-        rows = connection.execute(
-            f"select k, k from unnest(%s::text[]) k where exists (select from"
-            f" {quoted_table(reference.table)} t where t.{column} = k::{reference.type})".encode(),
-            (list(keys),),
-        )
-    return {str(key): str(found) for key, found in rows}
+        return _there(connection, sql.encode(), list(keys), reference.entity, reference.source)
+    column = quoted(reference.column)
+    sql = (
+        f"select k, k from unnest(%s::text[]) k where exists (select from"
+        f" {quoted_table(reference.table)} t where t.{column} = k::{reference.type})"
+    )
+    return _there(connection, sql.encode(), list(keys))
+
+
+def _there(connection: Connection, sql: bytes, keys: list[str], *of: str) -> dict[str, str]:
+    """Halved where one of them is no value of the column's type, and so not there."""
+    connection.soon(b"savepoint tailrace_find")
+    found: dict[str, str] = {}
+    try:
+        found = {str(key): str(is_) for key, is_ in connection.execute(sql, (keys, *of))}
+    except pg.DataError:
+        connection.soon(b"rollback to tailrace_find")
+        half = len(keys) // 2
+        for part in (keys[:half], keys[half:]) if half else ():
+            found |= _there(connection, sql, part, *of)
+    connection.soon(b"release tailrace_find")
+    return found
 
 
 _FOREIGN_KEYS = """

@@ -534,3 +534,31 @@ def test_a_foreign_key_may_be_to_what_is_not_the_key(database18: Any, tmp_path: 
     pipeline.deliver()
     assert pipeline.causes == []
     assert database18.execute("select id from hub.items order by id") == [(2,), (4,), (5,)]
+
+
+@pytest.mark.parametrize("hub", ["postgres", "mariadb"], indirect=True)
+def test_what_can_be_no_key_of_the_parents_waits(hub: Hub, tmp_path: Path) -> None:
+    """Their column cannot hold it: that is no matter of the other rows."""
+    make, execute, _ = hub
+    execute("create table hub.orders (no smallint primary key, kind varchar(20))")
+    execute(
+        "create table hub.items (id bigint primary key, rev bigint, order_no smallint,"
+        " constraint of_order foreign key (order_no) references hub.orders (no))"
+    )
+    number = {"type": "integer"}
+    fields = {"order": {**FIELDS["order"], "no": number}, "item": FIELDS["item"]}
+    fields["item"] = {**fields["item"], "order_no": number}
+    entities = {
+        name: Entity.model_validate({"entity": name, "key": [key], "fields": fields[name]})
+        for name, key in (("order", "no"), ("item", "id"))
+    }
+    orders = MAPPINGS[0].model_copy(update={"key": {"no": "id"}})
+    items = MAPPINGS[1].model_copy(
+        update={"fields": {"rev": FieldRule(expr="rev"), "order_no": FieldRule(expr="order_id")}}
+    )
+    pipeline = Pipeline(tmp_path, make, {}, [orders, items], entities)
+    pipeline.append([Op("order", "c", 1, "X"), Op("order", "c", 2, "A")])
+    pipeline.append([Op("item", "c", id, str(of), 1) for id, of in ((1, 1), (2, 2), (3, 70000))])
+    pipeline.deliver()
+    assert execute("select id from hub.items") == [(2,)]
+    assert len(pipeline.causes) == 3
