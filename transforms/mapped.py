@@ -86,6 +86,13 @@ class Mapped:
             found.append(self._target(program))
         return found
 
+    @property
+    def shared(self) -> list[TargetTable]:
+        """The tables of the composites that are written."""
+        written = {rows.target for mapping in self._mappings for _, rows in mapping.parts}
+        composites = [one for name, one in self._composites.items() if name in written]
+        return [table for composite in composites for table in composite.tables]
+
     def receivers(self, schema: TableSchema) -> list[TableName]:
         """The table that each mapping writes, in order. Errors: as `targets`."""
         return [self._target(one.program).table for one in self._plan(schema).evaluations]

@@ -109,6 +109,11 @@ class Router:
             found += map(self._protected_table, self._mapped.targets(schema))
         return list(dict.fromkeys(found))
 
+    @property
+    def shared_tables(self) -> list[TargetTable]:
+        """Those of the entities that other sources feed, too; they hang on no source table."""
+        return [] if self._mapped is None else list(map(self._protected_table, self._mapped.shared))
+
     def receivers(self, schema: TableSchema) -> list[TableName]:
         """The target table of each rule and mapping that counts changes of this table as received.
 

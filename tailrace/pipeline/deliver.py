@@ -195,15 +195,17 @@ class Delivery:
         self._desk.open(sink.receipts())
         if self._lookups is not None:
             self._lookups.open(self._checkpoint.offset)
-        self._rewind()
+        self._rewind(sink)
         self._hint()
         log.info(
             "delivering",
             extra={"pipeline": self._settings.pipeline, "offset": self._checkpoint.offset},
         )
 
-    def _rewind(self) -> None:
+    def _rewind(self, sink: Sink) -> None:
         self._prepared.clear()
+        if shared := self._router.shared_tables:
+            sink.prepare(shared)  # so that it counts what waits there, although nothing comes
         self._cursor = self._checkpoint.offset
         self._next_part = 0
         self._batch = None
@@ -238,7 +240,7 @@ class Delivery:
                 self._stop or time.monotonic() - waited_since > UNFINISHED_S
             ):
                 sink.rollback()
-                self._rewind()
+                self._rewind(sink)
                 if not self._stop:
                     self._journal.wait(POLL_S)
             elif self._once and self._batch is None:
@@ -271,7 +273,7 @@ class Delivery:
             if not self._continues(run[0]):
                 log.info("the journal's unfinished tail was cut; reading again from the checkpoint")
                 sink.rollback()
-                self._rewind()
+                self._rewind(sink)
                 return True
             self._write(sink, run)
             if ends:
@@ -374,7 +376,7 @@ class Delivery:
             if not taken.replays:
                 raise
             sink.rollback()
-            self._rewind()
+            self._rewind(sink)
             replay.give_up(self._desk, taken, error)
 
     def _replay_all(self, sink: Sink, taken: replay.Replay) -> None:

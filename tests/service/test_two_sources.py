@@ -142,6 +142,10 @@ def feeds(line: TwoSources) -> None:
         execute(line.source, "update sales.kunden set telefon = '9' where id = 1")
         execute(line.crm, f"insert into {line.contacts} values (1, 'Anna', '8')")
         wait_until(lambda: _counted(line) == 1, "status to count it")
+        before = line.report("deliver", "from_crm")["pid"]
+        os.kill(before, signal.SIGKILL)
+        wait_until(lambda: _restarted(line, before), "a new process that has nothing to do")
+        assert _counted(line) == 1
         assert 'tailrace_discrepancies{entity="customer"' in line.get("/metrics")[1]
         text = line.command("discrepancies").stdout
         assert 'hub: customer C-1 phone: crm has "8" (at ' in text
@@ -150,6 +154,11 @@ def feeds(line: TwoSources) -> None:
 
 def _noted(line: TwoSources) -> int:
     return len(line.asks("select 1 from tailrace.discrepancy"))
+
+
+def _restarted(line: TwoSources, pid: int) -> bool:
+    report = line.report("deliver", "from_crm")
+    return report["pid"] != pid and report["state"] == "waiting" and "rows" in report["facts"]
 
 
 def _counted(line: TwoSources) -> int:
