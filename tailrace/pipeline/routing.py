@@ -15,6 +15,10 @@ from transforms.rows import RowChanges, TargetTable
 class Router(Protocol):
     """Changes of source tables to changes of target tables."""
 
+    @property
+    def shared_tables(self) -> Sequence[TargetTable]:
+        """Of entities that other sources feed, too."""
+
     def target_tables(self, schema: TableSchema) -> Sequence[TargetTable]: ...
     def receivers(self, schema: TableSchema) -> Sequence[TableName]:
         """The target table of each rule and mapping that counts a change as received."""
