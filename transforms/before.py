@@ -34,16 +34,15 @@ def with_before(
         earlier = [] if old is None else route(old)
     except TransformError:
         earlier = []
-    by_table = {one.table.table: one for one in earlier}
     found = []
     for rows in made:
         at = np.searchsorted(numbers, rows.seq.to_numpy())
-        before = by_table.get(rows.table.table)
+        candidates = [_beside(rows, one) for one in earlier if one.table.table == rows.table.table]
         found.append(
             replace(
                 rows,
                 created=pa.array(created[at]),
-                before=None if before is None else _beside(rows, before),
+                before=max(candidates, key=_known, default=None),
             )
         )
     return found
@@ -71,12 +70,16 @@ def _old_rows(changes: TableChanges) -> TableChanges | None:
 
 
 def _beside(rows: RowChanges, before: RowChanges) -> Before:
-    """For each of `rows` the one of `before` with its `seq`, without columns that were not sent."""
+    """For each of `rows` the one of `before` with its `seq` and key, without columns that were not
+    sent. Several rows of a change may be of one table: each knows itself by its key."""
     numbers, wanted = before.seq.to_numpy(), rows.seq.to_numpy()
     place = np.searchsorted(numbers, wanted)
     known = place < len(numbers)
     known[known] = numbers[place[known]] == wanted[known]
     index = pa.array(np.where(known, place, 0), mask=~known)
+    for at in rows.table.key_indexes:
+        keys, old = rows.values[at].to_pylist(), before.values[at].take(index).to_pylist()
+        known &= np.fromiter((a == b for a, b in zip(keys, old, strict=True)), bool, len(keys))
     return Before(
         known=pa.array(known),
         values={
@@ -85,3 +88,7 @@ def _beside(rows: RowChanges, before: RowChanges) -> Before:
             if at not in before.unsent
         },
     )
+
+
+def _known(before: Before) -> int:
+    return int(before.known.true_count)
