@@ -20,6 +20,7 @@ from tailrace.variants import load
 
 _jsontext: Any = load("sinks._jsontext")
 COMPILED: bool = bool(_jsontext.COMPILED)
+TooLong: type[ValueError] = _jsontext.TooLong
 
 RAW, TEXT, BOOLEAN, NUMBER, DECIMAL, DATE, TIME, TIMESTAMP, ZONED, BYTES, SLOW = range(11)
 """As in `_jsontext`; SLOW: always by `Field.slowly`."""
@@ -108,7 +109,7 @@ class Template:
             self._parts.append(self._part(field, as_text(column), field.kind, absent))
 
     def texts(self) -> pa.BinaryArray:
-        """Errors: Misfit; ValueError where they would be 2 GiB and more."""
+        """Errors: Misfit; TooLong where they would be 2 GiB and more."""
         while True:
             try:
                 data, offsets = _jsontext.encode(self._parts, 0, self._rows, 256)

@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 import cdc.changes as log
-from sinks.batches import taken_rows
-from sinks.jsontext import Misfit
+from sinks.batches import sliced, taken_rows
+from sinks.jsontext import Misfit, TooLong
 from sinks.kafka.facts import Facts, Flags, Ints, Letters, runs
 from tailrace.errors import RowRefused
 from tailrace.kafka.records import Header, Records
@@ -64,6 +64,18 @@ class Format(Protocol):
 
 def messages(change: RowChanges, style: Format) -> list[Messages]:
     """In the order of `seq`. Errors: RowRefused."""
+    try:
+        return _messages_of(change, style)
+    except TooLong:
+        if change.rows == 1:
+            what = "a message of 2 GiB or more cannot be made"
+            raise refused(change.table, what, int(change.seq[0].as_py())) from None
+        half = change.rows // 2
+        parts = sliced(change, 0, half), sliced(change, half, change.rows - half)
+        return [one for part in parts for one in messages(part, style)]
+
+
+def _messages_of(change: RowChanges, style: Format) -> list[Messages]:
     found = []
     for part, facts in runs(change):
         steps = _steps(part, facts)

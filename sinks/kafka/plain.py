@@ -46,6 +46,8 @@ def field_of(column: TargetColumn) -> Field:
     if column.type.endswith("[]"):
         item = _field(column.name, column.type.rstrip("[]"))
         return Field(column.name, js.SLOW, slowly=slow.array_of(item.slowly))
+    if column.field_class is not None and column.type in ("json", "jsonb"):
+        return Field(column.name, js.SLOW, slowly=slow.json_)  # a mapping takes it from any text
     return _field(column.name, column.type)
 
 
@@ -151,9 +153,7 @@ class CloudEvents(Plain):
         if not is_copy(after):  # a change may be several rows of an entity
             keys = [after.values[at] for at in self._table.key_indexes]
             texts = self.keys(keys, after.rows).to_pylist()
-            halves = [
-                f"-{crc32(key):08x}{half}" for key, half in zip(texts, halves, strict=True)
-            ]
+            halves = [f"-{crc32(key):08x}{half}" for key, half in zip(texts, halves, strict=True)]
         ids = [
             text_of(f"{self._journal}-{entry}-{number}{half}")
             for entry, number, half in zip(

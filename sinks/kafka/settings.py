@@ -34,7 +34,7 @@ class KafkaTarget(TargetSettings):
     client       the library that speaks to it
     topic        what a table's topic is called
     format       ``debezium`` (its envelope), ``json`` (the row) or ``cloudevents``
-    schemas      of `debezium`: whether each message has its schema with it, as its JsonConverter has
+    schemas      of `debezium`: whether each message has its schema with it
     decimals     of `debezium`: as its decimal.handling.mode
     tombstones   of `debezium`: whether a delete is followed by a message without a value
     schema_header  a header of this name has the version of the table's shape, in each message

@@ -7,6 +7,7 @@ what the text says (an infinite date, NaN as a decimal).
 from __future__ import annotations
 
 import base64 as _base64
+import json
 import re
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
@@ -25,6 +26,20 @@ _UNITS = {"year": 12, "years": 12, "mon": 1, "mons": 1, "day": 0, "days": 0}
 
 def same(text: str) -> str:
     return text
+
+
+def json_(text: str) -> str:
+    """The text itself, once it is known to be JSON."""
+    try:
+        json.loads(text, parse_constant=_no_json)
+    except RecursionError:
+        raise ValueError from None
+    return text
+
+
+def _no_json(name: str) -> None:
+    """NaN and infinity, which Python's parser takes."""
+    raise ValueError(name)
 
 
 def boolean(text: str) -> str:

@@ -3,8 +3,8 @@
     "checkpoint"      {"journal":…,"offset":…,"position":…}
     "owner"           {"holder":…,"epoch":…}: which process writes
     "parked ID"       {"journal":…}: a receipt, see `sinks.protocol.Receipts`
-    "topic NAME"      {"protected":{COLUMN:…}}: a topic that the pipeline writes, and how its columns
-                      are protected
+    "topic NAME"      {"protected":{COLUMN:…}}: a topic that the pipeline writes, and how its
+                      columns are protected
 
 All of it is written by the pipeline's transactional producer: what belongs to messages in the
 transaction of these messages. The topic is the truth; nothing of it is kept elsewhere.

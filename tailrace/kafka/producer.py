@@ -88,9 +88,7 @@ class PythonProducer:
             parts = [(partition, rows) for _, rows in parts]
         self._add(topic, [number for number, _ in parts])
         with translated("writing", topic):
-            for node, batches in self._requests(
-                topic, records, parts, leaders, message_max
-            ):
+            for node, batches in self._requests(topic, records, parts, leaders, message_max):
                 self._send(topic, node, batches)
 
     def commit(self) -> None:

@@ -55,7 +55,7 @@ def test_a_plain_target_is_taken(tmp_path: Path) -> None:
         ("format: avro", "debezium"),
         ("acks: 0", "acks"),
         ('format: json\n    schemas: "true"', "schemas"),
-        ('format: cloudevents\n    decimals: string', "decimals"),
+        ("format: cloudevents\n    decimals: string", "decimals"),
         ('format: json\n    tombstones: "false"', "tombstones"),
         ("partitions: 0", "too small"),
         ("transaction_s: 5", "too small"),

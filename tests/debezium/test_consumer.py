@@ -35,7 +35,8 @@ create publication shop for table shop.item, shop.pair;
 insert into shop.item (id, name) select g, 'early' from generate_series(1, 20) g;
 """
 STATEMENTS = r"""
-insert into shop.item select g, 'item ' || g || chr(g % 30 + 1) || chr(8232) || '"\äöü', g / -7.0, g / -4.0,
+insert into shop.item select g, 'item ' || g || chr(g % 30 + 1) || chr(8232) || '"\äöü',
+  g / -7.0, g / -4.0,
   '2026-01-01'::timestamptz + g * interval '1 h', '1901-01-01'::timestamp + g * interval '1 day',
   '2026-01-01'::date - g * 300, '12:34:56.000001', decode(md5(g::text), 'hex'), g % 2 = 0,
   g / 3.0, array['a', null, g::text], jsonb_build_object('g', g), -9223372036854775808 + g
@@ -48,8 +49,9 @@ update shop.pair set b = 'other' where a < 9;
 delete from shop.pair where a > 40
 """
 ROWS = {
-    "item": "select row_to_json(x) from (select id, name, price, weight, placed at time zone 'UTC' as"
-    " placed, (extract(epoch from changed) * 1000000)::bigint as changed, day - '1970-01-01' as day,"
+    "item": "select row_to_json(x) from (select id, name, price, weight,"
+    " placed at time zone 'UTC' as placed, day - '1970-01-01' as day,"
+    " (extract(epoch from changed) * 1000000)::bigint as changed,"
     " (extract(epoch from t) * 1000000)::bigint as t, encode(raw, 'base64') as raw, on_, ratio,"
     " tags, doc::text as doc, big from shop.item) x",
     "pair": "select row_to_json(x) from (select * from shop.pair) x",
@@ -76,7 +78,7 @@ def test_kafka_connect_makes_the_table_of_a_topic(
         line.streams()
         changed = 20
         for statement in STATEMENTS.split(";\n"):
-            changed += database18.execute(f"with x as ({statement} returning 1) table x").__len__()
+            changed += len(database18.execute(f"with x as ({statement} returning 1) table x"))
         wait_until(lambda: written(line, name) >= changed, f"all of it; log: {line.log[-2000:]}")
     settled(client_of(Cluster(brokers=kafka.bootstrap)), f"tailrace.{name}")
     topics = [f"{prefix}.shop.{table}" for table in ROWS]

@@ -12,11 +12,12 @@ import pyarrow as pa
 import pytest
 
 from cdc.schema import TableName
+from sinks import _jsontext
 from sinks.batches import taken_rows
 from sinks.kafka import sink as module
 from sinks.kafka.debezium import Debezium
-from sinks.kafka.messages import messages
-from sinks.kafka.plain import CloudEvents
+from sinks.kafka.messages import joined, messages
+from sinks.kafka.plain import CloudEvents, Plain
 from sinks.kafka.preflight import inspect
 from sinks.kafka.settings import KafkaTarget
 from sinks.protocol import Checkpoint
@@ -74,12 +75,12 @@ def test_tables_do_not_share_a_topic(bus: Bus) -> None:
     sink.open(JOURNAL)
     [made] = changes(put("1", "x"))
     other = replace(made.table, table=TableName("stock", "item"))
-    with pytest.raises(TargetRefused, match="shop.item"):
+    with pytest.raises(TargetRefused, match=r"shop\.item"):
         sink.prepare([made.table, other])
     sink.close()
     sink.open(JOURNAL)
     sink.prepare([made.table])
-    with pytest.raises(TargetRefused, match="shop.item"):
+    with pytest.raises(TargetRefused, match=r"shop\.item"):
         sink.prepare([other])
 
 
@@ -137,3 +138,33 @@ def test_a_key_that_is_protected_in_another_way_is_refused(bus: Bus) -> None:
     sink.open(JOURNAL)
     with pytest.raises(TargetRefused, match="protection"):
         sink.prepare([protected(0, "hash 2").table])
+
+
+def test_what_is_too_long_for_one_array_is_cut_and_a_row_alone_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_jsontext, "_SIZE_MAX", 10_000)
+    [made] = changes(*(put(str(n), "x" * 500) for n in range(40)), base=10)
+    style = Debezium(
+        made.table, "t", SOURCE, schemas=False, decimals="precise", tombstones=True, headers=()
+    )
+    found = joined(messages(made, style))
+    assert [json.loads(value)["after"]["id"] for value in found.values.to_pylist()] == list(
+        range(40)
+    )
+    [long] = changes(put("1", "a"), put("2", "x" * 2000), base=10)
+    with pytest.raises(RowRefused) as raised:
+        messages(long, style)
+    assert raised.value.seq == 11
+
+
+@pytest.mark.parametrize("text", ['{"a": 1}, "b": {}', "NaN", "", "no json"])
+def test_an_entitys_json_is_looked_at(text: str) -> None:
+    """No database has: a mapping takes it from any text."""
+    [made] = changes(put("1", "[1]"), put("2", text))
+    columns = tuple(replace(one, field_class="internal") for one in made.table.columns)
+    columns = (columns[0], replace(columns[1], type="jsonb"), columns[2])
+    table = replace(made.table, columns=columns)
+    with pytest.raises(RowRefused) as raised:
+        messages(replace(made, table=table), Plain(table, ()))
+    assert raised.value.seq == 1
