@@ -73,6 +73,7 @@ class Topics:
         self._journal = journal
         self._prepared: dict[TargetTable, Prepared] = {}
         self._writes: dict[str, TableName] = {}
+        self._protections: dict[str, dict[str, str]] = {}
 
     def prepare(self, tables: Sequence[TargetTable], state: State) -> None:
         """Errors: TargetRefused; TransportError."""
@@ -96,20 +97,19 @@ class Topics:
                 elif not state.is_known(name):
                     self._refuse_others(table, there[name])
                 self._prepared[table] = self._of(table, there[name])
+                known = self._protections.setdefault(name, dict(state.protection(name) or {}))
+                known |= {column.name: column.protected for column in table.columns}
+                self._protections[name] = {column: how for column, how in known.items() if how}
 
     def of(self, table: TargetTable) -> Prepared:
         return self._prepared[table]
 
     def news(self, state: State) -> dict[str, dict[str, Any]]:
         """What `state` does not say yet: that a topic is ours, how its columns are protected."""
-        found: dict[str, dict[str, str]] = {}
-        for table, topic in self._prepared.items():
-            known = found.setdefault(topic.name, dict(state.protection(topic.name) or {}))
-            known |= {column.name: column.protected for column in table.columns}
         return {
-            TOPIC + name: {"protected": {column: how for column, how in known.items() if how}}
-            for name, known in found.items()
-            if {column: how for column, how in known.items() if how} != state.protection(name)
+            TOPIC + name: {"protected": dict(known)}
+            for name, known in self._protections.items()
+            if known != state.protection(name)
         }
 
     def close(self) -> None:

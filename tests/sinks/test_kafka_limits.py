@@ -25,6 +25,7 @@ from tailrace.errors import RowRefused, TargetRefused
 from tailrace.kafka.protocol import client_of
 from tailrace.kafka.settings import Cluster
 from tests.localkafka import LocalKafka
+from tests.long import long
 from tests.sinks.test_kafka_sink import JOURNAL, SOURCE, Bus, changes, commit, put
 from transforms.rows import RowChanges
 
@@ -48,14 +49,20 @@ def test_parts_of_a_table_keep_the_sources_order(
     assert bus.names() == [str(n) for n in range(20)]
 
 
-@pytest.mark.parametrize("compression", ["none", "lz4", "zstd", "gzip"])
-def test_batches_are_as_large_as_the_topic_takes(bus: Bus, compression: str) -> None:
+@pytest.mark.parametrize(
+    ("compression", "library"),
+    [
+        *(("none", "kafka-python"), ("none", "confluent"), ("lz4", "kafka-python")),
+        *(long("zstd", "kafka-python"), long("gzip", "kafka-python"), long("lz4", "confluent")),
+    ],
+)
+def test_batches_are_as_large_as_the_topic_takes(bus: Bus, compression: str, library: str) -> None:
     client = client_of(Cluster(brokers=bus.broker.bootstrap))
     with closing(client.admin()) as admin:
         admin.create(bus.topic, 1, -1, {"max.message.bytes": "20000"})
     noise = np.random.default_rng(1)
     names = ["".join(map(chr, noise.integers(0x4E00, 0x9000, 1000))) for _ in range(100)]
-    sink = bus.opened(compression=compression)
+    sink = bus.opened(compression=compression, client=library)
     commit(sink, 1, *(put(str(n), name) for n, name in enumerate(names)))
     assert bus.names() == names
 
