@@ -213,8 +213,13 @@ _NAMES = re.compile(r"\b(?:shop|counted|tailrace)\.\w+")
 
 
 class Duckdb:
-    """A file that one process at a time has open, only ever a target."""
+    """A file that one process at a time has open, only ever a target.
 
+    A statement costs milliseconds, and keys that move while large values are not sent want many:
+    a load without pauses outpaces it, and transactions grow until nothing ends between kills.
+    """
+
+    pause_s = 0.5
     upsert = create_source = source = ""  # never one
     create_target = """
 create schema shop;

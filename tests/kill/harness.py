@@ -22,7 +22,7 @@ from pathlib import Path
 
 from tailrace.failpoints import NAMES as ALL_NAMES
 from tests.kill.databases import ABSENT, KINDS, Database
-from tests.kill.load import Load
+from tests.kill.load import PAUSE_S, Load
 
 NAMES = tuple(name for name in ALL_NAMES if ".exceptions_" not in name)
 """Those that this load reaches, since no row of it is refused; tests/pipeline has the rest."""
@@ -130,7 +130,7 @@ def torture(
         target.execute(target.create_target)
         project = directory / "project"
         _write_project(project, source.source, target.target)
-        load = Load(source, seed=seed)
+        load = Load(source, seed=seed, pause_s=getattr(target, "pause_s", PAUSE_S))
         watch = Watch(target)
         workers = [Worker(project, "capture", "erp"), Worker(project, "deliver", "line")]
         watch.start()

@@ -14,14 +14,20 @@ from typing import Any
 
 from tests.kill.databases import Database
 
+PAUSE_S = 0.03
+"""The longest pause between two transactions of a thread."""
+
 
 class Load:
     """Threads that commit transactions until `stop`."""
 
-    def __init__(self, source: Database, *, lanes: int = 2, seed: int = 0) -> None:
+    def __init__(
+        self, source: Database, *, lanes: int = 2, seed: int = 0, pause_s: float = PAUSE_S
+    ) -> None:
         self._source = source
         self._lanes = lanes
         self._seed = seed
+        self._pause_s = pause_s
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self._errors: list[BaseException] = []
@@ -62,7 +68,7 @@ class Load:
                         number -= size
                     else:
                         self.committed[lane] += size
-                    self._stopping.wait(chance.random() * 0.03)
+                    self._stopping.wait(chance.random() * self._pause_s)
         except BaseException as error:
             self._errors.append(error)
 
