@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -125,7 +126,11 @@ def _matching(column: pa.Array, form: str) -> pa.Array:
 def _integers(column: pa.Array) -> pa.Array:
     if pa.types.is_integer(column.type):
         return column
-    return _matching(column, r"^-?\d{1,19}$")
+    text = _matching(column, r"^-?\d{1,19}$")
+    for row in np.flatnonzero(pc.greater(pc.utf8_length(text), INTEGER_DIGITS).fill_null(False)):
+        if not -(2**63) <= int(text[int(row)].as_py()) < 2**63:
+            raise Unfit(int(row))  # SQLite would keep a double
+    return text
 
 
 def _dates(column: pa.Array) -> pa.Array:
