@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo yes || { sudo -n true 2>/dev/null && echo yes; })
 
-COMPILED_SOURCES := $(wildcard cdc/_columns.py cdc/_columns.pxd cdc/*/_*.py sinks/_*.py tailrace/kafka/_*.py)
+COMPILED_SOURCES := $(wildcard cdc/_columns.py cdc/_columns.pxd tailrace/_buffers.py tailrace/_buffers.pxd cdc/*/_*.py sinks/_*.py tailrace/kafka/_*.py)
 
 .PHONY: help demo test test-long test-debezium check bench kill storm fuzz docs clean servers
 
@@ -109,4 +109,5 @@ $(VENV)/ready: pyproject.toml setup.py requirements.lock $(COMPILED_SOURCES) | $
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .hypothesis
-	rm -f cdc/_*.c cdc/*.so cdc/*/_*.c cdc/*/*.so sinks/_*.c sinks/*.so tailrace/kafka/_*.c tailrace/kafka/*.so
+	rm -f cdc/_*.c cdc/*.so cdc/*/_*.c cdc/*/*.so sinks/_*.c sinks/*.so
+	rm -f tailrace/_*.c tailrace/*.so tailrace/kafka/_*.c tailrace/kafka/*.so

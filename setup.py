@@ -6,6 +6,7 @@ from pathlib import Path
 from setuptools import Extension, setup
 
 MODULES = [
+    "tailrace/_buffers.py",
     "cdc/_columns.py",
     "cdc/postgres/_pgoutput.py",
     "cdc/postgres/_copyrows.py",

@@ -42,8 +42,6 @@ cdef class Table:
     cdef Text old_column(self, int index)
 
 
-cdef unsigned char* bytes_of(bytearray owner)
-cdef int* ints_of(bytearray owner)
 cdef int u16(unsigned char* p, Py_ssize_t at) noexcept
 cdef unsigned int u32(unsigned char* p, Py_ssize_t at) noexcept
 cdef unsigned long long u64(unsigned char* p, Py_ssize_t at) noexcept

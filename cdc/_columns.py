@@ -16,21 +16,11 @@ from tailrace.errors import DecodeError
 
 if cython.compiled:
     from cython.cimports.libc.string import memcpy
+    from cython.cimports.tailrace._buffers import bytes_of, ints_of
+else:
+    from tailrace._buffers import bytes_of, ints_of
 
 COMPILED = cython.compiled
-
-
-def bytes_of(owner: bytearray) -> cython.p_uchar:
-    """Where the bytes are: a pointer when compiled, a memoryview otherwise; both index alike."""
-    if cython.compiled:
-        return cython.cast(cython.p_uchar, cython.cast(cython.p_char, owner))
-    return memoryview(owner)
-
-
-def ints_of(owner: bytearray) -> cython.p_int:
-    if cython.compiled:
-        return cython.cast(cython.p_int, cython.cast(cython.p_char, owner))
-    return memoryview(owner).cast("i")
 
 
 def u16(p: cython.p_uchar, at: cython.Py_ssize_t) -> cython.int:

@@ -18,6 +18,9 @@ except ModuleNotFoundError:
 if cython.compiled:
     from cython.cimports.cpython.bytearray import PyByteArray_Resize
     from cython.cimports.libc.string import memcpy
+    from cython.cimports.tailrace._buffers import Column, bytes_of, ints, pointer
+else:
+    from tailrace._buffers import Column, bytes_of, ints, pointer
 
 COMPILED = cython.compiled
 
@@ -52,39 +55,13 @@ class TooLong(ValueError):
     """All texts together would be 2 GiB and more."""
 
 
-@cython.cfunc
-@cython.inline
-def _pointer(buffer: object) -> cython.p_uchar:
-    if cython.compiled:
-        address: cython.size_t = buffer.address
-        return cython.cast(cython.p_uchar, address)
-    return memoryview(buffer).cast("B")
-
-
-@cython.cfunc
-@cython.inline
-def _ints(buffer: object) -> cython.p_int:
-    if cython.compiled:
-        address: cython.size_t = buffer.address
-        return cython.cast(cython.p_int, address)
-    return memoryview(buffer).cast("B").cast("i")
-
-
-@cython.cfunc
-@cython.inline
-def _bytes_of(owner: bytearray) -> cython.p_uchar:
-    if cython.compiled:
-        return cython.cast(cython.p_uchar, cython.cast(cython.p_char, owner))
-    return memoryview(owner)
-
-
 @cython.final
 @cython.cclass
 class Part:
     """`text`: of a constant, or what stands before a value (its name); `texts`, `index`: of a pick;
     `flags`: of an object, a byte each row, 0 where it is null; of a value, 1 where it was not sent.
     `end`: of an object, the number of the part that closes it. `absent`: what stands for a value
-    that was not sent, name included; None: nothing."""
+    that was not sent, name included; None: nothing. `column`: of a value."""
 
     what: cython.int
     kind: cython.int
@@ -98,12 +75,7 @@ class Part:
     index: cython.p_int
     flags: cython.p_uchar
     has_flags: cython.bint
-    valid: cython.p_uchar
-    offsets: cython.p_int
-    data: cython.p_uchar
-    first: cython.Py_ssize_t
-    has_nulls: cython.bint
-    has_data: cython.bint
+    column: Column
 
     def __init__(
         self,
@@ -117,7 +89,7 @@ class Part:
         kind: int = 0,
         unit: int = 0,
         absent: object = None,
-        buffers: object = None,
+        column: object = None,
     ) -> None:
         self.what = what
         self.text = text
@@ -127,22 +99,13 @@ class Part:
         self.end = end
         self.absent = b"" if absent is None else absent
         self.texts = [] if texts is None else texts
-        self.owners = (index, flags, buffers)
+        self.owners = (index, flags)
+        self.column = column
         if index is not None:
-            self.index = _ints(index)
+            self.index = ints(index)
         self.has_flags = flags is not None
         if flags is not None:
-            self.flags = _pointer(flags)
-        if buffers is not None:
-            valid, offsets, data, first = buffers
-            self.first = first
-            self.has_nulls = valid is not None
-            self.has_data = data is not None
-            if valid is not None:
-                self.valid = _pointer(valid)
-            self.offsets = _ints(offsets)
-            if data is not None:
-                self.data = _pointer(data)
+            self.flags = pointer(flags)
 
 
 @cython.cfunc
@@ -173,6 +136,7 @@ def encode(parts: list, first: int, last: int, guess: int) -> tuple:
     `guess`: bytes a row, to begin with. Errors: Unfit, TooLong.
     """
     part: Part
+    column: Column
     i: cython.Py_ssize_t
     row: cython.Py_ssize_t
     at: cython.Py_ssize_t
@@ -186,9 +150,9 @@ def encode(parts: list, first: int, last: int, guess: int) -> tuple:
     used: cython.Py_ssize_t = 0
     room: cython.Py_ssize_t = max(1024, (stop - start) * guess)
     out: bytearray = bytearray(room)
-    p: cython.p_uchar = _bytes_of(out)
+    p: cython.p_uchar = bytes_of(out)
     marks: bytearray = bytearray(4 * (stop - start + 1))
-    m: cython.p_uchar = _bytes_of(marks)
+    m: cython.p_uchar = bytes_of(marks)
     base64: bytes = _BASE64
     digits: bytes = _HEX
     for row in range(start, stop):
@@ -201,9 +165,10 @@ def encode(parts: list, first: int, last: int, guess: int) -> tuple:
                 text = part.texts[part.index[row]]
                 size = len(text)
             elif part.what == 4:
-                at = part.first + row
-                if part.has_data:
-                    size = part.offsets[at + 1] - part.offsets[at]
+                column = part.column
+                at = column.first + row
+                if column.has_data:
+                    size = column.offsets[at + 1] - column.offsets[at]
             need = used + part.size + 6 * size + len(part.absent) + 64
             if need > room:
                 if need > _SIZE_MAX:
@@ -212,7 +177,7 @@ def encode(parts: list, first: int, last: int, guess: int) -> tuple:
                 if not cython.compiled:
                     p.release()
                 _grow(out, room)
-                p = _bytes_of(out)
+                p = bytes_of(out)
             if part.what == 0:
                 used = _put(p, used, text, part.size)
             elif part.what == 1:
@@ -233,12 +198,12 @@ def encode(parts: list, first: int, last: int, guess: int) -> tuple:
                 used = _put(p, used, part.absent, len(part.absent))
             else:
                 used = _put(p, used, text, part.size)
-                if part.has_nulls and not part.valid[at >> 3] >> (at & 7) & 1:
+                if column.has_nulls and not column.valid[at >> 3] >> (at & 7) & 1:
                     used = _put(p, used, b"null", 4)
                 else:
-                    begin = part.offsets[at]
+                    begin = column.offsets[at]
                     if part.kind == 1:
-                        used = _text(p, used, part.data, begin, size, digits)
+                        used = _text(p, used, column.data, begin, size, digits)
                     else:
                         begin = _value(p, used, part, begin, size, base64)
                         if begin < 0:
@@ -319,7 +284,7 @@ def _value(
     days: cython.longlong
     micros: cython.longlong
     kind: cython.int = part.kind
-    data: cython.p_uchar = part.data
+    data: cython.p_uchar = part.column.data
     if kind == 0 or kind == 3:
         if kind == 3 and not _is_number(data, begin, size):
             return -1

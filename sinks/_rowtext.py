@@ -22,6 +22,11 @@ except ModuleNotFoundError:
 if cython.compiled:
     from cython.cimports.libc.stdlib import strtod
     from cython.cimports.libc.string import memcpy
+    from cython.cimports.tailrace._buffers import Column as Buffers
+    from cython.cimports.tailrace._buffers import bytes_of
+else:
+    from tailrace._buffers import Column as Buffers
+    from tailrace._buffers import bytes_of
 
 COMPILED = cython.compiled
 
@@ -30,62 +35,18 @@ _PACK_DOUBLE = struct.Struct("<d").pack
 _ESCAPES = bytes.maketrans(b"\x08\t\n\x0b\x0c\r\\", b"btnvfr\\")
 
 
-@cython.cfunc
-@cython.inline
-def _pointer(buffer: object) -> cython.p_uchar:
-    if cython.compiled:
-        address: cython.size_t = buffer.address
-        return cython.cast(cython.p_uchar, address)
-    return memoryview(buffer).cast("B")
-
-
-@cython.cfunc
-@cython.inline
-def _ints(buffer: object) -> cython.p_int:
-    if cython.compiled:
-        address: cython.size_t = buffer.address
-        return cython.cast(cython.p_int, address)
-    return memoryview(buffer).cast("B").cast("i")
-
-
-@cython.cfunc
-@cython.inline
-def _bytes_of(owner: bytearray) -> cython.p_uchar:
-    if cython.compiled:
-        return cython.cast(cython.p_uchar, cython.cast(cython.p_char, owner))
-    return memoryview(owner)
-
-
 @cython.final
 @cython.cclass
-class Column:
-    """A text column's buffers, kept alive; `first` is where it begins in them.
+class Column(Buffers):
+    """`kind` says as what counted values have it: TEXT, DOUBLE or MOMENT."""
 
-    `kind` says as what counted values have it: TEXT, DOUBLE or MOMENT.
-    """
-
-    owners: tuple
-    valid: cython.p_uchar
-    offsets: cython.p_int
-    data: cython.p_uchar
-    first: cython.Py_ssize_t
-    has_nulls: cython.bint
-    has_data: cython.bint
     kind: cython.int
 
     def __init__(
         self, valid: object, offsets: object, data: object, first: int, kind: int = 0
     ) -> None:
+        Buffers.__init__(self, valid, offsets, data, first)
         self.kind = kind
-        self.owners = (valid, offsets, data)
-        self.first = first
-        self.has_nulls = valid is not None
-        self.has_data = data is not None
-        if valid is not None:
-            self.valid = _pointer(valid)
-        self.offsets = _ints(offsets)
-        if data is not None:
-            self.data = _pointer(data)
 
 
 @cython.cfunc
@@ -134,7 +95,7 @@ def encode(columns: list, start: int, stop: int) -> bytearray:
     width: cython.Py_ssize_t = len(columns)
     used: cython.Py_ssize_t = 0
     out: bytearray = bytearray(room(columns, first, last))
-    p: cython.p_uchar = _bytes_of(out)
+    p: cython.p_uchar = bytes_of(out)
     escapes: bytes = _ESCAPES
     for row in range(first, last):
         for i in range(width):
@@ -205,7 +166,7 @@ def encode_counted(columns: list, start: int, stop: int) -> bytearray:
     width: cython.Py_ssize_t = len(columns)
     used: cython.Py_ssize_t = 0
     out: bytearray = bytearray(room_counted(columns, first, last))
-    p: cython.p_uchar = _bytes_of(out)
+    p: cython.p_uchar = bytes_of(out)
     for row in range(first, last):
         for i in range(width):
             column = cython.cast(Column, columns[i])

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from sinks.rowtext import as_text
+from tailrace.buffers import column_of
 from tailrace.variants import load
 
 _jsontext: Any = load("sinks._jsontext")
@@ -138,17 +139,9 @@ class Template:
             kind=kind,
             unit=field.unit,
             absent=None if field.absent is None else f"{name}:{field.absent},".encode(),
-            buffers=_buffers(column),
+            column=column_of(column),
         )
 
 
 def _buffer(flags: Flags | None) -> pa.Buffer | None:
     return None if flags is None else pa.py_buffer(np.ascontiguousarray(flags, np.uint8))
-
-
-def _buffers(column: pa.StringArray) -> tuple[pa.Buffer | None, pa.Buffer, pa.Buffer | None, int]:
-    """(validity, offsets, data, first row)."""
-    valid, offsets, data = column.buffers()
-    if offsets is None or not offsets.size:
-        offsets = pa.py_buffer(np.zeros(len(column) + column.offset + 1, np.int32))
-    return (valid if column.null_count else None), offsets, data, column.offset

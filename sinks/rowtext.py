@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from tailrace.buffers import buffers_of
 from tailrace.variants import load
 
 _rowtext: Any = load("sinks._rowtext")
@@ -42,7 +43,7 @@ def _pieces(
 ) -> Iterator[bytearray]:
     rows = len(columns[0]) if columns else 0
     prepared = [
-        _rowtext.Column(*_buffers(as_text(column)), kind)
+        _rowtext.Column(*buffers_of(as_text(column)), kind)
         for column, kind in zip(columns, kinds, strict=True)
     ]
     start = 0
@@ -64,9 +65,3 @@ def as_text(column: pa.Array) -> pa.StringArray:
             pa.string(),
         )
     return column.cast(pa.string())
-
-
-def _buffers(column: pa.StringArray) -> tuple[pa.Buffer | None, pa.Buffer, pa.Buffer | None, int]:
-    """(validity, offsets, data, first row)."""
-    valid, offsets, data = column.buffers()
-    return (valid if column.null_count else None), offsets, data, column.offset

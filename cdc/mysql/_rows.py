@@ -35,11 +35,13 @@ from cdc.mysql.jsontext import json_text
 from tailrace.errors import DecodeError
 
 if cython.compiled:
-    from cython.cimports.cdc._columns import Table, Text, bytes_of, ints_of
+    from cython.cimports.cdc._columns import Table, Text
     from cython.cimports.cdc.mysql._shortest import shortest
     from cython.cimports.libc.string import memcpy
+    from cython.cimports.tailrace._buffers import bytes_of, ints_of
 else:
-    from cdc._columns import Table, Text, bytes_of, ints_of
+    from cdc._columns import Table, Text
+    from tailrace._buffers import bytes_of, ints_of
 
 COMPILED = cython.compiled
 

@@ -11,9 +11,11 @@ except ModuleNotFoundError:
 from tailrace.errors import DecodeError
 
 if cython.compiled:
-    from cython.cimports.cdc._columns import Table, Text, bytes_of
+    from cython.cimports.cdc._columns import Table, Text
+    from cython.cimports.tailrace._buffers import bytes_of
 else:
-    from cdc._columns import Table, Text, bytes_of
+    from cdc._columns import Table, Text
+    from tailrace._buffers import bytes_of
 
 COMPILED = cython.compiled
 

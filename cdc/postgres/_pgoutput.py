@@ -33,9 +33,11 @@ except ModuleNotFoundError:
 from tailrace.errors import DecodeError
 
 if cython.compiled:
-    from cython.cimports.cdc._columns import Table, Text, bytes_of, u16, u32, u64
+    from cython.cimports.cdc._columns import Table, Text, u16, u32, u64
+    from cython.cimports.tailrace._buffers import bytes_of
 else:
-    from cdc._columns import Table, Text, bytes_of, u16, u32, u64
+    from cdc._columns import Table, Text, u16, u32, u64
+    from tailrace._buffers import bytes_of
 
 COMPILED = cython.compiled
 

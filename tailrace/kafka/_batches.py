@@ -20,78 +20,14 @@ except ModuleNotFoundError:
 
 if cython.compiled:
     from cython.cimports.libc.string import memcpy
+    from cython.cimports.tailrace._buffers import Column, bytes_of, ints, ints_of, longs_of, pointer
+else:
+    from tailrace._buffers import Column, bytes_of, ints, ints_of, longs_of, pointer
 
 COMPILED = cython.compiled
 
 OVERHEAD = 5 + 1 + 1 + 5 + 5 + 5
 """Bytes of a record beyond key, value and headers, at the worst."""
-
-
-@cython.cfunc
-@cython.inline
-def _pointer(buffer: object) -> cython.p_uchar:
-    if cython.compiled:
-        address: cython.size_t = buffer.address
-        return cython.cast(cython.p_uchar, address)
-    return memoryview(buffer).cast("B")
-
-
-@cython.cfunc
-@cython.inline
-def _ints(buffer: object) -> cython.p_int:
-    if cython.compiled:
-        address: cython.size_t = buffer.address
-        return cython.cast(cython.p_int, address)
-    return memoryview(buffer).cast("B").cast("i")
-
-
-@cython.cfunc
-@cython.inline
-def _bytes_of(owner: bytearray) -> cython.p_uchar:
-    if cython.compiled:
-        return cython.cast(cython.p_uchar, cython.cast(cython.p_char, owner))
-    return memoryview(owner)
-
-
-@cython.cfunc
-@cython.inline
-def _ints_of(owner: bytearray) -> cython.p_int:
-    if cython.compiled:
-        return cython.cast(cython.p_int, cython.cast(cython.p_char, owner))
-    return memoryview(owner).cast("i")
-
-
-@cython.cfunc
-@cython.inline
-def _longs_of(owner: bytearray) -> cython.p_longlong:
-    if cython.compiled:
-        return cython.cast(cython.p_longlong, cython.cast(cython.p_char, owner))
-    return memoryview(owner).cast("q")
-
-
-@cython.final
-@cython.cclass
-class Column:
-    """A binary column's buffers, kept alive; `first` is where it begins in them."""
-
-    owners: tuple
-    valid: cython.p_uchar
-    offsets: cython.p_int
-    data: cython.p_uchar
-    first: cython.Py_ssize_t
-    has_nulls: cython.bint
-    has_data: cython.bint
-
-    def __init__(self, valid: object, offsets: object, data: object, first: int) -> None:
-        self.owners = (valid, offsets, data)
-        self.first = first
-        self.has_nulls = valid is not None
-        self.has_data = data is not None
-        if valid is not None:
-            self.valid = _pointer(valid)
-        self.offsets = _ints(offsets)
-        if data is not None:
-            self.data = _pointer(data)
 
 
 @cython.cfunc
@@ -172,8 +108,8 @@ def encode(
     tail: bytes = headers[0]
     begin: cython.Py_ssize_t = first
     end: cython.Py_ssize_t = last
-    which: cython.p_int = _ints(rows)
-    sets: cython.p_int = _ints(rows if header_of is None else header_of)
+    which: cython.p_int = ints(rows)
+    sets: cython.p_int = ints(rows if header_of is None else header_of)
     has_sets: cython.bint = header_of is not None
     room: cython.Py_ssize_t = 0
     for i in range(begin, end):
@@ -182,7 +118,7 @@ def encode(
             tail = headers[sets[row]]
         room += OVERHEAD + max(0, _size(keys, row)) + max(0, _size(values, row)) + len(tail)
     out: bytearray = bytearray(room)
-    p: cython.p_uchar = _bytes_of(out)
+    p: cython.p_uchar = bytes_of(out)
     used: cython.Py_ssize_t = 0
     for i in range(begin, end):
         row = which[i]
@@ -222,7 +158,7 @@ def partitions(keys: Column, count: int, number: int) -> bytearray:
     rows: cython.Py_ssize_t = count
     among: cython.uint = number
     out: bytearray = bytearray(4 * rows)
-    p: cython.p_uchar = _bytes_of(out)
+    p: cython.p_uchar = bytes_of(out)
     for row in range(rows):
         size = _size(keys, row)
         if size < 0:
@@ -275,7 +211,7 @@ class Reader:
 
     def __init__(self, buffer: object, size: int) -> None:
         self.owner = buffer
-        self.p = _pointer(buffer)
+        self.p = pointer(buffer)
         self.size = size
         self.at = 0
         self.is_bad = False
@@ -352,14 +288,14 @@ def decode(buffer: object, size: int, count: int) -> tuple:
     times = bytearray(8 * rows)
     key_valid, key_ends, keys = bytearray(rows), bytearray(4 * rows + 4), bytearray(size)
     value_valid, value_ends, values = bytearray(rows), bytearray(4 * rows + 4), bytearray(size)
-    p_places: cython.p_longlong = _longs_of(places)
-    p_times: cython.p_longlong = _longs_of(times)
-    p_key_valid: cython.p_uchar = _bytes_of(key_valid)
-    p_value_valid: cython.p_uchar = _bytes_of(value_valid)
-    p_key_ends: cython.p_int = _ints_of(key_ends)
-    p_value_ends: cython.p_int = _ints_of(value_ends)
-    p_keys: cython.p_uchar = _bytes_of(keys)
-    p_values: cython.p_uchar = _bytes_of(values)
+    p_places: cython.p_longlong = longs_of(places)
+    p_times: cython.p_longlong = longs_of(times)
+    p_key_valid: cython.p_uchar = bytes_of(key_valid)
+    p_value_valid: cython.p_uchar = bytes_of(value_valid)
+    p_key_ends: cython.p_int = ints_of(key_ends)
+    p_value_ends: cython.p_int = ints_of(value_ends)
+    p_keys: cython.p_uchar = bytes_of(keys)
+    p_values: cython.p_uchar = bytes_of(values)
     keys_used: cython.Py_ssize_t = 0
     values_used: cython.Py_ssize_t = 0
     for row in range(rows):

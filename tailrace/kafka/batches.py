@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tailrace.buffers import column_of
 from tailrace.kafka.records import MESSAGE_MAX, Header, Ints, Records
 from tailrace.variants import load
 
@@ -90,7 +91,7 @@ class Encoder:
     ) -> Iterator[tuple[int, bytes]]:
         """`rows` of the records, as (number of records, batch), each no larger than `message_max`;
         where compression decides that, a record is alone. `sequence`: of the first record."""
-        keys, values = column(records.keys), column(records.values)
+        keys, values = column_of(records.keys), column_of(records.values)
         sets = [encoded_headers(one) for one in records.headers] or [b"\0"]
         header_of = None if records.header_of is None else _buffer(records.header_of)
         which = _buffer(rows)
@@ -132,7 +133,7 @@ def by_partition(records: Records, partitions: int) -> Iterator[tuple[int, Ints]
         yield 0, everything
         return
     found = np.frombuffer(
-        _batches.partitions(column(records.keys), records.count, partitions), np.int32
+        _batches.partitions(column_of(records.keys), records.count, partitions), np.int32
     )
     order = np.argsort(found, kind="stable").astype(np.int32)
     cuts = np.searchsorted(found[order], np.arange(partitions + 1))
@@ -206,11 +207,6 @@ def _binary(count: int, valid: bytearray, offsets: bytearray, data: bytearray) -
     mask = None if flags.all() else pa.py_buffer(np.packbits(flags, bitorder="little"))
     buffers = [mask, pa.py_buffer(offsets), pa.py_buffer(data)]
     return pa.Array.from_buffers(pa.binary(), count, buffers)
-
-
-def column(array: pa.BinaryArray) -> Any:
-    valid, offsets, data = array.buffers()
-    return _batches.Column(valid if array.null_count else None, offsets, data, array.offset)
 
 
 def _lengths(array: pa.BinaryArray) -> np.ndarray:
