@@ -9,10 +9,10 @@ STORM_CHANGES ?= 2500
 BENCH ?= postgres
 WORKERS ?= 2
 
-SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 # Hundreds of processes are started: none of them shall compile all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
+SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo yes || { sudo -n true 2>/dev/null && echo yes; })
 
 COMPILED_SOURCES := $(wildcard cdc/_columns.py cdc/_columns.pxd tailrace/_buffers.py tailrace/_buffers.pxd cdc/*/_*.py sinks/_*.py tailrace/kafka/_*.py)
@@ -21,7 +21,7 @@ COMPILED_SOURCES := $(wildcard cdc/_columns.py cdc/_columns.pxd tailrace/_buffer
 
 help:
 	@echo "make demo    a legacy ERP replicated into a hub under load (DEMO_SECONDS=20 ends by itself)"
-	@echo "make test    every test, on PostgreSQL 18, the system's PostgreSQL and MariaDB, and MySQL"
+	@echo "make test    every test, on PostgreSQL 18, the system's PostgreSQL and MariaDB, MySQL and Kafka"
 	@echo "             WORKERS=2 processes at once, each with servers of its own"
 	@echo "make test-long  with more combinations of databases, and more kills"
 	@echo "make test-debezium  what a genuine Debezium says beside what we say (Java 17)"
@@ -102,8 +102,9 @@ $(VENV)/ready: pyproject.toml setup.py requirements.lock $(COMPILED_SOURCES) | $
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c requirements.lock -e '.[demo,dev,kafka,confluent,http]'
 	@$(BIN)/python -c 'import sys; \
 	  from cdc.postgres.decode import COMPILED as d; from cdc.mysql.layout import COMPILED as m; \
-	  from sinks.rowtext import COMPILED as e; \
-	  sys.exit(None if d and m and e else "note: running uncompiled, which is slow; install gcc and python3-dev, then make clean")' \
+	  from sinks.rowtext import COMPILED as e; from sinks.jsontext import COMPILED as j; \
+	  from tailrace.kafka.batches import COMPILED as k; \
+	  sys.exit(None if d and m and e and j and k else "note: running uncompiled, which is slow; install gcc and python3-dev, then make clean")' \
 	  || true
 	@touch $@
 
