@@ -7,11 +7,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from cdc.kafka.names import rows_topics
-from cdc.kafka.positions import Partition
 from cdc.kafka.settings import KafkaDebeziumSource
 from tailrace.errors import SourceUnavailable
 from tailrace.kafka.errors import Refused, TransportError
-from tailrace.kafka.protocol import Admin, Client, Consumer, Topic, client_of
+from tailrace.kafka.protocol import Admin, Client, Consumer, Partition, Topic, client_of
 from tailrace.kafka.settings import cluster_of
 
 log = logging.getLogger("tailrace.kafka-debezium")

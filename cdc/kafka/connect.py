@@ -17,11 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cdc.kafka import moments, numbers
+from cdc.kafka.declared import CONNECT, DATA, TIME
 from cdc.kafka.numbers import Convert
 from cdc.schema import Column
 
-_DATA, _TIME = "io.debezium.data.", "io.debezium.time."
-_CONNECT = "org.apache.kafka.connect.data."
 MYSQLS = frozenset({"mysql", "mariadb"})
 
 
@@ -68,12 +67,12 @@ Read = tuple[str, str, pa.DataType, Convert, Callable[[pa.Array, str], "pa.Array
 def _read(schema: Mapping[str, Any], connector: str, field: str) -> Read:
     kind, name = schema["type"], str(schema.get("name") or "")
     parameters: Mapping[str, str] = schema.get("parameters") or {}
-    if name == f"{_CONNECT}Decimal":
+    if name == f"{CONNECT}Decimal":
         return _decimal(parameters)
-    if name == f"{_DATA}VariableScaleDecimal":
+    if name == f"{DATA}VariableScaleDecimal":
         parsed = pa.struct([("scale", pa.int32()), ("value", pa.string())])
         return "numeric", "", parsed, numbers.variable_decimals, _variable
-    if name == f"{_DATA}Bits":
+    if name == f"{DATA}Bits":
         length = int(parameters.get("length", 1))
         return f"bit({length})", "", pa.string(), numbers.bits(length), _encoded
     if connector in MYSQLS and name in _MYSQL_TIMES:
@@ -186,40 +185,40 @@ _PRIMITIVE: Mapping[str, tuple[str, pa.DataType, Convert]] = {
 }
 _MOMENT, _CLOCK = "timestamp without time zone", "time without time zone"
 _LOGICAL: Mapping[str, tuple[str, str, pa.DataType, Convert]] = {
-    f"{_TIME}Date": ("date", "", pa.int64(), moments.dates),
-    f"{_CONNECT}Date": ("date", "", pa.int64(), moments.dates),
-    f"{_TIME}IsoDate": ("date", "", pa.string(), moments.iso_dates),
-    f"{_TIME}Timestamp": (_MOMENT, "", pa.int64(), moments.moments("ms")),
-    f"{_CONNECT}Timestamp": (_MOMENT, "", pa.int64(), moments.moments("ms")),
-    f"{_TIME}MicroTimestamp": (_MOMENT, "", pa.int64(), moments.moments("us")),
-    f"{_TIME}NanoTimestamp": (_MOMENT, "", pa.int64(), moments.moments("ns")),
-    f"{_TIME}IsoTimestamp": (_MOMENT, "", pa.string(), moments.iso_moments),
-    f"{_TIME}ZonedTimestamp": (
+    f"{TIME}Date": ("date", "", pa.int64(), moments.dates),
+    f"{CONNECT}Date": ("date", "", pa.int64(), moments.dates),
+    f"{TIME}IsoDate": ("date", "", pa.string(), moments.iso_dates),
+    f"{TIME}Timestamp": (_MOMENT, "", pa.int64(), moments.moments("ms")),
+    f"{CONNECT}Timestamp": (_MOMENT, "", pa.int64(), moments.moments("ms")),
+    f"{TIME}MicroTimestamp": (_MOMENT, "", pa.int64(), moments.moments("us")),
+    f"{TIME}NanoTimestamp": (_MOMENT, "", pa.int64(), moments.moments("ns")),
+    f"{TIME}IsoTimestamp": (_MOMENT, "", pa.string(), moments.iso_moments),
+    f"{TIME}ZonedTimestamp": (
         "timestamp with time zone",
         "",
         pa.string(),
         moments.zoned_moments,
     ),
-    f"{_TIME}Time": (_CLOCK, "", pa.int64(), moments.times("ms")),
-    f"{_CONNECT}Time": (_CLOCK, "", pa.int64(), moments.times("ms")),
-    f"{_TIME}MicroTime": (_CLOCK, "", pa.int64(), moments.times("us")),
-    f"{_TIME}NanoTime": (_CLOCK, "", pa.int64(), moments.times("ns")),
-    f"{_TIME}IsoTime": (_CLOCK, "", pa.string(), moments.iso_times),
-    f"{_TIME}ZonedTime": ("time with time zone", "", pa.string(), moments.zoned_times),
-    f"{_TIME}MicroDuration": ("interval", "", pa.int64(), moments.durations),
-    f"{_TIME}Interval": ("interval", "", pa.string(), numbers.texts),
-    f"{_TIME}Year": ("integer", "mysql:year", pa.int32(), numbers.integers),
-    f"{_DATA}Json": ("json", "", pa.string(), numbers.texts),
-    f"{_DATA}Uuid": ("uuid", "", pa.string(), numbers.texts),
-    f"{_DATA}Xml": ("text", "", pa.string(), numbers.texts),
-    f"{_DATA}Ltree": ("text", "", pa.string(), numbers.texts),
-    f"{_DATA}Enum": ("text", "", pa.string(), numbers.texts),
-    f"{_DATA}EnumSet": ("text", "", pa.string(), numbers.texts),
-    f"{_DATA}TsVector": ("text", "", pa.string(), numbers.texts),
+    f"{TIME}Time": (_CLOCK, "", pa.int64(), moments.times("ms")),
+    f"{CONNECT}Time": (_CLOCK, "", pa.int64(), moments.times("ms")),
+    f"{TIME}MicroTime": (_CLOCK, "", pa.int64(), moments.times("us")),
+    f"{TIME}NanoTime": (_CLOCK, "", pa.int64(), moments.times("ns")),
+    f"{TIME}IsoTime": (_CLOCK, "", pa.string(), moments.iso_times),
+    f"{TIME}ZonedTime": ("time with time zone", "", pa.string(), moments.zoned_times),
+    f"{TIME}MicroDuration": ("interval", "", pa.int64(), moments.durations),
+    f"{TIME}Interval": ("interval", "", pa.string(), numbers.texts),
+    f"{TIME}Year": ("integer", "mysql:year", pa.int32(), numbers.integers),
+    f"{DATA}Json": ("json", "", pa.string(), numbers.texts),
+    f"{DATA}Uuid": ("uuid", "", pa.string(), numbers.texts),
+    f"{DATA}Xml": ("text", "", pa.string(), numbers.texts),
+    f"{DATA}Ltree": ("text", "", pa.string(), numbers.texts),
+    f"{DATA}Enum": ("text", "", pa.string(), numbers.texts),
+    f"{DATA}EnumSet": ("text", "", pa.string(), numbers.texts),
+    f"{DATA}TsVector": ("text", "", pa.string(), numbers.texts),
 }
 _MYSQL_TIMES = {
-    f"{_TIME}Time": "ms",
-    f"{_CONNECT}Time": "ms",
-    f"{_TIME}MicroTime": "us",
-    f"{_TIME}NanoTime": "ns",
+    f"{TIME}Time": "ms",
+    f"{CONNECT}Time": "ms",
+    f"{TIME}MicroTime": "us",
+    f"{TIME}NanoTime": "ns",
 }

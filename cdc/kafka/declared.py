@@ -10,6 +10,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+DATA, TIME = "io.debezium.data.", "io.debezium.time."
+CONNECT = "org.apache.kafka.connect.data."
+
 Schema = Mapping[str, Any]
 """A field of Connect's JSON schema: type, name, parameters …"""
 
@@ -86,7 +89,7 @@ def _scalar(declared: Declared, decimals: str, times: str) -> dict[str, Any]:
     if base == "bit":
         if size in (None, 1):
             return {"type": "boolean"}
-        return {"type": "bytes", "name": f"{_DATA}Bits", "parameters": {"length": str(size)}}
+        return {"type": "bytes", "name": f"{DATA}Bits", "parameters": {"length": str(size)}}
     return _moment(base, 6 if size is None else size, times)
 
 
@@ -94,10 +97,10 @@ def _decimal(declared: Declared, decimals: str) -> dict[str, Any]:
     if decimals != "precise":
         return {"type": "string" if decimals == "string" else "double"}
     if declared.size is None:
-        return {"type": "struct", "name": f"{_DATA}VariableScaleDecimal"}
+        return {"type": "struct", "name": f"{DATA}VariableScaleDecimal"}
     return {
         "type": "bytes",
-        "name": f"{_CONNECT}Decimal",
+        "name": f"{CONNECT}Decimal",
         "parameters": {
             "scale": str(declared.scale),
             "connect.decimal.precision": str(declared.size),
@@ -112,23 +115,21 @@ def _moment(base: str, digits: int, times: str) -> dict[str, Any]:
         "time without time zone": "Time",
     }[base]
     if times == "isostring":
-        return {"type": "string", "name": f"{_TIME}Iso{kind}"}
+        return {"type": "string", "name": f"{TIME}Iso{kind}"}
     if times == "connect":
-        return {"type": "int64", "name": f"{_CONNECT}{kind}"}
+        return {"type": "int64", "name": f"{CONNECT}{kind}"}
     if kind == "Date":
-        return {"type": "int32", "name": f"{_TIME}Date"}
+        return {"type": "int32", "name": f"{TIME}Date"}
     if times == "nanoseconds":
-        return {"type": "int64", "name": f"{_TIME}Nano{kind}"}
+        return {"type": "int64", "name": f"{TIME}Nano{kind}"}
     micro = times == "microseconds" or digits > 3
     if kind == "Time" and times == "adaptive_time_microseconds":
         micro = True
     if times.startswith("adaptive") and digits > 6:
-        return {"type": "int64", "name": f"{_TIME}Nano{kind}"}
-    return {"type": "int64", "name": f"{_TIME}{'Micro' if micro else ''}{kind}"}
+        return {"type": "int64", "name": f"{TIME}Nano{kind}"}
+    return {"type": "int64", "name": f"{TIME}{'Micro' if micro else ''}{kind}"}
 
 
-_DATA, _TIME = "io.debezium.data.", "io.debezium.time."
-_CONNECT = "org.apache.kafka.connect.data."
 _PLAIN: Mapping[str, Schema] = {
     "smallint": {"type": "int16"},
     "integer": {"type": "int32"},
@@ -139,11 +140,11 @@ _PLAIN: Mapping[str, Schema] = {
     "text": {"type": "string"},
     "character varying": {"type": "string"},
     "character": {"type": "string"},
-    "uuid": {"type": "string", "name": f"{_DATA}Uuid"},
-    "json": {"type": "string", "name": f"{_DATA}Json"},
-    "jsonb": {"type": "string", "name": f"{_DATA}Json"},
+    "uuid": {"type": "string", "name": f"{DATA}Uuid"},
+    "json": {"type": "string", "name": f"{DATA}Json"},
+    "jsonb": {"type": "string", "name": f"{DATA}Json"},
     "bytea": {"type": "bytes"},
-    "interval": {"type": "int64", "name": f"{_TIME}MicroDuration"},
-    "timestamp with time zone": {"type": "string", "name": f"{_TIME}ZonedTimestamp"},
-    "time with time zone": {"type": "string", "name": f"{_TIME}ZonedTime"},
+    "interval": {"type": "int64", "name": f"{TIME}MicroDuration"},
+    "timestamp with time zone": {"type": "string", "name": f"{TIME}ZonedTimestamp"},
+    "time with time zone": {"type": "string", "name": f"{TIME}ZonedTime"},
 }

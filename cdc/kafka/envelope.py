@@ -22,6 +22,7 @@ import pyarrow.json as pj
 from cdc.kafka.connect import Field
 from cdc.schema import TableName
 from tailrace.errors import DecodeError
+from tailrace.kafka.records import Fetched
 
 _PAYLOAD = b',"payload":'
 WITH_SCHEMA = b'{"schema":'
@@ -139,7 +140,11 @@ def _fitted(value: Any, kind: pa.DataType) -> Any:
     return value
 
 
-def undecodable(what: str, topic: str, partition: int, offset: int, fix: str) -> DecodeError:
-    return DecodeError(
-        what, where={"topic": topic, "partition": partition, "offset": offset}, fix=fix
-    )
+def undecodable(fetched: Fetched, index: int, what: str, fix: str) -> DecodeError:
+    """`index`: of the record."""
+    where = {
+        "topic": fetched.topic,
+        "partition": fetched.partition,
+        "offset": int(fetched.offsets[index]),
+    }
+    return DecodeError(what, where=where, fix=fix)

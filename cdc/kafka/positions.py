@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-Partition = tuple[str, int]
+from tailrace.kafka.protocol import Partition
 
 
 def parse(text: str) -> dict[Partition, int]:

@@ -11,12 +11,11 @@ from cdc.findings import Finding
 from cdc.kafka.cluster import Brokers, translated
 from cdc.kafka.decode import Decoder
 from cdc.kafka.envelope import WITH_SCHEMA, undecodable
-from cdc.kafka.positions import Partition
 from cdc.kafka.settings import KafkaDebeziumSource
 from cdc.kafka.shapes import table_of
 from cdc.schema import TableName, TableSchema
 from tailrace.errors import DecodeError
-from tailrace.kafka.protocol import Topic
+from tailrace.kafka.protocol import Partition, Topic
 from tailrace.kafka.records import Fetched
 
 SAMPLE_RECORDS = 4
@@ -82,10 +81,9 @@ def refuse_absent(settings: KafkaDebeziumSource, fetched: Fetched) -> None:
     absent = [name for name in settings.columns.get(table, ()) if row and name not in row]
     if absent:
         raise undecodable(
+            fetched,
+            -1,
             f"messages of {table} have no field {', '.join(absent)}, which is declared",
-            fetched.topic,
-            fetched.partition,
-            int(fetched.offsets[-1]),
             f"they have {', '.join(row)}: correct `columns` of this source",
         )
 

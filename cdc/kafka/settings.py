@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 
 from cdc.kafka.declared import parse_type
 from cdc.patterns import Pattern, Patterns, some_included
+from cdc.schema import TableName
 from tailrace.kafka.settings import Cluster
 
 Decimals = Literal["precise", "string", "double"]
@@ -71,6 +72,12 @@ class KafkaDebeziumSource(Cluster):
     retain_max: ClassVar[int] = 0
     """Kafka holds nothing for us: it keeps its topics as long as its own settings say."""
     heartbeat_s: ClassVar[float] = 10.0
+
+    @property
+    def declared(self) -> dict[TableName, dict[str, str]]:
+        """`columns` by their tables."""
+        tables = {Pattern.parse(name).exact: types for name, types in self.columns.items()}
+        return {table: types for table, types in tables.items() if table is not None}
 
     @property
     def patterns(self) -> Patterns:

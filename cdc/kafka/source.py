@@ -16,13 +16,12 @@ from cdc.findings import refuse_errors
 from cdc.kafka import positions
 from cdc.kafka.cluster import Brokers, translated
 from cdc.kafka.decode import Decoder
-from cdc.kafka.positions import Partition
 from cdc.kafka.preflight import inspect
 from cdc.kafka.settings import KafkaDebeziumSource
 from cdc.protocol import START_OVER, SnapshotProgress, SourceState
 from cdc.schema import TableName
 from tailrace.errors import ContinuityError
-from tailrace.kafka.protocol import Consumer
+from tailrace.kafka.protocol import Consumer, Partition
 
 log = logging.getLogger("tailrace.kafka-debezium")
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from cdc.kafka.settings import UNAVAILABLE
 from sinks import jsontext as js
 from sinks.jsontext import Field, text_of
 from sinks.kafka import slow
@@ -20,7 +21,6 @@ from transforms.rows import TargetColumn
 Decimals = Literal["precise", "string", "double"]
 Schema = dict[str, Any]
 
-UNAVAILABLE = "__debezium_unavailable_value"
 _TYPE = re.compile(
     r"([a-z][a-z0-9_ .\"]*?)(?:\(([0-9]+)(?:,\s*(-?[0-9]+))?\))?( with(?:out)? time zone)?"
 )
