@@ -75,10 +75,10 @@ def refuse_absent(settings: KafkaDebeziumSource, fetched: Fetched) -> None:
         return
     try:
         message = json.loads(messages[-1])
-        table, row = str(table_of(message["source"])), message["after"] or message["before"]
+        table, row = table_of(message["source"]), message["after"] or message["before"]
     except (ValueError, KeyError, TypeError, AttributeError):
         return  # what it is, the decoder says
-    absent = [name for name in settings.columns.get(table, ()) if row and name not in row]
+    absent = [name for name in settings.declared.get(table, ()) if row and name not in row]
     if absent:
         raise undecodable(
             fetched,

@@ -18,6 +18,7 @@ from cdc.kafka.decode import Decoder
 from cdc.kafka.envelope import _one_by_one, _read
 from cdc.kafka.names import rows_topics
 from cdc.kafka.numbers import decimal_text
+from cdc.kafka.preflight import refuse_absent
 from cdc.kafka.shapes import Shapes
 from cdc.schema import TableName
 from tailrace.errors import DecodeError
@@ -328,3 +329,13 @@ def test_a_topic_of_several_tables() -> None:
             ("other", {"id": "2", "t": "x"}),
             ("item", {"id": "1", "d": "2", "n": None}),
         ]
+
+
+def test_a_declared_column_that_messages_lack_is_named_of_tables_with_odd_names() -> None:
+    value = json.dumps(
+        {"after": {"id": 1}, "before": None, "op": "c", "source": {"schema": "a.b", "table": "T"}}
+    )
+    declared = settings(columns={'"a.b".T': {"id": "bigint", "note": "text"}})
+    [last] = fetched([("erp.a_b.T", b'{"id":1}', value.encode())])
+    with pytest.raises(DecodeError, match="have no field note"):
+        refuse_absent(declared, last)
