@@ -7,9 +7,13 @@ from pydantic import BaseModel, ConfigDict
 from transforms.protect.model import Protect
 
 
-class TargetSettings(BaseModel):
-    """`protect`: what becomes of fields of entities by their class."""
+class Strict(BaseModel):
+    """Unknown keys are errors, which do not show what was written; nothing changes afterwards."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class TargetSettings(Strict):
+    """`protect`: what becomes of fields of entities by their class."""
 
     protect: Protect = Protect()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
 from sinks.http.entities import HeaderName
 from sinks.http.templates import Text
+from sinks.settings import Strict
 
 SECRETS = frozenset({"token", "password", "client_secret", "value", "secret", "key_password"})
 """Keys below `auth`, `signature` and `tls` that are never written in the file."""
@@ -30,31 +31,30 @@ def _one_line(text: str) -> str:
     return text
 
 
-def host_name(host: str) -> str:
-    """Errors: ValueError where it is none."""
+def address_of(text: str, expected: str) -> SplitResult:
+    """The parts of an http address. Errors: ValueError, which may say what is `expected`."""
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"expected is {expected}")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("credentials belong into `auth`, not into the address")
     try:
-        host.encode("idna")
+        parts.hostname.encode("idna")
     except UnicodeError:
         raise ValueError("the host is no name: a part of it is empty or too long") from None
-    return host
+    try:
+        parts.port  # noqa: B018 - it is parsed when it is read
+    except ValueError:
+        raise ValueError("the port is no number from 1 to 65535") from None
+    return parts
 
 
 HeaderSecret = Annotated[Secret, AfterValidator(_one_line)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-def _https(text: str) -> str:
-    if "${" in text:
-        return text
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
-        raise ValueError(
-            "expected is the address of a token endpoint: https://id.example.com/token"
-        )
-    host_name(parts.hostname)
+def _token_url(text: str) -> str:
+    if "${" not in text:  # left where files alone are checked
+        address_of(text, "the address of a token endpoint: https://id.example.com/token")
     return text
 
 
@@ -65,18 +65,18 @@ def _content(text: str) -> str:
     return text
 
 
-class Bearer(_Strict):
+class Bearer(Strict):
     type: Literal["bearer"]
     token: HeaderSecret
 
 
-class Basic(_Strict):
+class Basic(Strict):
     type: Literal["basic"]
     user: str
     password: Secret
 
 
-class ApiKey(_Strict):
+class ApiKey(Strict):
     """In a header; in a URL it would stand in every log on the way."""
 
     type: Literal["api_key"]
@@ -84,11 +84,11 @@ class ApiKey(_Strict):
     value: HeaderSecret
 
 
-class Oauth2(_Strict):
+class Oauth2(Strict):
     """Client credentials (RFC 6749, 4.4). `credentials`: where the client's own stand."""
 
     type: Literal["oauth2"]
-    token_url: Annotated[str, AfterValidator(_https)]
+    token_url: Annotated[str, AfterValidator(_token_url)]
     client_id: str
     client_secret: Secret
     scope: str | None = None
@@ -99,7 +99,7 @@ class Oauth2(_Strict):
 Auth = Bearer | Basic | ApiKey | Oauth2
 
 
-class Signature(_Strict):
+class Signature(Strict):
     """An HMAC over `content` with `secret`, in `header`; the moment, in seconds since 1970, in
     `timestamp_header`."""
 
@@ -114,7 +114,7 @@ class Signature(_Strict):
     )
 
 
-class Tls(_Strict):
+class Tls(Strict):
     """`ca`: a file of certificates to trust instead of the system's; `certificate` and `key`: our
     own, files in PEM."""
 

@@ -8,23 +8,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     WithJsonSchema,
     model_validator,
 )
 
 from sinks.http.templates import Body, Text
+from sinks.settings import Strict
 
 Outcome = Literal["done", "retry", "park", "pause"]
 Send = Literal["whole", "changed", "merge_patch"]
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _RESERVED = {"host", "content-length", "transfer-encoding", "connection", "te", "upgrade"}
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 def _header_name(text: str) -> str:
@@ -43,7 +38,7 @@ def _header_value(text: str) -> str:
 
 
 def _path(text: str) -> str:
-    template = Text(text)
+    Text(text)
     if not text.startswith("/") or text.startswith("//"):
         raise ValueError("begin with / : it continues the target's url, and no other host is asked")
     if re.search(r"[\s#\\]", text):
@@ -51,7 +46,6 @@ def _path(text: str) -> str:
     path = text.partition("?")[0]
     if any(part in (".", "..") for part in path.split("/")):
         raise ValueError("an address has no . or .. in it")
-    del template
     return text
 
 
@@ -86,7 +80,7 @@ Statuses = Annotated[
 Answers = dict[Statuses, Outcome]
 
 
-class _Request(_Strict):
+class _Request(Strict):
     url: Path
     headers: Headers = Field(default_factory=dict)
     answers: Answers = Field(default_factory=dict)
@@ -126,7 +120,7 @@ class Search(_Request):
     found: Pointer
 
 
-class Results(_Strict):
+class Results(Strict):
     """Where the answer to a batch says what became of each item: `list` is the array, the others
     are within an item. Items answer in the order they were sent in, or by `key`."""
 
@@ -142,7 +136,7 @@ class Results(_Strict):
         return self
 
 
-class Batch(_Strict):
+class Batch(Strict):
     """Upserts of several keys in one request."""
 
     url: Path
@@ -173,7 +167,7 @@ _ALLOWED: Mapping[Upsert, frozenset[str]] = {
 }
 
 
-class EntityRequests(_Strict):
+class EntityRequests(Strict):
     """`upsert` is the style; `update` beside `put` or `batch` takes rows of which some fields are
     not sent. `coalesce`: of several waiting changes of a key only the last is sent."""
 

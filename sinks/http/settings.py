@@ -8,36 +8,22 @@ from __future__ import annotations
 import ipaddress
 import re
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
 from cdc.sizes import Size
-from sinks.http.access import Auth, Oauth2, Signature, Tls, host_name
+from sinks.http.access import Auth, Oauth2, Signature, Tls, address_of
 from sinks.http.addresses import Network
 from sinks.http.entities import EntityRequests, HeaderName, Headers
-from sinks.settings import TargetSettings
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+from sinks.settings import Strict, TargetSettings
 
 
 def _base(text: str) -> str:
     if "${" in text:  # left where files alone are checked
         return text
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("expected is the API's address: https://api.example.com/v2")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("credentials belong into `auth`, not into the address")
+    parts = address_of(text, "the API's address: https://api.example.com/v2")
     if parts.query or parts.fragment or re.search(r"[\s{}\\]", text):
         raise ValueError("the address has no query, fragment, blank or brace")
-    host_name(parts.hostname)
-    try:
-        parts.port  # noqa: B018 - it is parsed when it is read
-    except ValueError:
-        raise ValueError("the port is no number from 1 to 65535") from None
     return text.rstrip("/")
 
 
@@ -57,7 +43,7 @@ Seconds = Annotated[float, Field(ge=0.01, le=3600)]
 _Names = Annotated[str, Field(min_length=1), WithJsonSchema({"type": "string"})]
 
 
-class Reach(_Strict):
+class Reach(Strict):
     """Where connections may go. `private`: networks that are not public and are meant all the
     same; `plain`: http:// without TLS."""
 
@@ -69,7 +55,7 @@ class Reach(_Strict):
         return tuple(ipaddress.ip_network(text) for text in self.private)
 
 
-class Timeouts(_Strict):
+class Timeouts(Strict):
     """connect_s: to resolve, connect and agree on TLS; answer_s: without a byte of the answer;
     total_s: of a request, from its start to the answer's last byte."""
 
@@ -78,7 +64,7 @@ class Timeouts(_Strict):
     total_s: Seconds = 60.0
 
 
-class Limits(_Strict):
+class Limits(Strict):
     """concurrency: requests in flight at most; requests_per_s: begun at most; adaptive: fewer in
     flight while the API is overloaded."""
 
@@ -87,7 +73,7 @@ class Limits(_Strict):
     adaptive: bool = True
 
 
-class Retries(_Strict):
+class Retries(Strict):
     """Of one request that met a passing fault, before the pipeline waits or the change is
     parked."""
 
@@ -96,7 +82,7 @@ class Retries(_Strict):
     wait_longest_s: Seconds = 10.0
 
 
-class Breaker(_Strict):
+class Breaker(Strict):
     """After so many failures in a row requests to an entity cease for `wait_s`, which doubles up
     to a minute; then one goes ahead."""
 
@@ -104,7 +90,7 @@ class Breaker(_Strict):
     wait_s: Seconds = 1.0
 
 
-class Idempotency(_Strict):
+class Idempotency(Strict):
     """header: which carries the key; quotes: as the HTTP working group's draft writes it."""
 
     header: HeaderName = "Idempotency-Key"

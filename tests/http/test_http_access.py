@@ -232,3 +232,18 @@ def test_the_preflight_finds(api: HttpApi) -> None:
     away["reach"] = {"plain": "true", "private": ["127.0.0.1"]}
     with pytest.raises(TargetUnavailable, match="cannot be reached"):
         inspect(HttpTarget.model_validate(away), [], [])
+
+
+@pytest.mark.parametrize(
+    ("url", "what"),
+    [
+        ("https://id.example.com:99999/token", "the port is no number"),
+        ("https://a:b@id.example.com/token", "credentials belong into `auth`"),
+        ("ftp://id.example.com/token", "expected is the address of a token endpoint"),
+    ],
+)
+def test_a_token_endpoint_has_a_sound_address(url: str, what: str) -> None:
+    auth = {"type": "oauth2", "token_url": url, "client_id": "c", "client_secret": "s"}
+    settings = {"type": "http", "url": "https://api.example.com", "entities": {"other": PUT}}
+    with pytest.raises(ValueError, match=what):
+        HttpTarget.model_validate({**settings, "auth": auth})
