@@ -48,11 +48,10 @@ class Answer:
 
 
 class Lost(Exception):
-    """There is no answer. `sent`: the request may have arrived."""
+    """There is no answer."""
 
-    def __init__(self, what: str, *, sent: bool) -> None:
+    def __init__(self, what: str) -> None:
         self.what = what
-        self.sent = sent
         super().__init__(what)
 
 
@@ -113,20 +112,19 @@ class Client:
                 body, why = await self._read(response)
                 return Answer(response.status, response.headers, body, why)
         except aiohttp.ClientConnectorCertificateError as error:
-            raise self._untrusted(str(error.certificate_error)) from None
+            raise untrusted(str(error.certificate_error), self._target.url) from None
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, Forbidden):
                 raise forbidden(error.host) from None
             what = error.os_error.strerror or type(error.os_error).__name__
-            raise Lost(f"cannot connect: {what}", sent=False) from None
+            raise Lost(f"cannot connect: {what}") from None
         except (aiohttp.ConnectionTimeoutError, aiohttp.ServerTimeoutError) as error:
             connecting = isinstance(error, aiohttp.ConnectionTimeoutError)
-            what = "no connection in time" if connecting else "no answer in time"
-            raise Lost(what, sent=not connecting) from None
+            raise Lost("no connection in time" if connecting else "no answer in time") from None
         except TimeoutError:
-            raise Lost("no whole answer in time", sent=True) from None
+            raise Lost("no whole answer in time") from None
         except aiohttp.ClientError as error:
-            raise Lost(f"the connection broke ({type(error).__name__})", sent=True) from None
+            raise Lost(f"the connection broke ({type(error).__name__})") from None
 
     async def _read(self, response: aiohttp.ClientResponse) -> tuple[bytes | None, str]:
         encoding = response.headers.get(hdrs.CONTENT_ENCODING, "identity")
@@ -148,20 +146,21 @@ class Client:
             pieces.append(piece)
         return b"".join(pieces), ""
 
-    def _untrusted(self, why: str) -> TargetRefused:
-        return TargetRefused(
-            f"the server's certificate is not to be trusted: {why}",
-            where={"url": self._target.url},
-            fix="see that the name is right; for a certificate authority of your own: tls: {ca: …}",
-        )
+
+def untrusted(why: str, url: str) -> TargetRefused:
+    return TargetRefused(
+        f"the server's certificate is not to be trusted: {why}",
+        where={"url": url},
+        fix="see that the name is right; for a certificate authority of your own: tls: {ca: …}",
+    )
 
 
 def forbidden(host: str) -> AddressForbidden:
     return AddressForbidden(
-        f"the name {host} leads to an address that is not public; nothing was sent",
+        f"the name {host} leads to an address that is not public",
         where={"host": host},
-        fix="where it is meant, allow its network: reach: {private: [10.1.0.0/16]}; an address is"
-        " written in its usual form",
+        fix="nothing was sent; where it is meant, allow its network: reach: {private:"
+        " [10.1.0.0/16]}; an address is written in its usual form",
     )
 
 

@@ -66,8 +66,8 @@ class Credentials:
             "Accept": "application/json",
         }
         if auth.credentials == "header":
-            pair = f"{quote(auth.client_id, safe='')}:{quote(auth.client_secret, safe='')}"
-            headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
+            pair = (quote(one, safe="") for one in (auth.client_id, auth.client_secret))
+            headers["Authorization"] = _basic(*pair)
         else:
             form |= {"client_id": auth.client_id, "client_secret": auth.client_secret}
         body = urlencode({name: value for name, value in form.items() if value is not None})
@@ -120,11 +120,14 @@ def _fixed(target: HttpTarget) -> dict[str, str]:
     if isinstance(auth, Bearer):
         return {"Authorization": f"Bearer {auth.token}"}
     if isinstance(auth, Basic):
-        pair = base64.b64encode(f"{auth.user}:{auth.password}".encode()).decode()
-        return {"Authorization": f"Basic {pair}"}
+        return {"Authorization": _basic(auth.user, auth.password)}
     if isinstance(auth, ApiKey):
         return {auth.header: auth.value}
     return {}
+
+
+def _basic(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
 def _token_of(answer: Answer, auth: Oauth2) -> tuple[str, float]:

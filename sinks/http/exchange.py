@@ -260,7 +260,7 @@ class Exchange:
                 settled=True,
             )
         if outcome == "pause":
-            raise TargetRefused(*_pausing(status), where=where, fix=_fix(status))
+            raise TargetRefused(_pausing(status), where=where, fix=_fix(status))
         raise Again(f"status {status}", throttled=status == 429, failed=status != 409)
 
     async def ask(
@@ -337,12 +337,12 @@ class Exchange:
         )
 
 
-def _pausing(status: int) -> tuple[str]:
+def _pausing(status: int) -> str:
     if status == 401 or status == 407:
-        return (f"the API refuses our credentials (status {status})",)
+        return f"the API refuses our credentials (status {status})"
     if 300 <= status < 400:
-        return (f"the API answers with a redirect (status {status}), which is not followed",)
-    return (f"the API answers with status {status}",)
+        return f"the API answers with a redirect (status {status}), which is not followed"
+    return f"the API answers with status {status}"
 
 
 def _fix(status: int) -> str:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from cdc.findings import Finding
 from sinks.http.addresses import Guard
-from sinks.http.client import Client, tls_context
+from sinks.http.client import Client, forbidden, tls_context, untrusted
 from sinks.http.credentials import Credentials
 from sinks.http.plan import Plan
 from sinks.http.settings import HttpTarget
@@ -61,15 +61,11 @@ async def _connect(target: HttpTarget) -> None:
     try:
         async with asyncio.timeout(target.timeouts.connect_s):
             infos = await loop.getaddrinfo(host, port, type=1)
-            if not any(guard.permits(str(info[4][0])) for info in infos):
-                raise AddressForbidden(
-                    f"the name {host} leads to an address that is not public",
-                    where={"host": host},
-                    fix="where it is meant, allow its network: reach: {private: [10.1.0.0/16]}",
-                )
-            address = next(i[4][0] for i in infos if guard.permits(str(i[4][0])))
+            addresses = [str(info[4][0]) for info in infos if guard.permits(str(info[4][0]))]
+            if not addresses:
+                raise forbidden(host)
             _, writer = await asyncio.open_connection(
-                str(address),
+                addresses[0],
                 port,
                 ssl=tls_context(target.tls) if secure else None,
                 server_hostname=host if secure else None,
@@ -78,10 +74,7 @@ async def _connect(target: HttpTarget) -> None:
             with suppress(OSError):
                 await writer.wait_closed()
     except ssl.SSLCertVerificationError as error:
-        raise TargetRefused(
-            f"the server's certificate is not to be trusted: {error.verify_message}",
-            fix="see that the name is right; for a certificate authority of your own: tls: {ca: …}",
-        ) from None
+        raise untrusted(error.verify_message, target.url) from None
     except (OSError, TimeoutError) as error:
         what = getattr(error, "strerror", None) or "no connection in time"
         raise TargetUnavailable(
