@@ -284,7 +284,7 @@ pipelines:
         return int(json.loads(report.read_text())["pid"])
 
     def _cpu_s(self) -> float:
-        return sum(_cpu_s(pid) for pid in self._pids())
+        return sum(cpu_s(pid) for pid in self._pids())
 
     def _last_words(self) -> str:
         return (self._directory / "log").read_text(errors="replace")[-2000:]
@@ -311,7 +311,8 @@ def _children(pid: int) -> list[int]:
     return found
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s(pid: int) -> float:
+    """Of a process so far."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import threading
 from pathlib import Path
@@ -83,6 +85,13 @@ class Engine:
             )
             if not met or self._done < number:
                 raise RuntimeError(f"Debezium did not come to {number}: see {self._log.name}")
+
+    def hold(self) -> None:
+        """It stands still until `resume`."""
+        os.kill(self.process.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        os.kill(self.process.pid, signal.SIGCONT)
 
     def close(self) -> None:
         self.process.kill()

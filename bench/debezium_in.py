@@ -6,6 +6,8 @@ Records of 12 columns are written while capture stands still; the clock starts w
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -13,6 +15,7 @@ from pathlib import Path
 import psycopg
 import pyarrow as pa
 
+from bench.broker import broker
 from bench.contestants import TUNED, Done, PostgresTarget, Tailrace
 from tailrace.kafka.protocol import client_of
 from tailrace.kafka.records import Records
@@ -150,16 +153,11 @@ def _key_schema() -> bytes:
 
 def main() -> None:
     """Alone: ``python -m bench.debezium_in``; in ``make bench BENCH=kafka`` beside the rest."""
-    import os
-    import tempfile
-
-    from tests.localkafka import kafka_server
-
     rows = int(os.environ.get("BENCH_ROWS", "400000"))
     with tempfile.TemporaryDirectory(prefix="tailrace-bench-") as scratch:
         os.chmod(scratch, 0o755)
-        with kafka_server({"log.segment.bytes": str(1 << 30)}) as broker:
-            print(json.dumps(measure(broker.bootstrap, Path(scratch), rows)))
+        with broker() as bootstrap:
+            print(json.dumps(measure(bootstrap, Path(scratch), rows)))
 
 
 if __name__ == "__main__":

@@ -3,27 +3,25 @@
 Beside it, where `make test-debezium` has installed it, Debezium's embedded engine, which makes the
 same JSON of the same log and drops it, while ours goes on to the broker, in transactions. The work
 is done while both stand still; a clock starts when one of them is let go, and ends when it has
-come to the row that ends the work. The last line has figures of sources and APIs, too, which others
-measure.
+come to the row that ends the work. The last line has a key for APIs, too, which `bench.http`
+measures.
 """
 
 from __future__ import annotations
 
 import os
-import signal
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from bench import debezium, debezium_in, work
-from bench.contestants import TUNED, Tailrace, _cpu_s, wait_until
+from bench.broker import broker
+from bench.contestants import TUNED, Tailrace, cpu_s, wait_until
 from bench.source import Source
 from tailrace.kafka.protocol import Consumer, client_of
 from tailrace.kafka.settings import Cluster
 from tailrace.service.localpg import LocalPostgres
-from tests.localkafka import kafka_server
 
 ROWS_MAX = 300_000
 """More would take minutes, and longer than a server waits for a reader that stands still."""
@@ -58,15 +56,14 @@ class Topics:
 
 def measure(rows: int) -> dict[str, float | int | None]:
     rows = min(rows, ROWS_MAX)
-    figures: dict[str, float | int | None] = {"rows": rows}
-    figures |= dict.fromkeys(("debezium_in_rows_per_s", "http_req_per_s"))  # by other benches
+    figures: dict[str, float | int | None] = {"rows": rows, "http_req_per_s": None}
     with tempfile.TemporaryDirectory(prefix="tailrace-bench-") as scratch, ExitStack() as stack:
         os.chmod(scratch, 0o755)
         directory = Path(scratch)
         server = stack.enter_context(LocalPostgres.start(directory / "source", settings=TUNED))
-        broker = stack.enter_context(kafka_server({"log.segment.bytes": str(1 << 30)}))
+        bootstrap = stack.enter_context(broker())
         source = stack.enter_context(closing(Source(server)))
-        ours = stack.enter_context(closing(_ours(server, broker.bootstrap, directory)))
+        ours = stack.enter_context(closing(_ours(server, bootstrap, directory)))
         ours.start()
         theirs = None
         if debezium.libraries() is not None:
@@ -82,7 +79,7 @@ def measure(rows: int) -> dict[str, float | int | None]:
         ):
             _measure(name, sql, source, ours, theirs, figures, rows if name == "insert" else 0)
         ours.stop()
-        figures |= debezium_in.measure(broker.bootstrap, directory, rows)
+        figures |= debezium_in.measure(bootstrap, directory, rows)
     return figures
 
 
@@ -96,14 +93,15 @@ def _measure(
     rows: int,
 ) -> None:
     ours.hold()
-    with _held(theirs):
-        done = source.do(sql)
+    if theirs is not None:
+        theirs.hold()
+    done = source.do(sql)
     seconds = cpu = None
     if theirs is not None:
-        before, began = _cpu_s(theirs.process.pid), time.monotonic()
-        os.kill(theirs.process.pid, signal.SIGCONT)
+        before, began = cpu_s(theirs.process.pid), time.monotonic()
+        theirs.resume()
         theirs.wait(done.number)
-        seconds, cpu = time.monotonic() - began, _cpu_s(theirs.process.pid) - before
+        seconds, cpu = time.monotonic() - began, cpu_s(theirs.process.pid) - before
     we = ours.drain(done)
     shown = "not installed" if seconds is None else f"{seconds:.2f} s, CPU {cpu:.2f} s"
     print(f"{name:8} tailrace {we:.2f} s, CPU {ours.usage.cpu_s:.2f} s | debezium {shown}")
@@ -113,14 +111,6 @@ def _measure(
         figures["debezium_rows_per_s"] = None if seconds is None else round(rows / seconds)
         figures["kafka_vs_debezium"] = None if seconds is None else round(seconds / we, 2)
         figures["cpu_vs_debezium"] = None if not cpu else round(ours.usage.cpu_s / cpu, 3)
-
-
-@contextmanager
-def _held(theirs: debezium.Engine | None) -> Iterator[None]:
-    """It stands still until somebody lets it go."""
-    if theirs is not None:
-        os.kill(theirs.process.pid, signal.SIGSTOP)
-    yield
 
 
 def _streams(server: LocalPostgres) -> int:
