@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sinks.protocol import Checkpoint, Receipts
-from sinks.refusals import already_past
-from tailrace.errors import CheckpointLost, CheckpointMismatch, TargetUnavailable
+from sinks.refusals import already_past, of_another_journal
+from tailrace.errors import CheckpointLost, TargetUnavailable
 from tailrace.sqlite import stamp, transaction
 
 APPLICATION_ID = 0x74616370
@@ -146,12 +146,8 @@ class LocalCheckpoint:
         if row is None:
             return Checkpoint(journal, 0, "")
         if row[0] != journal:
-            raise CheckpointMismatch(
-                "the pipeline's checkpoint belongs to another journal",
-                where={"pipeline": self._pipeline, "file": self._path},
-                fix="restore the journal it belongs to; or, to send everything anew, remove this"
-                " file",
-            )
+            anew = f"remove {self._path}"
+            raise of_another_journal(self._pipeline, row[0], journal, anew)
         return Checkpoint(journal, int(row[1]), str(row[2]))
 
     def receipts(self) -> frozenset[str]:

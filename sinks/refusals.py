@@ -6,6 +6,12 @@ from cdc.schema import TableName
 from tailrace.errors import CheckpointMismatch, Fenced, TargetRefused, TargetUnavailable
 from transforms.composite import Composite
 
+EMPTIED = (
+    "empty the target tables and delete the pipeline's rows in tailrace.checkpoint and"
+    " tailrace.tables"
+)
+"""How to begin anew at a database."""
+
 
 def fenced(pipeline: str, epoch: int) -> Fenced:
     return Fenced(
@@ -15,13 +21,14 @@ def fenced(pipeline: str, epoch: int) -> Fenced:
     )
 
 
-def of_another_journal(pipeline: str, theirs: object, journal: str) -> CheckpointMismatch:
+def of_another_journal(
+    pipeline: str, theirs: object, journal: str, anew: str = EMPTIED
+) -> CheckpointMismatch:
+    """`anew`: how to begin anew at this target."""
     return CheckpointMismatch(
         "the target's checkpoint belongs to another journal",
         where={"pipeline": pipeline, "target_journal": theirs, "journal": journal},
-        fix="restore the journal it belongs to; or, to copy everything anew, empty the"
-        " target tables and delete the pipeline's rows in tailrace.checkpoint and"
-        " tailrace.tables",
+        fix=f"restore the journal it belongs to; or, to copy everything anew, {anew}",
     )
 
 

@@ -77,7 +77,8 @@ class KafkaSink:
             self._state = state = self._read()
             self._stays_out(state)
             if state.journal not in (None, journal):
-                raise of_another_journal(self._pipeline, state.journal, journal)
+                anew = f"delete the topic {self._state_topic} and those that the pipeline wrote"
+                raise of_another_journal(self._pipeline, state.journal, journal, anew)
             self._claim(producer, state)
         self._checkpoint = state.checkpoint(journal)
         self._topics = Topics(self._target, self._client, self._pipeline, self._source, journal)

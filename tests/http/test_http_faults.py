@@ -333,7 +333,7 @@ def test_another_journal_and_an_older_checkpoint_are_refused(rig: Made) -> None:
     with pytest.raises(CheckpointMismatch, match="already past"):
         one.commit(4)
     one.sink.close()
-    with pytest.raises(CheckpointMismatch, match="another journal"):
+    with pytest.raises(CheckpointMismatch, match=r"another journal.* remove .*\.db"):
         one.sink.open("other")
     assert one.sink.open("journal").offset == 5
 

@@ -182,8 +182,9 @@ def test_messages_and_checkpoint_are_one(bus: Bus) -> None:
     assert bus.names() == ["a", "b", "c"]
     with pytest.raises(CheckpointMismatch):
         again.commit(Checkpoint(JOURNAL, 1, "0/1"))
-    with pytest.raises(CheckpointMismatch):
+    with pytest.raises(CheckpointMismatch) as raised:
         bus.sink().open("another journal")
+    assert "delete the topic tailrace." in str(raised.value.fix)
 
 
 def test_the_older_process_is_fenced_and_stays_out(bus: Bus) -> None:
