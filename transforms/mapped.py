@@ -58,9 +58,11 @@ class Mapped:
         """`others`: mappings that are not run here, and make what these refer to."""
         self._mappings = tuple(mappings)
         self._others = tuple(others)
-        self.lookups = LookupTables(
-            {one.source for mapping in mappings for one in mapping.lookups.values()}
-        )
+        self._looked_up: dict[TableName, list[TableName]] = {}
+        for mapping in mappings:
+            for lookup in mapping.lookups.values():
+                self._looked_up.setdefault(mapping.source, []).append(lookup.source)
+        self.lookups = LookupTables({one for named in self._looked_up.values() for one in named})
         self._entities = entities
         self._source = source
         self._composites = composites
@@ -69,7 +71,7 @@ class Mapped:
 
     def looks_up(self, table: TableName) -> bool:
         """Whether rows of this table are joined with looked up ones."""
-        return any(one.source == table and one.lookups for one in self._mappings)
+        return table in self._looked_up
 
     def targets(self, schema: TableSchema) -> list[TargetTable]:
         """In the order in which they are made: an entity before the part of it that is written, and
@@ -148,19 +150,11 @@ class Mapped:
 
     def _plan(self, schema: TableSchema) -> _Plan:
         """It is made anew where a looked up table has another shape."""
-        shapes = [self._shape(one) for one in self._looked_up(schema.table)]
+        shapes = [self._shape(one) for one in self._looked_up.get(schema.table, ())]
         plan = self._plans.get(version := (schema.version, *shapes))
         if plan is None:
             plan = self._plans[version] = self._planned(schema)
         return plan
-
-    def _looked_up(self, table: TableName) -> list[TableName]:
-        return [
-            lookup.source
-            for mapping in self._mappings
-            if mapping.source == table
-            for lookup in mapping.lookups.values()
-        ]
 
     def _shape(self, table: TableName) -> str:
         schema = self.lookups[table].schema

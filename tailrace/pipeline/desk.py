@@ -105,6 +105,10 @@ class Desk:
         column, key = place
         self._awaited.setdefault(column, {}).setdefault(key, set()).add(id)
 
+    @property
+    def awaits_any(self) -> bool:
+        return bool(self._awaited)
+
     def awaited(self, column: str) -> Mapping[str, object]:
         """The keys in a column of a target table that held changes refer to."""
         return self._awaited.get(column, {})

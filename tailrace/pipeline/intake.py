@@ -212,7 +212,7 @@ class Intake:
         """Tell the desk of rows that others wait for, and who watches of all."""
         written = self.without_waiting(rows)
         self._watch.saw(written, time.time())
-        for change in written:
+        for change in written if self._desk.awaits_any else ():
             for column in change.table.columns:
                 at = place(change.table.table, column.name)
                 if awaited := self._desk.awaited(at):
