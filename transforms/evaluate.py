@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 
 import numpy as np
 import pyarrow as pa
@@ -75,7 +75,6 @@ class Evaluation:
         self._mine = mine
         self._selections: dict[tuple[Output, ...], tuple[Quick, Selection]] = {}
         self._gone = Selection(engine, program.keys, mine)
-        self._meets = Selection(engine, (), self._where)
         self._judge = judge_of(program, engine)
         self._select(program.fields)
 
@@ -132,6 +131,10 @@ class Evaluation:
         for failing in found.failing:
             faults.add_reason(self._meeting(wide, unsent, failing.rows, faults), failing)
         return wide, present[faults.sound(present)]
+
+    @cached_property
+    def _meets(self) -> Selection:
+        return Selection(self._engine, (), self._where)
 
     def _meeting(
         self,
