@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -22,7 +21,7 @@ from transforms.entity import Entity
 from transforms.model import Mapping as MappingModel
 from transforms.model import Replicate
 from transforms.replicate import copy_of, replicate
-from transforms.rows import Logged, RowChanges, TargetTable
+from transforms.rows import RowChanges, TargetTable
 from transforms.rules import rule_for
 
 if TYPE_CHECKING:
@@ -135,8 +134,7 @@ class Router:
         made = self._made(changes, seq_base, transactions)
         for target, rows in made:
             self._count(changes, target, rows)
-        logged = (Logged(changes, seq_base, transactions),)
-        found = [replace(each, logged=logged) for _, rows in made for each in rows]
+        found = [each for _, rows in made for each in rows]
         if not self._tells_before:
             return found
         return with_before(changes, found, seq_base, lambda old: self._flat(old, seq_base))

@@ -133,7 +133,7 @@ class RowChanges:
              snapshot), so that a plain COPY may be tried first
     source   the source table, for error messages and counts
     logged   the source changes these were made of, found by `seq`; several where row changes were
-             joined
+             joined; none where nobody delivers them
     origins  where each came from, by `seq`; None where nobody delivers them
     created  true where the source says that the row is new; None where nobody asked for it
     before   what the log says of the rows before; None where it is silent, or nobody asked

@@ -48,7 +48,7 @@ from tailrace.state.exceptions.codec import pack
 from tailrace.state.exceptions.model import Cause, ExceptionId, Held, Key, Ref
 from transforms.errors import RowError
 from transforms.freshness import Watch
-from transforms.rows import CLEAR, Places, RowChanges
+from transforms.rows import CLEAR, Logged, Places, RowChanges
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +122,11 @@ class Intake:
     def route(self, changes: TableChanges, base: int, origin: Origin) -> None:
         """Make ready to be written. Errors: TransformError; TooManyExceptions."""
         changes = self._without_waiting(changes, origin)
+        transactions = origin.transactions
         is_judged = False
         while changes.rows:
             try:
-                made = self._router.route(changes, base, origin.transactions)
+                made = self._router.route(changes, base, transactions)
             except RowError as error:
                 changes = self._without_faulty(changes, error, origin)
                 is_judged = True
@@ -136,8 +137,7 @@ class Intake:
                 targets = self._receivers(changes)
                 self._tally.add(targets, "received", -changes.rows)
                 self._came(targets, changes.rows, origin)
-            self._take(made)
-            self._arrived.append(_Arrived(changes, base, origin))
+            self._take(made, Logged(changes, base, transactions), origin)
             self.has_rows = True
             return
 
@@ -148,16 +148,17 @@ class Intake:
         where the TRUNCATE cannot be applied, which is no matter of a row.
         """
         assert not self.has_rows, "write what came before"
-        made = self._router.route(changes, base, origin.transactions)
-        self._take(made)
-        self._arrived.append(_Arrived(changes, base, origin))
+        transactions = origin.transactions
+        made = self._router.route(changes, base, transactions)
+        self._take(made, Logged(changes, base, transactions), origin)
         if any((rows.op.to_numpy() == CLEAR).any() for rows in made):
             for ref in self._desk.overtaken(str(changes.schema.table)):
                 self._tally.add(ref.targets, "discarded", 1)
 
-    def _take(self, made: Sequence[RowChanges]) -> None:
+    def _take(self, made: Sequence[RowChanges], logged: Logged, origin: Origin) -> None:
         origins = _Origins(self._arrived)
-        self._rows += [replace(rows, origins=origins) for rows in made]
+        self._rows += [replace(rows, logged=(logged,), origins=origins) for rows in made]
+        self._arrived.append(_Arrived(logged.changes, logged.base, origin))
 
     def write(self, sink: Sink) -> Mapping[str, Written]:
         """Write what was routed. Errors: as `Sink.write`, but for RowRefused; TooManyExceptions."""

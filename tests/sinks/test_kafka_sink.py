@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ from tailrace.kafka.settings import Cluster
 from tests.localkafka import LocalKafka, settled
 from transforms.model import Replicate
 from transforms.router import Router
-from transforms.rows import Places, RowChanges
+from transforms.rows import Logged, Places, RowChanges
 
 SCHEMA = TableSchema(
     TableName("shop", "item"),
@@ -79,10 +80,9 @@ def changes(*given: Change, unsent: bool = False, base: int = 0) -> list[RowChan
         schema=TRANSACTIONS,
     )
     router = Router([Replicate(tables=("shop.*",))], (), {})
-    found = router.route(made, base, transactions)
-    for each in found:
-        object.__setattr__(each, "origins", _Here())
-    return found
+    logged = (Logged(made, base, transactions),)
+    routed = router.route(made, base, transactions)
+    return [replace(each, logged=logged, origins=_Here()) for each in routed]
 
 
 def put(key: str, name: str | None, amount: str | None = "1.00", letter: str = "c") -> Change:
