@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.util import find_spec
 
 from cdc.schema import TableName
-from config.owners import composites
+from config.extras import Extra, check_installed
+from config.owners import refuse_shared
 from config.places import Loc
 from config.problems import Problems, suggest
 from config.project import Project
@@ -15,27 +15,17 @@ from sinks.http.settings import HttpTarget
 from transforms.model import OnDelete
 from transforms.rules import target_name
 
-_LIBRARIES = ("aiohttp", "aiolimiter", "tenacity")
-_INSTALL = "pip install 'tailrace[http]'"
+_EXTRA = Extra("http", ("aiohttp", "aiolimiter", "tenacity"))
 
 
 def check_apis(project: Project, problems: Problems) -> None:
     for name, target in project.targets.items():
         if not isinstance(target, HttpTarget):
             continue
-        where = project.where("targets", name, "type")
-        if any(find_spec(library) is None for library in _LIBRARIES):
-            problems.add(f"targets.{name}: targets of type http are not installed", where, _INSTALL)
+        check_installed(project, problems, ("targets", name), target.type, _EXTRA)
         if problems.found:
             return
-        for composite in composites(project, name).values():
-            problems.add(
-                f"targets.{name}: several sources feed {composite.entity}, which only a database"
-                " can compute",
-                where,
-                "let one source feed it here, or write it to a database first, whose log is a"
-                " source, too",
-            )
+        refuse_shared(project, name, problems)
         for pipeline in project.pipelines:
             if project.pipelines[pipeline].target == name:
                 _check_pipeline(project, pipeline, target, problems)

@@ -2,54 +2,32 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 from cdc.kafka.settings import KafkaDebeziumSource
-from config.owners import composites
+from config.extras import Extra, check_installed
+from config.owners import refuse_shared
 from config.problems import Problems
 from config.project import Project
 from sinks.kafka.settings import KafkaTarget
 
-_LIBRARIES = {
-    "kafka-python": (("kafka", "crc32c", "lz4", "zstandard"), "pip install 'tailrace[kafka]'"),
-    "confluent": (
-        ("confluent_kafka", "crc32c", "lz4", "zstandard"),
-        "pip install 'tailrace[confluent]'",
-    ),
+_EXTRAS = {
+    "kafka-python": Extra("kafka", ("kafka", "crc32c", "lz4", "zstandard")),
+    "confluent": Extra("confluent", ("confluent_kafka", "crc32c", "lz4", "zstandard")),
 }
 
 
 def check_brokers(project: Project, problems: Problems) -> None:
     for name, source in project.sources.items():
         if isinstance(source, KafkaDebeziumSource):
-            _installed(project, problems, ("sources", name), source)
+            extra = _EXTRAS[source.client]
+            check_installed(project, problems, ("sources", name), source.type, extra)
     _refuse_back(project, problems)
     for name, target in project.targets.items():
         if not isinstance(target, KafkaTarget):
             continue
-        _installed(project, problems, ("targets", name), target)
+        check_installed(project, problems, ("targets", name), target.type, _EXTRAS[target.client])
         if problems.found:
             return
-        for composite in composites(project, name).values():
-            problems.add(
-                f"targets.{name}: several sources feed {composite.entity}, which only a database"
-                " can compute",
-                project.where("targets", name, "type"),
-                "let one source feed it here, or write it to a database first, whose log is a"
-                " source, too",
-            )
-
-
-def _installed(
-    project: Project,
-    problems: Problems,
-    loc: tuple[str, str],
-    settings: KafkaTarget | KafkaDebeziumSource,
-) -> None:
-    libraries, install = _LIBRARIES[settings.client]
-    if any(find_spec(library) is None for library in libraries):
-        what = f"{'.'.join(loc)}: {loc[0]} of type {settings.type} are not installed"
-        problems.add(what, project.where(*loc, "type"), install)
+        refuse_shared(project, name, problems)
 
 
 def _refuse_back(project: Project, problems: Problems) -> None:

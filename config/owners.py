@@ -58,6 +58,18 @@ def composites(project: Project, target: str) -> dict[TableName, Composite]:
     return found
 
 
+def refuse_shared(project: Project, target: str, problems: Problems) -> None:
+    """Of a target that computes nothing."""
+    for one in composites(project, target).values():
+        problems.add(
+            f"targets.{target}: several sources feed {one.entity}, which only a database can"
+            " compute",
+            project.where("targets", target, "type"),
+            "let one source feed it here, or write it to a database first, whose log is a"
+            " source, too",
+        )
+
+
 def seen_entities(project: Project, pipeline: str) -> dict[str, Entity]:
     """The entities as far as the source of `pipeline` is held to them."""
     source = project.pipelines[pipeline].source

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from config import brokers
+from config import extras
 from config.load import load_project
 from tailrace.errors import ConfigError
 from tailrace.kafka.settings import cluster_of
@@ -81,7 +81,7 @@ def test_brokers_have_ports(tmp_path: Path) -> None:
 def test_a_library_that_is_missing_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(brokers, "find_spec", lambda name: None)
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
     assert "pip install 'tailrace[confluent]'" in refused(tmp_path, "client: confluent")
     assert "pip install 'tailrace[kafka]'" in refused(tmp_path, "")
 
