@@ -13,6 +13,7 @@ from cdc.schema import TableName, TableSchema
 from transforms.declared import declared_schema
 from transforms.errors import Loc
 from transforms.examples import Example
+from transforms.fallback import FORM, Fallback, fallback_of
 from transforms.lookups.declared import Alias, Lookup, SourceColumn
 from transforms.words import (
     NULL,
@@ -37,25 +38,6 @@ def _template(text: str) -> str:
     if "{" in rest or "}" in rest:
         raise ValueError("only {schema} and {table} are filled in")
     return target_name(rest) and text
-
-
-class Otherwise(Strict):
-    """What a value map does with a code it does not list. `value` None is NULL."""
-
-    action: Literal["exception", "value"]
-    value: str | None = None
-
-
-def _otherwise(value: object) -> Otherwise:
-    if isinstance(value, Otherwise):
-        return value
-    if value == "exception":
-        return Otherwise(action="exception")
-    if value == NULL:
-        return Otherwise(action="value")
-    if isinstance(value, dict) and set(value) == {"value"} and isinstance(value["value"], str):
-        return Otherwise(action="value", value=_value(value["value"]))
-    raise ValueError("write otherwise: exception, otherwise: null or otherwise: {value: X}")
 
 
 def _value(text: str) -> str | None:
@@ -89,23 +71,7 @@ class FieldRule(Strict):
             }
         ),
     ] = None
-    otherwise: Annotated[
-        Otherwise | None,
-        PlainValidator(_otherwise),
-        WithJsonSchema(
-            {
-                "anyOf": [
-                    {"enum": ["exception", "null"]},
-                    {
-                        "type": "object",
-                        "properties": {"value": {"type": "string"}},
-                        "required": ["value"],
-                        "additionalProperties": False,
-                    },
-                ]
-            }
-        ),
-    ] = None
+    otherwise: Annotated[Fallback | None, PlainValidator(fallback_of("otherwise")), FORM] = None
     value: str | None = None
     ref: PlainName | None = None
     by: str | Annotated[dict[Identifier, str], Field(min_length=1)] | None = None
@@ -146,8 +112,8 @@ class FieldRule(Strict):
         return {_value(code): _value(text) for code, text in (self.values or {}).items()}
 
     @property
-    def unlisted(self) -> Otherwise:
-        return self.otherwise or Otherwise(action="exception")
+    def unlisted(self) -> Fallback:
+        return self.otherwise or Fallback(action="exception")
 
 
 class OnDelete(Strict):

@@ -50,17 +50,7 @@ class Joined:
             names = [f"{program.alias}.{column.name}" for column in program.schema.columns]
             read = tuple(at for at, name in enumerate(names) if name in reads)
             if read:
-                found.append(
-                    LookupProgram(
-                        program.alias,
-                        program.schema,
-                        program.codes,
-                        program.keys,
-                        program.first,
-                        read,
-                        program.missing,
-                    )
-                )
+                found.append(replace(program, columns=read))
         return tuple(found)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 
 from cdc.schema import TableName, TableSchema
 from transforms.declared import DeclaredColumn, declared_column, declared_schema
-from transforms.words import NULL, Identifier, Strict, table_name
+from transforms.fallback import FORM, Fallback, fallback_of
+from transforms.words import Identifier, Strict, table_name
 
 _ALIAS = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
@@ -32,26 +33,6 @@ SourceColumn = Annotated[
 ]
 
 
-class Missing(Strict):
-    """What a row gets whose code the table does not have. `value` None is NULL."""
-
-    action: Literal["exception", "value"]
-    value: str | None = None
-
-
-def _missing(value: object) -> Missing:
-    if isinstance(value, Missing):
-        return value
-    if value == "exception":
-        return Missing(action="exception")
-    if value == NULL:
-        return Missing(action="value")
-    if isinstance(value, dict) and set(value) == {"value"} and isinstance(value["value"], str):
-        text = value["value"]
-        return Missing(action="value", value=None if text == NULL else text)
-    raise ValueError("write missing: exception, missing: null or missing: {value: X}")
-
-
 class Lookup(Strict):
     """`on` joins its row: each column of the table's key equals an expression of the row.
 
@@ -60,23 +41,9 @@ class Lookup(Strict):
 
     table: Annotated[str, AfterValidator(table_name)]
     on: Annotated[str, Field(min_length=1)]
-    missing: Annotated[
-        Missing,
-        PlainValidator(_missing),
-        WithJsonSchema(
-            {
-                "anyOf": [
-                    {"enum": ["exception", "null"]},
-                    {
-                        "type": "object",
-                        "properties": {"value": {"type": "string"}},
-                        "required": ["value"],
-                        "additionalProperties": False,
-                    },
-                ]
-            }
-        ),
-    ] = Missing(action="exception")
+    missing: Annotated[Fallback, PlainValidator(fallback_of("missing")), FORM] = Fallback(
+        action="exception"
+    )
     columns: Annotated[dict[Identifier, SourceColumn], Field(min_length=1)] | None = None
 
     @property

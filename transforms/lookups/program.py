@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cdc.schema import TableName, TableSchema
-from transforms.lookups.declared import Missing
+from transforms.fallback import Fallback
 from transforms.program import Output
 
 
@@ -29,7 +29,7 @@ class LookupProgram:
     keys: tuple[Output, ...]
     first: int
     columns: tuple[int, ...]
-    missing: Missing
+    missing: Fallback
 
     @property
     def table(self) -> TableName:
