@@ -23,7 +23,7 @@ from sinks.http.exchange import Again, Exchange, Refused
 from sinks.http.lanes import Lanes, Place
 from sinks.http.reading import Change
 from sinks.http.settings import HttpTarget
-from sinks.http.watch import Watch
+from sinks.http.watch import LongWrite
 from sinks.local import LocalCheckpoint, Sent
 from tailrace.errors import (
     AddressForbidden,
@@ -61,7 +61,7 @@ class Sender:
         exchange: Exchange,
         local: LocalCheckpoint,
         sent: Sent,
-        watch: Watch,
+        watch: LongWrite,
         counted: Callable[[Change, str], None],
     ) -> None:
         self._target = target

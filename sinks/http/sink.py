@@ -24,7 +24,7 @@ from sinks.http.plan import Plan
 from sinks.http.reading import Change, in_order
 from sinks.http.sender import Sender
 from sinks.http.settings import HttpTarget
-from sinks.http.watch import Unwatched, Watch
+from sinks.http.watch import LongWrite, Unwatched
 from sinks.local import LocalCheckpoint, Sent, Tried
 from sinks.protection import key_refusal
 from sinks.protocol import NO_RECEIPTS, Checkpoint, Durable, Receipts, Written
@@ -45,7 +45,7 @@ class HttpSink:
     system = ""
 
     def __init__(
-        self, target: HttpTarget, pipeline: str, file: Path, watch: Watch | None = None
+        self, target: HttpTarget, pipeline: str, file: Path, watch: LongWrite | None = None
     ) -> None:
         self._target = target
         self._pipeline = pipeline
@@ -232,7 +232,7 @@ class HttpSink:
 class _Counting:
     """The process's count of what was sent, across writes."""
 
-    def __init__(self, watch: Watch, before: int) -> None:
+    def __init__(self, watch: LongWrite, before: int) -> None:
         self._watch = watch
         self._before = before
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 
-class Watch(Protocol):
+class LongWrite(Protocol):
     @property
     def stopping(self) -> bool: ...
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from config.owners import composites, seen_entities
 from config.project import Project
+from sinks.http.watch import LongWrite
 from sinks.protocol import Sink
 from tailrace.journal.index import is_made
 from tailrace.journal.paths import JournalPaths
@@ -19,7 +20,7 @@ from tailrace.pipeline.desk import Desk
 from tailrace.pipeline.facts import SNAPSHOT
 from tailrace.pipeline.stopping import Stop
 from tailrace.service.layout import Layout
-from tailrace.service.targets.adapter import Delivery, LongWrite
+from tailrace.service.targets.adapter import Delivery
 from tailrace.service.targets.registry import adapter_of
 from tailrace.state.exceptions.store import Store
 from tailrace.state.newest import load

@@ -6,27 +6,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from cdc.findings import Finding
 from cdc.patterns import Patterns
 from config.project import Source, Target
 from sinks.discrepancies import Discrepancy
+from sinks.http.watch import LongWrite
 from sinks.identity_people import People
 from sinks.protocol import Sink
 from transforms.rows import TargetTable
 
 Settings = TypeVar("Settings", bound=Target)
-
-
-class LongWrite(Protocol):
-    """What a target that takes long over a write is told, and tells."""
-
-    @property
-    def stopping(self) -> bool: ...
-
-    def moved(self, sent: int) -> None:
-        """`sent`: changes since the process began."""
 
 
 @dataclass(frozen=True, slots=True)
