@@ -34,11 +34,17 @@ def seconds(text: object) -> int:
     return int(match[1]) * UNITS[match[2]]
 
 
-def shown(span_s: float) -> str:
-    """In the largest unit that loses nothing: ``1h``, ``90min``."""
+def in_units(span_s: float) -> tuple[int, str]:
+    """In the largest unit that loses nothing: (1, ``h``), (90, ``min``)."""
     whole = round(span_s)
     unit = next((u for u in reversed(UNITS) if whole and whole % UNITS[u] == 0), "s")
-    return f"{whole // UNITS[unit]}{unit}"
+    return whole // UNITS[unit], unit
+
+
+def shown(span_s: float) -> str:
+    """As it is written: ``1h``, ``90min``."""
+    value, unit = in_units(span_s)
+    return f"{value}{unit}"
 
 
 class Freshness(Strict):

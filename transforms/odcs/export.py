@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from transforms.entity import Entity, EntityField
-from transforms.freshness import UNITS, Freshness
+from transforms.freshness import Freshness, in_units
 from transforms.odcs import API_VERSION, CHECK_HEAD, CHECK_TAIL, CONSUMERS, MASK
 from transforms.types import INTEGERS, MOMENTS, NUMBERS, FieldType, Kind
 
@@ -58,11 +58,10 @@ def exported(entity: Entity, project: str) -> tuple[dict[str, Value], list[str]]
 
 
 def _latency(entity: str, freshness: Freshness) -> dict[str, Value]:
-    span_s = freshness.within_s
-    unit = max((unit for unit, size in UNITS.items() if span_s % size == 0), key=UNITS.__getitem__)
+    value, unit = in_units(freshness.within_s)
     return {
         "property": "latency",
-        "value": span_s // UNITS[unit],
+        "value": value,
         "unit": unit,
         "element": f"{entity}.{freshness.field}",
     }
