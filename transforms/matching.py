@@ -84,8 +84,6 @@ def match_rules(
                 values.append(_value(entity, text, loc, columns))
             except ExpressionError as error:
                 errors.append(error)
-            except EntityError as error:
-                errors.append(error)
         rules.append(MatchRule(at, ", ".join(written), tuple(values)))
     return tuple(rules), errors
 
