@@ -71,9 +71,6 @@ class Watch:
         self.newest_s: dict[str, float] = {}
         self._open: dict[str, float] = {}
 
-    def __bool__(self) -> bool:
-        return bool(self._promised)
-
     @property
     def entities(self) -> Iterator[tuple[str, Freshness]]:
         return iter(dict(self._promised.values()).items())

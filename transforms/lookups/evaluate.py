@@ -45,9 +45,6 @@ class Lookups:
     ) -> None:
         self._joins = [_Join(program, tables, engine) for program in programs]
 
-    def __bool__(self) -> bool:
-        return bool(self._joins)
-
     def run(
         self, values: Sequence[pa.Array], unsent: Mapping[int, Flags], present: Rows, count: int
     ) -> Found:
