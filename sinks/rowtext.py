@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tailrace.buffers import buffers_of
 from tailrace.variants import load
@@ -65,3 +66,8 @@ def as_text(column: pa.Array) -> pa.StringArray:
             pa.string(),
         )
     return column.cast(pa.string())
+
+
+def unpadded(column: pa.Array) -> pa.StringArray:
+    """As text; padding is no part of a character(n)."""
+    return pc.utf8_rtrim(as_text(column), " ")

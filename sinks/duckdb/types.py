@@ -7,19 +7,17 @@ kept as that text.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sinks.rowtext import as_text
+from sinks.rowtext import as_text, unpadded
+from sinks.typenames import parted
 from transforms.rows import TargetColumn
 
 DECIMAL_DIGITS_MAX = 38
-
-_FORM = re.compile(r"([a-z][a-z ]*?) ?(?:\((\d+)(?:,(-?\d+))?\))?( with(?:out)? time zone)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +33,7 @@ class ColumnType:
 
 
 def column_type(column: TargetColumn) -> ColumnType:
-    matched = _FORM.fullmatch(column.type)
-    base, first, second, zone = matched.groups() if matched else (column.type, None, None, None)
-    size, scale = int(first) if first else None, int(second or 0)
+    base, size, scale, zone = parted(column.type)
     if base == "numeric" and size and size <= DECIMAL_DIGITS_MAX and 0 <= scale <= size:
         return _cast(f"DECIMAL({size},{scale})")
     if base == "timestamp":
@@ -47,7 +43,7 @@ def column_type(column: TargetColumn) -> ColumnType:
     if base == "time" and zone != " with time zone":
         return _cast("TIME")
     if base in ("character", "bpchar"):
-        return ColumnType("VARCHAR", text=_unpadded)
+        return ColumnType("VARCHAR", text=unpadded)
     return _SIMPLE.get(base) or ColumnType("VARCHAR")
 
 
@@ -58,11 +54,6 @@ def _cast(ddl: str, text: Callable[[pa.Array], pa.Array] = as_text) -> ColumnTyp
 def _eras(column: pa.Array) -> pa.Array:
     """``44-03-15 00:00:00 BC`` is ``44-03-15 (BC) 00:00:00`` here."""
     return pc.replace_substring_regex(as_text(column), r"^(\S+)( .*)? BC$", r"\1 (BC)\2")
-
-
-def _unpadded(column: pa.Array) -> pa.Array:
-    """Padding is no part of a character(n)."""
-    return pc.utf8_rtrim(as_text(column), " ")
 
 
 _SIMPLE = {

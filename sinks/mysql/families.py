@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from sinks.mysql.types import BIT_MAX, parted
+from sinks.mysql.types import BIT_MAX
+from sinks.typenames import parted
 from transforms.rows import TargetColumn
 
 INTEGER, DECIMAL, SINGLE, DOUBLE, BOOLEAN = "integer", "decimal", "single", "double", "boolean"

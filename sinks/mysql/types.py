@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sinks.mysql.products import Product
-from sinks.rowtext import DOUBLE, MOMENT, TEXT, as_text
+from sinks.rowtext import DOUBLE, MOMENT, TEXT, as_text, unpadded
+from sinks.typenames import parted
 from transforms.rows import TargetColumn, TargetTable
 
 KEY_BYTES_MAX = 3072
@@ -29,7 +30,6 @@ CHARACTER_BYTES = 4
 FIXED_BYTES = 32
 """No other type of a column takes more."""
 
-_FORM = re.compile(r"([a-z][a-z ]*?) ?(?:\((\d+)(?:,(-?\d+))?\))?( with(?:out)? time zone)?")
 _NATIVE = re.compile(r"mysql:([a-z]+(?:\(\d+\))?(?: unsigned)?)")
 
 
@@ -72,13 +72,6 @@ def _is_recognised(table: TargetTable) -> bool:
     return composite is not None and bool(composite.match) and table.table != composite.table
 
 
-def parted(type_: str) -> tuple[str, int | None, int, str | None]:
-    """A type's name, its size, its scale, and what it says of a time zone."""
-    matched = _FORM.fullmatch(type_)
-    base, first, second, zone = matched.groups() if matched else (type_, None, None, None)
-    return base, int(first) if first else None, int(second or 0), zone
-
-
 def _type(column: TargetColumn, product: Product) -> ColumnType:
     native = _NATIVE.fullmatch(column.native)
     found = _of(*parted(column.type))
@@ -102,7 +95,7 @@ def _of(base: str, size: int | None, scale: int, zone: str | None) -> ColumnType
         return ColumnType(f"varchar({size})")
     if base in ("character", "bpchar") and size:
         return ColumnType(
-            f"char({size})" if size <= CHAR_MAX else f"varchar({size})", text=_unpadded
+            f"char({size})" if size <= CHAR_MAX else f"varchar({size})", text=unpadded
         )
     if base == "timestamp":
         digits = 6 if size is None else size
@@ -126,11 +119,6 @@ def _utc(column: pa.Array) -> pa.Array:
     """Both sessions are in UTC. What has another offset, as infinity has none, is refused."""
     text = as_text(column)
     return pc.if_else(pc.ends_with(text, "+00"), pc.utf8_slice_codeunits(text, 0, -3), text)
-
-
-def _unpadded(column: pa.Array) -> pa.Array:
-    """Padding is no part of a character(n)."""
-    return pc.utf8_rtrim(as_text(column), " ")
 
 
 def _single(column: pa.Array) -> pa.Array:

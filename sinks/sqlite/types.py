@@ -18,7 +18,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sinks.rowtext import as_text
+from sinks.rowtext import as_text, unpadded
+from sinks.typenames import parted
 from transforms.rows import TargetColumn
 
 INTEGER, NUMERIC, REAL, TEXT, BLOB = "INTEGER", "NUMERIC", "REAL", "TEXT", "BLOB"
@@ -26,7 +27,6 @@ DOUBLE_DIGITS = 15
 """Decimal digits that each double keeps (DBL_DIG)."""
 INTEGER_DIGITS = 18
 
-_FORM = re.compile(r"([a-z][a-z ]*?) ?(?:\((\d+)(?:,(-?\d+))?\))?( with(?:out)? time zone)?")
 _INTEGERS = frozenset({"smallint", "integer", "bigint", "oid"})
 _NOT_FINITE = frozenset({"NaN", "Infinity", "-Infinity"})
 
@@ -57,15 +57,13 @@ class ColumnType:
 
 
 def column_type(column: TargetColumn) -> ColumnType:
-    matched = _FORM.fullmatch(column.type)
-    base, first, second, zone = matched.groups() if matched else (column.type, None, None, None)
-    size, scale = int(first) if first else None, int(second or 0)
+    base, size, scale, zone = parted(column.type)
     if base in _INTEGERS:
         return ColumnType("INTEGER", INTEGER, _integers)
     if base == "numeric":
         return _numeric(size, scale)
     if base in ("character", "bpchar"):
-        return ColumnType("TEXT", TEXT, _unpadded)
+        return ColumnType("TEXT", TEXT, unpadded)
     if base == "timestamp":
         return ColumnType("TEXT", TEXT, _instants if zone == " with time zone" else _moments)
     if base == "time" and zone != " with time zone":
@@ -158,11 +156,6 @@ def _truth(column: pa.Array) -> pa.Array:
 
 def _bytes(column: pa.Array) -> pa.Array:
     return _matching(column, r"^\\x(?:[0-9a-fA-F]{2})*$")
-
-
-def _unpadded(column: pa.Array) -> pa.Array:
-    """Padding is no part of a character(n)."""
-    return pc.utf8_rtrim(as_text(column), " ")
 
 
 def _floats(column: pa.Array) -> pa.Array:
