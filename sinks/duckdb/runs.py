@@ -36,7 +36,7 @@ def runs(changes: Sequence[RowChanges]) -> Iterator[list[Row]]:
         yield run
 
 
-def kinds(run: Sequence[Row]) -> Iterator[tuple[Kind, Sequence[Row], pa.Table]]:
+def kinds(run: Sequence[Row]) -> Iterator[tuple[Kind, Sequence[Row], list[pa.Array]]]:
     """Rows of one kind, and their columns, then the columns of the key until now; deletes first."""
     found: dict[Kind, list[Row]] = {}
     for row in run:
@@ -46,5 +46,4 @@ def kinds(run: Sequence[Row]) -> Iterator[tuple[Kind, Sequence[Row], pa.Table]]:
             *zip(*(row.values for row in rows), strict=True),
             *zip(*(row.key for row in rows), strict=True),
         ]
-        arrays = {f"c{i}": pa.array(column, pa.string()) for i, column in enumerate(columns)}
-        yield kind, rows, pa.table(arrays)
+        yield kind, rows, [pa.array(column, pa.string()) for column in columns]

@@ -38,11 +38,11 @@ class DuckdbSink(EmbeddedSink):
         """As sets; False, and nothing of it, where that is refused."""
         self.savepoint(_RUN)
         try:
-            for (table, op, moves, missing), rows, batch in kinds(run):
+            for (table, op, moves, missing), rows, columns in kinds(run):
                 writer = self._writers[table]
                 assert isinstance(writer, TableWriter)
                 with self._translated("writing", table=str(table.table)):
-                    found = writer.write_run(op, moves, missing, batch)
+                    found = writer.write_run(op, moves, missing, columns)
                 if found < len(rows) and (moves or rows[0].must_exist):
                     raise diverged(table, len(rows) - found)
         except TargetRefused:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
 
 from sinks.duckdb.session import BATCH, DuckdbSession
 from sinks.duckdb.types import ColumnType, column_type, fitted
+from sinks.embedded.codec import converted, no_value
 from sinks.embedded.session import Codec, Engine, Found
-from sinks.embedded.statements import Statements
-from sinks.netting import Net, by_missing
+from sinks.embedded.write import SetWriter
 from sinks.ordered import diverged
-from tailrace.errors import RowRefused
-from tailrace.failpoints import failpoint
 from transforms.rows import DELETE, UPSERT, RowChanges, TargetTable
 
 
@@ -30,21 +27,10 @@ class DuckdbCodec:
         self.session = session
 
     def converted(self, change: RowChanges) -> RowChanges:
-        keys = change.table.key_indexes
-        found = replace(
-            change,
-            values=tuple(
-                type_.text(column) for type_, column in zip(self.types, change.values, strict=True)
-            ),
-            old_key=None
-            if change.old_key is None
-            else tuple(
-                self.types[i].text(column) for i, column in zip(keys, change.old_key, strict=True)
-            ),
-        )
+        found = converted(change, lambda index, column: self.types[index].text(column))
         self._try(found, list(range(len(self.types))), found.values)
         if found.old_key is not None:
-            self._try(found, list(keys), found.old_key)
+            self._try(found, list(change.table.key_indexes), found.old_key)
         return found
 
     def _try(self, change: RowChanges, indexes: list[int], columns: Sequence[pa.Array]) -> None:
@@ -59,20 +45,8 @@ class DuckdbCodec:
         ]
         first = self.session.ask(f"select {', '.join(bad)} from {BATCH}", batch)
         wrong = [(row, indexes[n]) for row, n in zip(first, tried, strict=True) if row is not None]
-        if not wrong:
-            return
-        row, index = min(wrong)
-        refused = RowRefused(
-            "the target refused a row: a value is none of the column's type",
-            where={
-                "table": str(change.table.table),
-                "source_table": change.source or None,
-                "key_columns": ", ".join(change.table.key),
-                "column": change.table.columns[index].name,
-            },
-        )
-        refused.seq = change.seq[row].as_py()
-        raise refused
+        if wrong:
+            raise no_value(change, *min(wrong))
 
     def given(self, index: int) -> str:
         return self.types[index].read.format("cast(? as varchar)")
@@ -85,78 +59,71 @@ def batch_of(columns: Sequence[pa.Array]) -> pa.Table:
     return pa.table({f"c{i}": column for i, column in enumerate(columns)})
 
 
-class TableWriter:
+class TableWriter(SetWriter):
     def __init__(
         self, engine: Engine, session: DuckdbSession, table: TargetTable, codec: Codec
     ) -> None:
         assert isinstance(codec, DuckdbCodec)
-        self._engine = engine
+        super().__init__(engine, table, codec)
         self._session = session
-        self._table = table
         self._types: list[ColumnType] = codec.types
-        self._sql = Statements(engine, table, codec)
-        self._names = [engine.quoted(column.name) for column in table.columns]
 
-    def delete(self, net: Net) -> int:
-        if net.deletes is None:
-            return 0
-        with self._engine.translated("writing", table=str(self._table.table)):
-            keys = " and ".join(
-                f"t.{self._names[i]} = {self._types[i].read.format(f's.c{n}')}"
-                for n, i in enumerate(self._table.key_indexes)
-            )
-            self._session.run(
-                f"delete from {self._sql.name} t using {BATCH} s where {keys}",
-                batch_of(net.deletes),
-            )
-        return len(net.deletes[0]) - net.implied
+    def write_run(
+        self, op: int, moves: bool, missing: tuple[int, ...], columns: Sequence[pa.Array]
+    ) -> int:
+        """Rows of one kind (see `runs`), each of another key; how many of them were found.
 
-    def upsert(self, net: Net) -> int:
-        """Errors: TargetRefused where a row with values not sent is not there to keep them."""
-        written = 0
-        with self._engine.translated("writing", table=str(self._table.table)):
-            for rows, must_exist in ((net.upserts, True), (net.patches, False)):
-                for missing, part in by_missing(rows) if rows is not None else ():
-                    batch = batch_of(part.columns)
-                    if must_exist and not missing:
-                        self._put(batch)
-                    else:
-                        self._update(missing, batch, must_exist)
-                    written += part.count
-        failpoint("deliver.staged")
-        return written
+        `columns`: those of the table, then the key until now.
+        """
+        rows = len(columns[0])
+        if op == UPSERT and not moves and not missing:
+            self._put(columns)
+            return rows
+        width = len(self._sql.names)
+        same = self._same(range(width, len(columns)))
+        if op == DELETE:
+            self._delete_where(same, columns)
+            return rows
+        return self._updated(missing, columns, same, keys=moves)
 
-    def _put(self, batch: pa.Table) -> None:
-        values = ", ".join(type_.read.format(f"s.c{i}") for i, type_ in enumerate(self._types))
+    def _delete(self, keys: Sequence[pa.Array]) -> None:
+        self._delete_where(self._same(range(len(keys))), keys)
+
+    def _delete_where(self, same: str, columns: Sequence[pa.Array]) -> None:
+        self._session.run(
+            f"delete from {self._sql.name} t using {BATCH} s where {same}", batch_of(columns)
+        )
+
+    def _put(self, columns: Sequence[pa.Array]) -> None:
+        batch = batch_of(columns)
+        values = ", ".join(self._read(i, i) for i in range(len(self._sql.names)))
         insert = (
             f"insert into {self._sql.name} ({self._sql.columns}) select {values} from {BATCH} s"
         )
         if self._sql.codec.has_on_conflict:
             self._session.run(f"{insert} {self._sql.on_conflict}", batch)
             return
-        self._update((), batch, must_exist=False)
-        there = f"select 1 from {self._sql.name} t where {self._same}"
+        same = self._same(self._table.key_indexes)
+        self._updated((), columns, same, keys=False)
+        there = f"select 1 from {self._sql.name} t where {same}"
         self._session.run(f"{insert} where not exists ({there})", batch)
 
-    def write_run(self, op: int, moves: bool, missing: tuple[int, ...], batch: pa.Table) -> int:
-        """Rows of one kind (see `runs`), each of another key; how many of them were found.
+    def _update(
+        self, missing: tuple[int, ...], columns: Sequence[pa.Array], must_exist: bool
+    ) -> None:
+        rows = len(columns[0])
+        found = self._updated(missing, columns, self._same(self._table.key_indexes), keys=False)
+        if must_exist and found < rows:
+            raise diverged(self._table, rows - found)
 
-        `batch`: the columns, then the key until now.
-        """
-        if op == UPSERT and not moves and not missing:
-            self._put(batch)
-            return int(batch.num_rows)
-        width = len(self._names)
-        same = " and ".join(
-            f"t.{self._names[i]} = {self._types[i].read.format(f's.c{width + n}')}"
-            for n, i in enumerate(self._table.key_indexes)
-        )
-        if op == DELETE:
-            self._session.run(f"delete from {self._sql.name} t using {BATCH} s where {same}", batch)
-            return int(batch.num_rows)
+    def _updated(
+        self, missing: tuple[int, ...], columns: Sequence[pa.Array], same: str, *, keys: bool
+    ) -> int:
+        """How many rows are there, which have got what was sent."""
+        batch = batch_of(columns)
         sets = ", ".join(
-            f"{self._names[i]} = {self._types[i].read.format(f's.c{i}')}"
-            for i in self._sql.written(missing, keys=moves)
+            f"{self._sql.names[i]} = {self._read(i, i)}"
+            for i in self._sql.written(missing, keys=keys)
         )
         if sets:
             return self._session.run(
@@ -165,24 +132,13 @@ class TableWriter:
         count = f"select count(*) from {BATCH} s join {self._sql.name} t on {same}"
         return int(self._session.ask(count, batch)[0])
 
-    @property
-    def _same(self) -> str:
+    def _same(self, places: Iterable[int]) -> str:
+        """A row of the table and one of the batch, which has the key at these `places`."""
         return " and ".join(
-            f"t.{self._names[i]} = {self._types[i].read.format(f's.c{i}')}"
-            for i in self._table.key_indexes
+            f"t.{self._sql.names[i]} = {self._read(i, at)}"
+            for i, at in zip(self._table.key_indexes, places, strict=True)
         )
 
-    def _update(self, missing: tuple[int, ...], batch: pa.Table, must_exist: bool) -> None:
-        same = self._same
-        if must_exist:
-            count = f"select count(*) from {BATCH} s join {self._sql.name} t on {same}"
-            (found,) = self._session.ask(count, batch)
-            if found < batch.num_rows:
-                raise diverged(self._table, batch.num_rows - found)
-        sets = ", ".join(
-            f"{self._names[i]} = {self._types[i].read.format(f's.c{i}')}"
-            for i in self._sql.written(missing, keys=False)
-        )
-        if sets:
-            update = f"update {self._sql.name} t set {sets} from {BATCH} s where {same}"
-            self._session.run(update, batch)
+    def _read(self, index: int, at: int) -> str:
+        """A value of column `index`, which stands at place `at` of the batch."""
+        return self._types[index].read.format(f"s.c{at}")

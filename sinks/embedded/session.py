@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import pyarrow as pa
-
 from cdc.schema import TableName
 from sinks.applying import Writer
 from sinks.foreign_keys import References
@@ -131,6 +129,3 @@ class Engine(Protocol):
 
     def may_go_as_sets(self, where: Mapping[str, object]) -> bool:
         """Whether what was refused there was a constraint."""
-
-
-Columns = Sequence[pa.Array]

@@ -13,13 +13,13 @@ class Statements:
         self.table = table
         self.codec = codec
         self._engine = engine
-        self._names = [engine.quoted(column.name) for column in table.columns]
+        self.names = [engine.quoted(column.name) for column in table.columns]
         self._given = [codec.given(i) for i in range(len(table.columns))]
         self.name = engine.table(table.table)
-        self.others = [i for i in range(len(self._names)) if i not in table.key_indexes]
-        self._same = " and ".join(f"{self._names[i]} = {self._given[i]}" for i in table.key_indexes)
+        self.others = [i for i in range(len(self.names)) if i not in table.key_indexes]
+        self._same = " and ".join(f"{self.names[i]} = {self._given[i]}" for i in table.key_indexes)
         self.delete = f"delete from {self.name} where {self._same}"
-        self.columns = ", ".join(self._names)
+        self.columns = ", ".join(self.names)
         self.insert = f"insert into {self.name} ({self.columns}) values ({', '.join(self._given)})"
         self.upsert = f"{self.insert} {self.on_conflict}"
         self._updates: dict[tuple[int, ...], str] = {}
@@ -27,15 +27,15 @@ class Statements:
     @property
     def on_conflict(self) -> str:
         """By the key, so that a row that is new under an old unique value is refused."""
-        keys = ", ".join(self._names[i] for i in self.table.key_indexes)
-        sets = ", ".join(f"{self._names[i]} = excluded.{self._names[i]}" for i in self.others)
+        keys = ", ".join(self.names[i] for i in self.table.key_indexes)
+        sets = ", ".join(f"{self.names[i]} = excluded.{self.names[i]}" for i in self.others)
         return f"on conflict ({keys}) do " + (f"update set {sets}" if sets else "nothing")
 
     def written(self, missing: Sequence[int], *, keys: bool) -> list[int]:
         """The columns that an update sets, in the order of its parameters."""
         return [
             i
-            for i in range(len(self._names))
+            for i in range(len(self.names))
             if i not in missing and (keys or i not in self.table.key_indexes)
         ]
 
@@ -47,9 +47,9 @@ class Statements:
         found = self._updates.get((*missing, -int(keys) - 1))
         if found is None:
             sets = ", ".join(
-                f"{self._names[i]} = {self._given[i]}" for i in self.written(missing, keys=keys)
+                f"{self.names[i]} = {self._given[i]}" for i in self.written(missing, keys=keys)
             )
-            key = self._names[self.table.key_indexes[0]]
+            key = self.names[self.table.key_indexes[0]]
             found = f"update {self.name} set {sets or f'{key} = {key}'} where {self._same}"
             self._updates[(*missing, -int(keys) - 1)] = found
         return found

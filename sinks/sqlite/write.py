@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import pyarrow as pa
 
-from sinks.batches import sliced
+from sinks.embedded.codec import converted, no_value
 from sinks.embedded.session import Codec, Engine, Found
-from sinks.embedded.statements import Statements
-from sinks.netting import Net, by_missing
+from sinks.embedded.write import SetWriter
 from sinks.ordered import diverged
 from sinks.sqlite.session import SqliteSession
 from sinks.sqlite.types import ColumnType, Unfit, affinity, bound, bound_one, column_type
-from tailrace.errors import RowRefused
-from tailrace.failpoints import failpoint
 from transforms.rows import RowChanges, TargetTable
 
 PIECE_ROWS = 4096
@@ -33,40 +29,13 @@ class SqliteCodec:
         ]
 
     def converted(self, change: RowChanges) -> RowChanges:
-        names = [column.name for column in change.table.columns]
-        keys = change.table.key_indexes
-        return (
-            replace(
-                change,
-                values=tuple(
-                    self._column(change, i, values) for i, values in enumerate(change.values)
-                ),
-                old_key=None
-                if change.old_key is None
-                else tuple(
-                    self._column(change, i, values)
-                    for i, values in zip(keys, change.old_key, strict=True)
-                ),
-            )
-            if names
-            else change
-        )
+        def convert(index: int, values: pa.Array) -> pa.Array:
+            try:
+                return self._types[index].convert(values)
+            except Unfit as unfit:
+                raise no_value(change, unfit.row, index) from None
 
-    def _column(self, change: RowChanges, index: int, values: pa.Array) -> pa.Array:
-        try:
-            return self._types[index].convert(values)
-        except Unfit as unfit:
-            refused = RowRefused(
-                "the target refused a row: a value is none of the column's type",
-                where={
-                    "table": str(change.table.table),
-                    "source_table": change.source or None,
-                    "key_columns": ", ".join(change.table.key),
-                    "column": change.table.columns[index].name,
-                },
-            )
-            refused.seq = sliced(change, unfit.row, 1).seq[0].as_py()
-            raise refused from None
+        return converted(change, convert)
 
     def given(self, index: int) -> str:
         return "?"
@@ -81,39 +50,22 @@ def _kind(type_: ColumnType, declared: str) -> str:
     return kind if type_.kind in ("INTEGER", "NUMERIC") and kind == "TEXT" else type_.kind
 
 
-class TableWriter:
+class TableWriter(SetWriter):
     def __init__(
         self, engine: Engine, session: SqliteSession, table: TargetTable, codec: Codec
     ) -> None:
         assert isinstance(codec, SqliteCodec)
-        self._engine = engine
+        super().__init__(engine, table, codec)
         self._session = session
         self._kinds = codec.kinds
-        self._table = table
-        self._sql = Statements(engine, table, codec)
 
-    def delete(self, net: Net) -> int:
-        if net.deletes is None:
-            return 0
-        with self._engine.translated("writing", table=str(self._table.table)):
-            for rows in _rows(net.deletes, [self._kinds[i] for i in self._table.key_indexes]):
-                self._session.executemany(self._sql.delete, rows)
-        return len(net.deletes[0]) - net.implied
+    def _delete(self, keys: Sequence[pa.Array]) -> None:
+        for rows in _rows(keys, [self._kinds[i] for i in self._table.key_indexes]):
+            self._session.executemany(self._sql.delete, rows)
 
-    def upsert(self, net: Net) -> int:
-        """Errors: TargetRefused where a row with values not sent is not there to keep them."""
-        written = 0
-        with self._engine.translated("writing", table=str(self._table.table)):
-            for rows, must_exist in ((net.upserts, True), (net.patches, False)):
-                for missing, part in by_missing(rows) if rows is not None else ():
-                    if must_exist and not missing:
-                        for piece in _rows(part.columns, self._kinds):
-                            self._session.executemany(self._sql.upsert, piece)
-                    else:
-                        self._update(missing, part.columns, must_exist)
-                    written += part.count
-        failpoint("deliver.staged")
-        return written
+    def _put(self, columns: Sequence[pa.Array]) -> None:
+        for rows in _rows(columns, self._kinds):
+            self._session.executemany(self._sql.upsert, rows)
 
     def _update(
         self, missing: tuple[int, ...], columns: Sequence[pa.Array], must_exist: bool
