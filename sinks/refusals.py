@@ -85,15 +85,6 @@ def of_another_type(
     )
 
 
-VANISHED = (
-    "was written by this pipeline and is gone",
-    "restore it, or rename it back. To begin again with an empty one, delete its row in"
-    " tailrace.tables: rows that are not sent again stay missing",
-)
-"""Of a target table: what is wrong with it, and what to do. An empty one in its place would hide
-what is lost."""
-
-
 def computed(table: TableName, entity: str) -> TargetRefused:
     return TargetRefused(
         f"target table {table} is computed from what several sources say of {entity}; written by"

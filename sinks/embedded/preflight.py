@@ -12,7 +12,8 @@ from cdc.patterns import OWN_SCHEMA
 from cdc.schema import TableName
 from sinks.embedded.protection import recorded
 from sinks.embedded.session import Engine, Session
-from sinks.embedded.tables import holds_rows, refuse_doubles, refuse_merged, verify, written_by
+from sinks.embedded.tables import holds_rows, refuse_merged, verify, written_by
+from sinks.misfits import not_ours, refuse_doubles
 from sinks.protection import findings
 from tailrace.errors import TargetRefused
 from transforms.rows import TargetTable
@@ -61,7 +62,7 @@ def _names(engine: Engine, tables: Sequence[TargetTable]) -> Iterator[Finding]:
     for table in dict.fromkeys(tables):
         try:
             engine.table(table.table)
-            refuse_doubles(engine, table)
+            refuse_doubles(table, engine.product)
         except TargetRefused as refused:
             yield _finding(table, refused)
 
@@ -84,12 +85,7 @@ def _table(
     if pipelines and written_by(engine, session, pipelines, table.table):
         yield from findings(table, recorded(engine, session, pipelines, table))
     elif table.existing != "keep":
-        yield Finding(
-            "error",
-            "holds rows that Tailrace did not write",
-            str(table.table),
-            "-- empty the table, or declare `existing: keep` to write among its rows",
-        )
+        yield not_ours(table)
 
 
 def _finding(table: TargetTable, refused: TargetRefused) -> Finding:

@@ -8,9 +8,17 @@ from cdc.schema import TableName
 from sinks.embedded.books import book, now
 from sinks.embedded.protection import record, recorded
 from sinks.embedded.session import Engine, Found, FoundColumn, Session
+from sinks.misfits import (
+    NOT_OURS,
+    VANISHED,
+    refuse_doubles,
+    refuse_generated,
+    refuse_missing,
+    refuse_unfilled,
+    refused,
+)
 from sinks.protection import key_refusal
-from sinks.refusals import VANISHED
-from tailrace.errors import TailraceError, TargetRefused
+from tailrace.errors import TargetRefused
 from transforms.rows import TargetColumn, TargetTable
 
 
@@ -19,7 +27,7 @@ def prepare(engine: Engine, session: Session, pipeline: str, table: TargetTable)
 
     Errors: TargetRefused, with what to do; the engine's.
     """
-    refuse_doubles(engine, table)
+    refuse_doubles(table, engine.product)
     refuse_merged(engine, session, table)
     found = engine.look(session, table.table)
     ours = written_by(engine, session, [pipeline], table.table)
@@ -33,15 +41,12 @@ def prepare(engine: Engine, session: Session, pipeline: str, table: TargetTable)
     else:
         verify(engine, table, found)
         if holds_rows(engine, session, table):
-            if not ours and table.existing != "keep":
-                raise refused(
-                    table,
-                    "holds rows that Tailrace did not write",
-                    "empty the table, or declare `existing: keep` to write among its rows",
-                )
-            refusal = key_refusal(table, recorded(engine, session, [pipeline], table))
-            if ours and refusal is not None:
-                raise refusal
+            if ours:
+                refusal = key_refusal(table, recorded(engine, session, [pipeline], table))
+                if refusal is not None:
+                    raise refusal
+            elif table.existing != "keep":
+                raise refused(table, *NOT_OURS)
     if not ours:
         session.execute(
             f"insert into {book(engine, 'tables')} values (?, ?, ?, ?)",
@@ -109,31 +114,23 @@ def verify(engine: Engine, table: TargetTable, found: Found) -> None:
 def _verify_columns(
     engine: Engine, table: TargetTable, found: Mapping[str, FoundColumn], name: str
 ) -> None:
-    missing = [column for column in table.columns if column.name not in found]
-    if missing:
-        raise refused(
-            table,
-            f"lacks {len(missing)} column(s): {', '.join(column.name for column in missing)}",
-            "; ".join(
-                f"alter table {name} add column {engine.quoted(column.name)} {engine.ddl(column)}"
-                for column in missing
-            ),
-        )
-    generated = [column.name for column in table.columns if found[column.name].generated]
-    if generated:
-        raise refused(table, f"computes {', '.join(generated)} itself", "leave these columns out")
+    refuse_missing(
+        table,
+        found,
+        lambda column: (
+            f"alter table {name} add column {engine.quoted(column.name)} {engine.ddl(column)}"
+        ),
+    )
+    refuse_generated(
+        table, [column.name for column in table.columns if found[column.name].generated]
+    )
     written = {column.name for column in table.columns}
     unfilled = [
         name
         for name, column in found.items()
         if not (name in written or column.nullable or column.filled or column.generated)
     ]
-    if unfilled:
-        raise refused(
-            table,
-            f"demands a value for {', '.join(unfilled)}, which nothing fills",
-            "give these columns a default, or let them be NULL",
-        )
+    refuse_unfilled(table, unfilled)
     for column in table.columns:
         _verify_type(engine, table, column, found[column.name])
 
@@ -151,20 +148,6 @@ def _verify_type(
         )
 
 
-def refuse_doubles(engine: Engine, table: TargetTable) -> None:
-    """Errors: TargetRefused for columns that are one to the file."""
-    names: dict[str, str] = {}
-    for column in table.columns:
-        other = names.setdefault(column.name.lower(), column.name)
-        if other != column.name:
-            raise refused(
-                table,
-                f"would have the columns {other} and {column.name}, which are one to"
-                f" {engine.product}",
-                "write one of them under another name, by a mapping",
-            )
-
-
 def refuse_merged(engine: Engine, session: Session, table: TargetTable) -> None:
     """Errors: TargetRefused where some pipeline has written the same table by another name."""
     for schema, name in session.query(
@@ -175,7 +158,7 @@ def refuse_merged(engine: Engine, session: Session, table: TargetTable) -> None:
             raise merged(engine, table, other)
 
 
-def merged(engine: Engine, table: TargetTable, other: TableName) -> TailraceError:
+def merged(engine: Engine, table: TargetTable, other: TableName) -> TargetRefused:
     """Two names, one table: rows of both would stand in it."""
     return refused(
         table,
@@ -187,12 +170,6 @@ def merged(engine: Engine, table: TargetTable, other: TableName) -> TailraceErro
 
 def holds_rows(engine: Engine, session: Session, table: TargetTable) -> bool:
     return bool(session.query(f"select 1 from {engine.table(table.table)} limit 1"))
-
-
-def refused(table: TargetTable, what: str, fix: str) -> TargetRefused:
-    return TargetRefused(
-        f"target table {table.table} {what}", where={"table": str(table.table)}, fix=fix
-    )
 
 
 def _list(engine: Engine, names: Sequence[str]) -> str:

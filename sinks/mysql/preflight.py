@@ -10,6 +10,7 @@ import pymysql
 from cdc.findings import Finding
 from cdc.patterns import OWN_SCHEMA
 from cdc.schema import TableName
+from sinks.misfits import not_ours, refuse_doubles
 from sinks.mysql import catalog
 from sinks.mysql.names import quoted, quoted_list, quoted_table
 from sinks.mysql.products import Product
@@ -21,7 +22,6 @@ from sinks.mysql.tables import (
     holds_foreign_rows,
     holds_rows,
     merged,
-    refuse_doubles,
     refuse_system,
     verify,
 )
@@ -154,7 +154,7 @@ def _table(
     kind = catalog.table_kind(connection, table.table)
     try:
         refuse_system(table)
-        refuse_doubles(table)
+        refuse_doubles(table, "MariaDB")
         if kind is None:
             yield from _absent(rights, table)
             return
@@ -168,12 +168,7 @@ def _table(
         fix = f"GRANT {names} ON {quoted_table(table.table)} TO {rights.account};"
         yield Finding("error", f"the user {rights.user} lacks {names}", where, fix)
     elif holds_foreign_rows(connection, table, is_ours):
-        yield Finding(
-            "error",
-            "holds rows that Tailrace did not write",
-            where,
-            "-- empty the table, or declare `existing: keep` to write among its rows",
-        )
+        yield not_ours(table)
     yield from _loose(connection.product, table, found)
 
 

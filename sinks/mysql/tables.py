@@ -9,6 +9,15 @@ import pymysql
 
 from cdc.schema import TableName
 from sinks.composite_sql import ENTITIES
+from sinks.misfits import (
+    NOT_OURS,
+    VANISHED,
+    refuse_doubles,
+    refuse_generated,
+    refuse_missing,
+    refuse_unfilled,
+    refused,
+)
 from sinks.mysql import catalog
 from sinks.mysql.families import sent
 from sinks.mysql.fit import misfit
@@ -19,8 +28,8 @@ from sinks.mysql.protection import record, recorded
 from sinks.mysql.session import Connection, execute, query, translated
 from sinks.mysql.types import column_types
 from sinks.protection import key_refusal
-from sinks.refusals import VANISHED, computed
-from tailrace.errors import TailraceError, TargetRefused, TargetUnavailable
+from sinks.refusals import computed
+from tailrace.errors import TargetRefused, TargetUnavailable
 from transforms.rows import TargetColumn, TargetTable
 
 _SYSTEM = frozenset({"mysql", "information_schema", "performance_schema", "sys"})
@@ -34,7 +43,7 @@ def prepare(
     Errors: TargetRefused, with what to do; TargetUnavailable.
     """
     refuse_system(table)
-    refuse_doubles(table)
+    refuse_doubles(table, "MariaDB")
     with translated("preparing a target table", table=str(table.table)):
         _refuse_spellings(connection, table)
         if table.composite is None:
@@ -42,7 +51,7 @@ def prepare(
         kind = catalog.table_kind(connection, table.table)
         if kind is None:
             if _was_written(connection, pipeline, table):
-                raise _refused(table, *VANISHED)
+                raise refused(table, *VANISHED)
             _create(connection, table)
             found = catalog.columns(connection, table.table)
         else:
@@ -81,9 +90,9 @@ def _was_written(connection: Connection, pipeline: str, table: TargetTable) -> b
     )
 
 
-def merged(table: TargetTable, other: TableName) -> TailraceError:
+def merged(table: TargetTable, other: TableName) -> TargetRefused:
     """Two names, one table: rows of both would stand in it."""
-    return _refused(
+    return refused(
         table,
         f"is the same as {other} at this server, which ignores case (lower_case_table_names)",
         "name one of them otherwise with `into`; if the other is written no more, delete its row"
@@ -106,23 +115,10 @@ def _refuse_spellings(connection: Connection, table: TargetTable) -> None:
             raise merged(table, other)
 
 
-def refuse_doubles(table: TargetTable) -> None:
-    """Errors: TargetRefused for columns that MariaDB takes for one."""
-    names: dict[str, str] = {}
-    for column in table.columns:
-        other = names.setdefault(column.name.lower(), column.name)
-        if other != column.name:
-            raise _refused(
-                table,
-                f"would have the columns {other} and {column.name}, which are one to MariaDB",
-                "write one of them under another name, by a mapping",
-            )
-
-
 def refuse_system(table: TargetTable) -> None:
     """Errors: TargetRefused for a database that is the server's own."""
     if table.table.schema.lower() in _SYSTEM:
-        raise _refused(
+        raise refused(
             table, "would be in a database of the server's own", "name another with `into`"
         )
 
@@ -172,7 +168,7 @@ def _create(connection: Connection, table: TargetTable) -> None:
         if error.args[0] in PASSING or not isinstance(error.args[0], int):
             raise
         # A definition holds names and types, no values; so the server's words may be shown.
-        raise _refused(
+        raise refused(
             table,
             f"cannot be created: {text}",
             "create the table yourself, with types and names that MariaDB can have; what does not"
@@ -193,9 +189,9 @@ def verify(
     """
     name = quoted_table(table.table)
     if kind[0] not in ("BASE TABLE", "SYSTEM VERSIONED"):
-        raise _refused(table, "is not a table", "choose another name with `into`")
+        raise refused(table, "is not a table", "choose another name with `into`")
     if kind[1] != "InnoDB":
-        raise _refused(
+        raise refused(
             table,
             f"is kept by {kind[1]}, which cannot take back what was not committed",
             f"alter table {name} engine = InnoDB",
@@ -204,14 +200,14 @@ def verify(
     _verify_columns(connection.product, table, found, name)
     keys = catalog.unique_keys(connection, table.table)
     if not any(sorted(key) == sorted(table.key) for key, whole in keys if whole):
-        raise _refused(
+        raise refused(
             table,
             f"has no unique index on exactly ({', '.join(table.key)}), whole and not NULL",
             f"alter table {name} add primary key ({quoted_list(table.key)})",
         )
     for names in table.unique:
         if not any(sorted(key) == sorted(names) for key, _ in keys):
-            raise _refused(
+            raise refused(
                 table,
                 f"has no unique index on whole columns ({', '.join(names)}), as the contract"
                 " demands",
@@ -225,26 +221,24 @@ def _verify_columns(
 ) -> None:
     types = dict(zip(table.columns, column_types(table, product), strict=True))
     spelt = {name.lower(): name for name in found}
-    missing = [column for column in table.columns if column.name not in found]
-    for column in missing:
-        if (other := spelt.get(column.name.lower())) is not None:
-            raise _refused(
+    for column in table.columns:
+        other = spelt.get(column.name.lower())
+        if other is not None and column.name not in found:
+            raise refused(
                 table,
                 f"has the column {other}, and {column.name} is to be written",
                 f"alter table {name} rename column {quoted(other)} to {quoted(column.name)}",
             )
-    if missing:
-        raise _refused(
-            table,
-            f"lacks {len(missing)} column(s): {', '.join(column.name for column in missing)}",
-            "; ".join(
-                f"alter table {name} add column {quoted(column.name)} {types[column].ddl} null"
-                for column in missing
-            ),
-        )
-    generated = [column.name for column in table.columns if found[column.name].generated]
-    if generated:
-        raise _refused(table, f"computes {', '.join(generated)} itself", "leave these columns out")
+    refuse_missing(
+        table,
+        found,
+        lambda column: (
+            f"alter table {name} add column {quoted(column.name)} {types[column].ddl} null"
+        ),
+    )
+    refuse_generated(
+        table, [column.name for column in table.columns if found[column.name].generated]
+    )
     written = {column.name for column in table.columns}
     unfilled = [
         column.name
@@ -252,16 +246,11 @@ def _verify_columns(
         if column.name not in written and not column.nullable and not column.filled
         if not column.generated
     ]
-    if unfilled:
-        raise _refused(
-            table,
-            f"demands a value for {', '.join(unfilled)}, which nothing fills",
-            "give these columns a default, or let them be NULL",
-        )
+    refuse_unfilled(table, unfilled)
     for column, type_ in types.items():
         there = found[column.name]
         if (how := misfit(column, there, product)) is not None:
-            raise _refused(
+            raise refused(
                 table,
                 f"has the type {there.type} for {column.name}, where values of {type_.ddl} {how}",
                 f"alter table {name} modify {quoted(column.name)} {type_.ddl}"
@@ -270,7 +259,7 @@ def _verify_columns(
         _verify_moments(table, column, there, name)
     inexact = [key for key in table.key if found[key].kind == "float"]
     if inexact:
-        raise _refused(
+        raise refused(
             table,
             f"has a FLOAT in its key ({', '.join(inexact)}), which equals no number written out",
             f"alter table {name} modify {quoted(inexact[0])} double not null",
@@ -283,14 +272,14 @@ def _verify_moments(
     """What the server would do in silence: cut digits of a second off, and fill a TIMESTAMP."""
     wanted = sent(column).size or 0
     if found.digits is not None and found.digits < wanted:
-        raise _refused(
+        raise refused(
             table,
             f"keeps {found.digits} digits of a second in {column.name}, and {wanted} may come",
             f"alter table {name} modify {quoted(column.name)} {found.kind}({wanted})"
             + ("" if found.nullable else " not null"),
         )
     if found.kind == "timestamp" and column.nullable and not found.nullable:
-        raise _refused(
+        raise refused(
             table,
             f"puts the present time into {column.name} where NULL is written",
             f"alter table {name} modify {quoted(column.name)} {found.type} null",
@@ -321,14 +310,4 @@ def _verify_rows(connection: Connection, pipeline: str, table: TargetTable) -> N
         if refusal is not None:
             raise refusal
     if holds_foreign_rows(connection, table, bool(ours)):
-        raise _refused(
-            table,
-            "holds rows that Tailrace did not write",
-            "empty the table, or declare `existing: keep` to write among its rows",
-        )
-
-
-def _refused(table: TargetTable, what: str, fix: str) -> TailraceError:
-    return TargetRefused(
-        f"target table {table.table} {what}", where={"table": str(table.table)}, fix=fix
-    )
+        raise refused(table, *NOT_OURS)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from cdc.findings import Finding
 from cdc.schema import TableName
+from sinks.misfits import not_ours
 from sinks.postgres.names import quoted, quoted_table
 from sinks.postgres.protection import recorded
 from sinks.postgres.session import Connection, connect, translated
@@ -172,12 +173,7 @@ def _holds(connection: Connection, table: TargetTable) -> bool:
 
 def _foreign_rows(connection: Connection, table: TargetTable) -> Iterator[Finding]:
     if _holds(connection, table):
-        yield Finding(
-            "error",
-            "holds rows that Tailrace did not write",
-            str(table.table),
-            "-- empty the table, or declare `existing: keep` to write among its rows",
-        )
+        yield not_ours(table)
 
 
 def _absent(connection: Connection, server: _Server, table: TableName) -> Iterator[Finding]:

@@ -9,12 +9,19 @@ from psycopg import errors as pg
 
 from cdc.schema import TableName
 from sinks.foreign_keys import ForeignKey, References
+from sinks.misfits import (
+    NOT_OURS,
+    VANISHED,
+    refuse_generated,
+    refuse_missing,
+    refuse_unfilled,
+    refused,
+)
 from sinks.postgres.names import quoted, quoted_list, quoted_table
 from sinks.postgres.protection import record, recorded
 from sinks.postgres.session import Connection, translated
 from sinks.protection import key_refusal
-from sinks.refusals import VANISHED, computed
-from tailrace.errors import TailraceError, TargetRefused
+from sinks.refusals import computed
 from transforms.rows import TargetTable
 
 _COLUMNS = """
@@ -65,10 +72,10 @@ def prepare(connection: Connection, pipeline: str, table: TargetTable) -> None:
             _refuse_computed(connection, table)
         if found is None:
             if _was_written(connection, pipeline, table):
-                raise _refused(table, *VANISHED)
+                raise refused(table, *VANISHED)
             _create(connection, table)
         elif found[0] not in ("r", "p"):
-            raise _refused(table, "is not a table", "choose another name with `into`")
+            raise refused(table, "is not a table", "choose another name with `into`")
         else:
             verify(connection, table)
             _verify_rows(connection, pipeline, table, name)
@@ -111,7 +118,7 @@ def _create(connection: Connection, table: TargetTable) -> None:
             f"create table {quoted_table(table.table)} ({', '.join(columns)})".encode()
         )
     except (pg.UndefinedObject, pg.InvalidSchemaName) as error:
-        raise _refused(
+        raise refused(
             table,
             f"cannot be created: {error.diag.message_primary}",
             "create the type at the target first, or create the table yourself",
@@ -137,22 +144,15 @@ def _verify_columns(connection: Connection, table: TargetTable, name: str) -> No
     rows = connection.execute(_COLUMNS.encode(), (name,)).fetchall()
     found = {str(row[0]): row for row in rows}
     wanted = [column.name for column in table.columns]
-    missing = [column for column in table.columns if column.name not in found]
-    if missing:
-        raise _refused(
-            table,
-            f"lacks {len(missing)} column(s): {', '.join(column.name for column in missing)}",
-            "; ".join(
-                f"alter table {name} add column {quoted(column.name)} {column.type}"
-                for column in missing
-            ),
-        )
-    generated = [column for column in wanted if found[column][3]]
-    if generated:
-        raise _refused(table, f"computes {', '.join(generated)} itself", "leave these columns out")
+    refuse_missing(
+        table,
+        found,
+        lambda column: f"alter table {name} add column {quoted(column.name)} {column.type}",
+    )
+    refuse_generated(table, [column for column in wanted if found[column][3]])
     identities = [column for column in wanted if found[column][4]]
     if identities:
-        raise _refused(
+        raise refused(
             table,
             f"generates {', '.join(identities)} always",
             "; ".join(
@@ -165,32 +165,27 @@ def _verify_columns(connection: Connection, table: TargetTable, name: str) -> No
         for column, row in found.items()
         if column not in wanted and row[1] and not row[2] and not row[3]
     ]
-    if unfilled:
-        raise _refused(
-            table,
-            f"demands a value for {', '.join(unfilled)}, which nothing fills",
-            "give these columns a default, or let them be NULL",
-        )
+    refuse_unfilled(table, unfilled)
 
 
 def _verify_key(connection: Connection, table: TargetTable, name: str) -> None:
     keys = connection.execute(_UNIQUE_KEYS.encode(), (name,)).fetchall()
     if not any(sorted(row[0]) == sorted(table.key) for row in keys):  # type: ignore[call-overload]
-        raise _refused(
+        raise refused(
             table,
             f"has no unique index on exactly ({', '.join(table.key)})",
             f"alter table {name} add primary key ({quoted_list(table.key)})",
         )
     for names in table.unique:
         if not any(sorted(row[0]) == sorted(names) for row in keys):  # type: ignore[call-overload]
-            raise _refused(
+            raise refused(
                 table,
                 f"has no unique index on ({', '.join(names)}), as the contract demands",
                 f"create unique index on {name} ({quoted_list(names)})",
             )
     loose = connection.execute(_LOOSE_KEYS.encode(), (name, list(table.key))).fetchall()
     if loose:
-        raise _refused(
+        raise refused(
             table,
             f"takes different values of its key column {loose[0][0]} for the same (its type or"
             " collation ignores case or accents), so that two rows of the source would be one",
@@ -212,11 +207,7 @@ def _verify_rows(connection: Connection, pipeline: str, table: TargetTable, name
         if refusal is not None:
             raise refusal
     elif table.existing != "keep":
-        raise _refused(
-            table,
-            "holds rows that Tailrace did not write",
-            "empty the table, or declare `existing: keep` to write among its rows",
-        )
+        raise refused(table, *NOT_OURS)
 
 
 def references(connection: Connection, tables: Iterable[TableName]) -> References:
@@ -227,10 +218,4 @@ def references(connection: Connection, tables: Iterable[TableName]) -> Reference
             ForeignKey(TableName(str(cs), str(child)), TableName(str(ps), str(parent)), bool(acts))
             for cs, child, ps, parent, acts in connection.execute(_FOREIGN_KEYS)
         ),
-    )
-
-
-def _refused(table: TargetTable, what: str, fix: str) -> TailraceError:
-    return TargetRefused(
-        f"target table {table.table} {what}", where={"table": str(table.table)}, fix=fix
     )
