@@ -13,7 +13,7 @@ from sinks import refusals
 from sinks.composite_sql import COLUMNS, DIFFERENCES, ENTITIES, FOUND, CompositeSql
 from sinks.postgres.apply import LOOK_UP, PLAN_FREELY, TableWriter
 from sinks.postgres.identity import PostgresRecogniser
-from sinks.postgres.names import quoted, quoted_list, quoted_table
+from sinks.postgres.names import literal, quoted, quoted_list, quoted_table
 from sinks.postgres.session import Connection, translated
 from sinks.recognising import Recogniser
 from transforms.composite import Composite
@@ -35,7 +35,7 @@ class PostgresWords:
         return quoted(name)
 
     def literal(self, text: str) -> str:
-        return "'" + text.replace("'", "''") + "'"
+        return literal(text)
 
     def text(self, value: str, column: TargetColumn) -> str:
         return f"{value}::text"

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from psycopg import Cursor
+
 from sinks.clusters import Record
 from sinks.identity_people import APART, CONFLICTS, TABLE
-from sinks.postgres import identity_sql
-from sinks.postgres.identity_sql import IDS, MAKE, IdentitySql
+from sinks.postgres.apply import LOOK_UP, PLAN_FREELY
+from sinks.postgres.identity_sql import IDS, MAKE, TOUCHED, IdentitySql
 from sinks.postgres.session import Connection
-from sinks.recognising import MARK, Recogniser
+from sinks.recognising import HERE, MARK, THERE, Recogniser
 from transforms.composite import Composite
 
-_BY_INDEX = (
-    b"set local enable_hashjoin = off; set local enable_mergejoin = off;"
-    b" set local enable_seqscan = off"
-)
-_FREELY = (
-    b"set local enable_hashjoin to default; set local enable_mergejoin to default;"
-    b" set local enable_seqscan to default"
-)
+_BY_INDEX = LOOK_UP + b"; set local enable_seqscan = off"
+_FREELY = PLAN_FREELY + b"; set local enable_seqscan to default"
 """Temporary tables just filled have no statistics, and side tables just copied neither."""
 
 LOOKED_AT_ROWS = 1000
@@ -52,7 +48,7 @@ class PostgresRecogniser(Recogniser):
 
     def touch_record(self, source: str, key: str) -> None:
         self._connection.execute(
-            f"insert into {identity_sql.TOUCHED} values (%s, %s) on conflict do nothing".encode(),
+            f"insert into {TOUCHED} values (%s, %s) on conflict do nothing".encode(),
             (source, key),
         )
 
@@ -73,12 +69,7 @@ class PostgresRecogniser(Recogniser):
 
     def move(self, source: str, moved: Mapping[str, str]) -> None:
         after, before = list(moved), list(moved.values())
-        for table, names in (
-            (TABLE, ("source", "source_key")),
-            (APART, ("source", "source_key")),
-            (APART, ("other_source", "other_key")),
-        ):
-            of, key = names
+        for table, (of, key) in ((TABLE, HERE), (APART, HERE), (APART, THERE)):
             self._connection.execute(
                 f"update {table} i set {key} = '{MARK}' || m.after"
                 " from unnest(%s::text[], %s::text[]) m(before, after)"
@@ -99,7 +90,7 @@ class PostgresRecogniser(Recogniser):
             )
 
     def name(self) -> None:
-        self._new += self._by_index(self._sql.begin)
+        self._new += self._by_index(self._sql.name)
         self._look()
 
     def widen(self) -> bool:
@@ -118,10 +109,10 @@ class PostgresRecogniser(Recogniser):
         return [Record(*row) for row in self._rows(self._sql.records)]  # type: ignore[arg-type]
 
     def matches(self) -> list[tuple[str, str]]:
-        return [(str(one), str(two)) for one, two in self._rows(self._sql.pairs(CONFLICTS))]
+        return self._pairs(CONFLICTS)
 
     def apart(self) -> list[tuple[str, str]]:
-        return [(str(one), str(two)) for one, two in self._rows(self._sql.pairs(APART))]
+        return self._pairs(APART)
 
     def leave(self, records: Iterable[tuple[str, str]]) -> None:
         sources, keys = zip(*records, strict=True)
@@ -143,20 +134,23 @@ class PostgresRecogniser(Recogniser):
         )
         return {(str(source), str(key)) for source, key in rows}
 
+    def _pairs(self, table: str) -> list[tuple[str, str]]:
+        return [(str(one), str(two)) for one, two in self._rows(self._sql.pairs(table))]
+
     def _execute(self, statement: str) -> int:
         return self._connection.execute(statement.encode()).rowcount
 
     def _by_index(self, statement: str) -> int:
-        self._connection.execute(_BY_INDEX, prepare=False)
-        rows = self._execute(statement)
-        self._connection.execute(_FREELY, prepare=False)
-        return rows
+        return self._looked_up(statement).rowcount
 
     def _rows(self, statement: str) -> list[tuple[object, ...]]:
+        return self._looked_up(statement).fetchall()
+
+    def _looked_up(self, statement: str) -> Cursor[tuple[object, ...]]:
         self._connection.execute(_BY_INDEX, prepare=False)
-        rows = self._connection.execute(statement.encode()).fetchall()
+        found = self._connection.execute(statement.encode())
         self._connection.execute(_FREELY, prepare=False)
-        return rows
+        return found
 
     def _look(self) -> None:
         """Tell the planner of tables that have grown, each time they have doubled."""

@@ -8,7 +8,7 @@ from functools import cached_property
 from itertools import permutations
 
 from sinks.identity_people import APART, CONFLICTS, TABLE
-from sinks.postgres.names import quoted, quoted_list, quoted_table
+from sinks.postgres.names import literal, quoted, quoted_list, quoted_table
 from sinks.recognising import HERE, MATCHES_MAX, PAIR, THERE, rules_of
 from transforms.composite import Composite
 from transforms.matching import Call, Field, Form, MatchRule, MatchValue
@@ -139,7 +139,7 @@ class IdentitySql:
         )
 
     @cached_property
-    def begin(self) -> str:
+    def name(self) -> str:
         """An identity for each touched record that has none, always the same: a digest of the
         record, numbered only where another is called so."""
         first = self._unused("select 0 as n")
@@ -303,7 +303,3 @@ class IdentitySql:
         name = quoted_table(self.composite.table)
         keys = quoted_list(self.composite.key)
         return f"insert into {IDS} select {keys} from {name} on conflict do nothing"
-
-
-def literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

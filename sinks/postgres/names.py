@@ -26,3 +26,8 @@ def quoted_table(table: TableName) -> str:
 
 def quoted_list(names: Iterable[str], prefix: str = "") -> str:
     return ", ".join(prefix + quoted(name) for name in names)
+
+
+def literal(text: str) -> str:
+    """A text in SQL."""
+    return "'" + text.replace("'", "''") + "'"
