@@ -141,6 +141,10 @@ class EmbeddedSink:
         with self._translated("looking up references"):
             return find(self._engine, session, reference, keys)
 
+    def demands(self, table: TableName) -> Sequence[Reference]:
+        """None: what the file's own foreign keys refuse is found row by row."""
+        return ()
+
     @_alone
     def receipts(self) -> frozenset[str]:
         with self._translated("reading what is parked"):

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 import random
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pytest
 
 import tailrace.failpoints
 from cdc.changes import TRANSACTIONS, ChangeSet
 from cdc.schema import TableName
+from sinks.duckdb.sink import DuckdbSink
 from sinks.identity_people import People as IdentityPeople
 from sinks.mysql.identity_people import MysqlPeople
 from sinks.mysql.products import MARIADB, MYSQL
@@ -26,6 +30,7 @@ from sinks.postgres.identity_people import PostgresPeople
 from sinks.postgres.settings import PostgresTarget
 from sinks.postgres.sink import PostgresSink
 from sinks.protocol import Sink
+from sinks.sqlite.sink import SqliteSink
 from tailrace.journal.protocol import Entry
 from tailrace.pipeline.deliver import Delivery, DeliverySettings
 from tailrace.pipeline.desk import Desk
@@ -239,7 +244,8 @@ def history(choice: random.Random, oracle: Oracle) -> Iterator[list[Op]]:
         yield ops
 
 
-HUBS = ["postgres", "postgres of two sources", "mariadb", "mariadb of two sources"]
+SERVERS = ["postgres", "postgres of two sources", "mariadb", "mariadb of two sources"]
+FILES = ["sqlite", "duckdb"]
 
 
 def _of_two_sources() -> dict[TableName, Composite]:
@@ -249,12 +255,26 @@ def _of_two_sources() -> dict[TableName, Composite]:
     return {name: composite(whole, name, {"erp": ["kind"], "crm": ["kind"]})}
 
 
+def _of_file(kind: str, path: Path) -> tuple[Callable[[], Any], Callable[[str], list[Any]]]:
+    def execute(sql: str) -> list[Any]:
+        if kind == "sqlite":
+            with closing(sqlite3.connect(path)) as connection:
+                return connection.execute(sql.replace("hub.items", '"hub.items"')).fetchall()
+        with duckdb.connect(path, read_only=True) as opened:
+            return opened.execute(sql).fetchall()
+
+    return lambda: {"sqlite": SqliteSink, "duckdb": DuckdbSink}[kind](path, "line"), execute
+
+
 Hub = tuple[Callable[[], Any], Callable[[str], list[tuple[Any, ...]]], dict[TableName, Composite]]
 
 
-@pytest.fixture(params=HUBS)
-def hub(request: pytest.FixtureRequest) -> Iterator[Hub]:
+@pytest.fixture(params=SERVERS)
+def hub(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Hub]:
     """How a sink is made, how the target is asked, and what other sources feed."""
+    if request.param in FILES:
+        yield *_of_file(request.param, tmp_path / "line.file"), {}
+        return
     composites = _of_two_sources() if "two" in request.param else {}
     if "mariadb" in request.param:
         server = request.getfixturevalue("maria_server")
@@ -271,7 +291,9 @@ def hub(request: pytest.FixtureRequest) -> Iterator[Hub]:
     yield lambda: PostgresSink(database.url, "line"), database.execute, composites
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize(
+    ("hub", "seed"), [*product(SERVERS, range(2)), *product(FILES, [0])], indirect=["hub"]
+)
 def test_children_go_when_their_parents_have_come(hub: Hub, tmp_path: Path, seed: int) -> None:
     make, execute, composites = hub
     choice, oracle = random.Random(seed), Oracle()
@@ -290,6 +312,7 @@ def test_children_go_when_their_parents_have_come(hub: Hub, tmp_path: Path, seed
     assert set(missing) <= {"reference:items:order_no:missing"}
 
 
+@pytest.mark.parametrize("hub", [*SERVERS, *FILES], indirect=True)
 def test_a_chain_of_orphans_goes_link_by_link(hub: Hub, tmp_path: Path) -> None:
     make, execute, composites = hub
     pipeline = Pipeline(tmp_path, make, composites)
