@@ -18,12 +18,20 @@ from tailrace.errors import TargetRefused
 from transforms.rows import TargetColumn, TargetTable
 
 _SYSTEM = frozenset({"information_schema", "pg_catalog", "temp"})
+_DATABASES = frozenset({"main", "system", "temp"})
+"""That no file's is called."""
 
 
 class DuckdbEngine:
+    """`file`: the one that is written, after which DuckDB calls the database in it."""
+
     product = "DuckDB"
     keeps_others_out = True
     singly_rows_max = 1
+
+    def __init__(self, file: Path) -> None:
+        name = file.name.partition(".")[0]
+        self._database = f"{name}_db" if name in _DATABASES else name
 
     def connect(self, path: Path) -> DuckdbSession:
         with translated("opening the target's file", {"file": str(path)}):
@@ -46,10 +54,10 @@ class DuckdbEngine:
                 where={"table": str(table)},
                 fix="name another with `into`",
             )
-        return f"{self.quoted(place.schema)}.{self.quoted(place.name)}"
+        return f"{self._schema(place.schema)}.{self.quoted(place.name)}"
 
     def make_schema(self, session: Session, schema: str) -> None:
-        session.execute(f"create schema if not exists {self.quoted(_schema(schema))}")
+        session.execute(f"create schema if not exists {self._schema(_renamed(schema))}")
 
     def look(self, session: Session, table: TableName) -> Found | None:
         return catalog.look(session, self._place(table))
@@ -79,9 +87,15 @@ class DuckdbEngine:
     def may_go_as_sets(self, where: Mapping[str, object]) -> bool:
         return where.get("duckdb") == "ConstraintException"
 
+    def _schema(self, name: str) -> str:
+        """In SQL. Where a database has the same name, DuckDB would not know which is meant."""
+        if name.lower() in (self._database.lower(), "system"):
+            return f"{self.quoted(self._database)}.{self.quoted(name)}"
+        return self.quoted(name)
+
     def _place(self, table: TableName) -> TableName:
-        return TableName(_schema(table.schema), table.name)
+        return TableName(_renamed(table.schema), table.name)
 
 
-def _schema(name: str) -> str:
+def _renamed(name: str) -> str:
     return "main" if name == "public" else name

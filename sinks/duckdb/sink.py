@@ -21,7 +21,7 @@ _RUN = "tailrace_run"
 
 class DuckdbSink(EmbeddedSink):
     def __init__(self, path: Path, pipeline: str) -> None:
-        super().__init__(DuckdbEngine(), path, pipeline)
+        super().__init__(DuckdbEngine(path), path, pipeline)
 
     def in_order(self, changes: Sequence[RowChanges]) -> dict[str, Written]:
         self.savepoint(SAVEPOINT)

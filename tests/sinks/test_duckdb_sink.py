@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import duckdb
 import pytest
 
+from cdc.schema import TableName
 from sinks.conformance import JOURNAL, PAIR, PLAIN_CASES, TABLE, Harness, Row, changes, upsert
 from sinks.duckdb.engine import DuckdbEngine
 from sinks.duckdb.sink import DuckdbSink
+from sinks.protocol import Checkpoint
 from transforms.references import Reference
 from transforms.rows import TargetTable
 
-ENGINE = DuckdbEngine()
+ENGINE = DuckdbEngine(Path("hub.duckdb"))
 
 
 class DuckdbHarness:
@@ -73,6 +77,32 @@ def test_conformance(
 ) -> None:
     monkeypatch.setattr(DuckdbEngine, "singly_rows_max", singly_max)
     case(duckdb_harness)
+
+
+@pytest.mark.parametrize(
+    ("file", "schema"),
+    [
+        *(("hub.duckdb", "hub"), ("Hub.v2.db", "hub"), ("hub", "HUB"), ("a b.db", "a b")),
+        *(("tailrace.db", "tailrace"), ("system.db", "system"), ("system.db", "system_db")),
+        *(("main.db", "public"), ("main.db", "main_db"), ("temp.db", "temp_db")),
+    ],
+)
+def test_a_schema_may_be_called_like_the_file(file: str, schema: str, tmp_path: Path) -> None:
+    table = replace(TABLE, table=TableName(schema, "item"))
+    with closing(DuckdbSink(tmp_path / file, "line")) as sink:
+        for offset, amount in enumerate(("1.00", "2.00"), 1):
+            sink.open(JOURNAL)
+            sink.prepare([table])
+            sink.write([changes(table, upsert("1", "a", amount))])
+            sink.commit(Checkpoint(JOURNAL, offset, ""))
+    with duckdb.connect(str(tmp_path / file)) as connection:
+        found = connection.execute(
+            "select table_schema from information_schema.tables where table_name = 'item'"
+        ).fetchall()
+        name = DuckdbEngine(tmp_path / file).table(table.table)
+        rows = connection.execute(f"select * from {name}").fetchall()
+    assert [str(one).lower() for (one,) in found] == [schema.lower().replace("public", "main")]
+    assert rows == [(1, "a", Decimal("2.00"))]
 
 
 def test_keys_of_other_entities_are_found(duckdb_harness: DuckdbHarness) -> None:

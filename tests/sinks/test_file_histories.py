@@ -67,9 +67,10 @@ class Target:
         self._session.close()
 
 
-@pytest.fixture(params=[SqliteEngine, DuckdbEngine], ids=["sqlite", "duckdb"])
+@pytest.fixture(params=["sqlite", "duckdb"])
 def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Target]:
-    made = Target(request.param(), tmp_path / "hub.file")
+    path = tmp_path / "hub.file"
+    made = Target(SqliteEngine() if request.param == "sqlite" else DuckdbEngine(path), path)
     yield made
     made.close()
 

@@ -47,7 +47,7 @@ class DuckdbAdapter(_FileAdapter[DuckdbTarget]):
     def engine(self) -> Engine:
         from sinks.duckdb.engine import DuckdbEngine
 
-        return DuckdbEngine()
+        return DuckdbEngine(self.settings.file)
 
     def sink(self, delivery: Delivery) -> Sink:
         from sinks.duckdb.sink import DuckdbSink
