@@ -5,6 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+
+from config.load import load_project
+from config.problems import each
+from tailrace.errors import ConfigError
+
 GOOD = {
     "tailrace.yml": """\
 version: 1
@@ -62,8 +68,13 @@ def write(directory: Path, files: Mapping[str, str | bytes]) -> Path:
 
 
 def changed(*changes: Change) -> dict[str, str]:
-    """The good project with other text in it; a file of its own where the text to replace is ""."""
-    files = dict(GOOD)
+    """The good project with other text in it."""
+    return replaced(GOOD, *changes)
+
+
+def replaced(files: Mapping[str, str], *changes: Change) -> dict[str, str]:
+    """Files with other text in them; a file of its own where the text to replace is ""."""
+    files = dict(files)
     for file, old, new in changes:
         if old:
             assert files[file].count(old) == 1, (file, old)
@@ -80,3 +91,26 @@ def snapshot(directory: Path) -> dict[str, bytes]:
         for path in sorted(directory.rglob("*"))
         if path.is_file()
     }
+
+
+def refused(directory: Path, files: dict[str, str]) -> list[ConfigError]:
+    """What is wrong with the project; looking changes nothing of it."""
+    write(directory, files)
+    before = snapshot(directory)
+    with pytest.raises(ConfigError) as caught:
+        load_project(directory)
+    assert snapshot(directory) == before
+    assert caught.value.exit_code == 2
+    found = each(caught.value)
+    for error in found:
+        assert error.what in str(caught.value)
+    return found
+
+
+def is_refused(directory: Path, files: dict[str, str], place: str, what: str) -> None:
+    """One error says `what` of ``FILE:LINE``."""
+    shown = [
+        f"{error.where.get('file')}:{error.where.get('line')}: {error.what}"
+        for error in refused(directory, files)
+    ]
+    assert any(one.startswith(f"{place}: ") and what in one for one in shown), shown

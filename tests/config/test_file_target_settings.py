@@ -8,6 +8,7 @@ import pytest
 
 from config.load import load_project
 from tailrace.errors import ConfigError
+from tests.config.projects import write
 
 PROJECT = """version: 1
 project: acme
@@ -68,16 +69,16 @@ def test_several_sources_of_an_entity_are_refused(tmp_path: Path) -> None:
         '  crm: {type: postgres, url: "postgresql://x/crm", tables: [sales.*]}\ntargets:',
     )
     (tmp_path / "tailrace.yml").write_text(text)
-    for folder in ("entities", "mappings"):
-        (tmp_path / folder).mkdir()
-    (tmp_path / "entities" / "customer.yml").write_text(
-        "entity: customer\nkey: [no]\nfields: {no: {type: text}, name: {type: text},"
-        " phone: {type: text}}\nsystem_of_record: {rows: erp, default: erp, phone: crm}\n"
-    )
+    files = {
+        "entities/customer.yml": "entity: customer\nkey: [no]\nfields: {no: {type: text},"
+        " name: {type: text}, phone: {type: text}}\n"
+        "system_of_record: {rows: erp, default: erp, phone: crm}\n"
+    }
     for source, field in (("erp", "name"), ("crm", "phone")):
-        (tmp_path / "mappings" / f"{source}.yml").write_text(
+        files[f"mappings/{source}.yml"] = (
             f"mapping: {source}_customer\nentity: customer\ntable: sales.customer\n"
             f"key: {{no: id}}\nfields: {{{field}: {field}}}\n"
         )
+    write(tmp_path, files)
     with pytest.raises(ConfigError, match="several sources feed entity customer"):
         load_project(tmp_path)

@@ -10,8 +10,7 @@ import pytest
 from config.load import load_project
 from config.owners import composites
 from sinks.postgres.identity_sql import said
-from tailrace.errors import ConfigError
-from tests.config.projects import write
+from tests.config.projects import Change, is_refused, replaced, write
 from transforms.evolution import compare
 
 MAIN, ENTITY, ERP, SHOP = (
@@ -67,12 +66,8 @@ fields: {name: name, mail: mail, tax: tax, born: born}
 }
 
 
-def changed(*changes: tuple[str, str, str]) -> dict[str, str]:
-    files = dict(FILES)
-    for file, old, new in changes:
-        assert files[file].count(old) == 1, (file, old)
-        files[file] = files[file].replace(old, new)
-    return files
+def changed(*changes: Change) -> dict[str, str]:
+    return replaced(FILES, *changes)
 
 
 def test_the_rules_of_a_plan(tmp_path: Path) -> None:
@@ -207,14 +202,9 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_is_refused(case: str, tmp_path: Path) -> None:
+def test_what_is_refused(case: str, tmp_path: Path) -> None:
     changes, where, what = BAD[case]
-    with pytest.raises(ConfigError) as caught:
-        load_project(write(tmp_path, changed(*changes)))
-    said = str(caught.value)
-    assert what in said, said
-    file, line = where.split(":")
-    assert f"file={file} line={line}" in said or where in said, said
+    is_refused(tmp_path, changed(*changes), where, what)
 
 
 def test_a_mariadb_target(tmp_path: Path) -> None:

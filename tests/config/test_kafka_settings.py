@@ -10,6 +10,7 @@ from config import extras
 from config.load import load_project
 from tailrace.errors import ConfigError
 from tailrace.kafka.settings import cluster_of
+from tests.config.projects import write
 
 PROJECT = """version: 1
 project: acme
@@ -87,23 +88,19 @@ def test_a_library_that_is_missing_is_named(
 
 
 def test_an_entity_of_several_sources_needs_a_database(tmp_path: Path) -> None:
-    (tmp_path / "entities").mkdir()
-    (tmp_path / "mappings").mkdir()
-    (tmp_path / "entities" / "item.yml").write_text(
-        "entity: item\nkey: [no]\nfields:\n  no: {type: text, required: true}\n"
-        "  name: {type: text}\n  price: {type: text}\n"
-        "system_of_record: {rows: erp, default: erp, price: crm}\n"
-    )
+    files = {
+        "tailrace.yml": PROJECT.replace("MORE", "").partition("pipelines:")[0] + "pipelines:\n",
+        "entities/item.yml": "entity: item\nkey: [no]\nfields:\n"
+        "  no: {type: text, required: true}\n  name: {type: text}\n  price: {type: text}\n"
+        "system_of_record: {rows: erp, default: erp, price: crm}\n",
+    }
     for source, field in (("erp", "name"), ("crm", "price")):
-        (tmp_path / "mappings" / f"{source}_item.yml").write_text(
+        files["tailrace.yml"] += (
+            f"  {source}_line: {{source: {source}, target: bus, mappings: [{source}_item]}}\n"
+        )
+        files[f"mappings/{source}_item.yml"] = (
             f"mapping: {source}_item\nentity: item\ntable: shop.item\n"
             f"key:\n  no: id::text\nfields:\n  {field}: x\n"
         )
-    directory = written(tmp_path, "")
-    file = directory / "tailrace.yml"
-    text = file.read_text().partition("pipelines:")[0] + "pipelines:\n"
-    for source in ("erp", "crm"):
-        text += f"  {source}_line: {{source: {source}, target: bus, mappings: [{source}_item]}}\n"
-    file.write_text(text)
     with pytest.raises(ConfigError, match="several sources feed item"):
-        load_project(directory)
+        load_project(write(tmp_path, files))

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from config.load import load_project
-from config.problems import ConfigErrors, each
+from config.problems import ConfigErrors
 from tailrace.errors import ConfigError
-from tests.config.projects import GOOD, Change, changed, snapshot, write
+from tests.config.projects import GOOD, Change, changed, refused, write
 
 MAIN = "tailrace.yml"
 ENTITY = "entities/customer.yml"
@@ -20,19 +20,6 @@ SECOND = """\
     source: erp
     target: hub
 """
-
-
-def refused(directory: Path, files: dict[str, str]) -> list[ConfigError]:
-    write(directory, files)
-    before = snapshot(directory)
-    with pytest.raises(ConfigError) as caught:
-        load_project(directory)
-    assert snapshot(directory) == before
-    assert caught.value.exit_code == 2
-    found = each(caught.value)
-    for error in found:
-        assert error.what in str(caught.value)
-    return found
 
 
 def test_a_good_project_is_loaded(tmp_path: Path) -> None:
