@@ -1,0 +1,186 @@
+"""A SQLite or DuckDB file as a target."""
+
+from __future__ import annotations
+
+import sqlite3
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import ClassVar
+
+import duckdb
+import pytest
+
+from cdc.schema import TableName
+from sinks.conformance import JOURNAL, PAIR, PLAIN_CASES, TABLE, Harness, Row, changes, upsert
+from sinks.duckdb.engine import DuckdbEngine
+from sinks.duckdb.sink import DuckdbSink
+from sinks.protocol import Checkpoint
+from sinks.sqlite.engine import SqliteEngine
+from sinks.sqlite.names import plain, quoted
+from sinks.sqlite.sink import SqliteSink
+from sinks.sqlite.types import column_type
+from transforms.references import Reference
+from transforms.rows import TargetTable
+
+DUCKDB = DuckdbEngine(Path("hub.file"))
+
+
+class FileHarness(ABC):
+    kind: ClassVar[type[SqliteSink] | type[DuckdbSink]]
+    engine: ClassVar[type[SqliteEngine] | type[DuckdbEngine]]
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._sinks: list[SqliteSink | DuckdbSink] = []
+
+    def sink(self, pipeline: str = "line") -> SqliteSink | DuckdbSink:
+        self._sinks.append(self.kind(self.path, pipeline))
+        return self._sinks[-1]
+
+    def close(self) -> None:
+        for sink in self._sinks:
+            sink.close()
+
+    @abstractmethod
+    def rows(self, table: TargetTable) -> set[Row]: ...
+
+    @abstractmethod
+    def insert(self, table: TargetTable, rows: Sequence[Row]) -> None: ...
+
+    @abstractmethod
+    def drop(self, table: TargetTable) -> None: ...
+
+
+class SqliteHarness(FileHarness):
+    kind = SqliteSink
+    engine = SqliteEngine
+
+    def execute(self, *sql: str) -> list[tuple[object, ...]]:
+        with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
+            for statement in sql:
+                found = connection.execute(statement).fetchall()
+        return found
+
+    def rows(self, table: TargetTable) -> set[Row]:
+        """Decimals with the digits of their column, as a program would show them."""
+        columns = ", ".join(_shown(column.name, column.type) for column in table.columns)
+        found = self.execute(f"select {columns} from {quoted(plain(table.table))}")
+        return {tuple(None if v is None else str(v) for v in row) for row in found}
+
+    def insert(self, table: TargetTable, rows: Sequence[Row]) -> None:
+        columns = ", ".join(
+            f"{quoted(column.name)} {column_type(column).ddl}"
+            + ("" if column.nullable else " not null")
+            for column in table.columns
+        )
+        key = ", ".join(map(quoted, table.key))
+        self.execute(f"create table {quoted(plain(table.table))} ({columns}, primary key ({key}))")
+        with closing(sqlite3.connect(self.path)) as connection, connection:
+            for row in rows:
+                places = ", ".join("?" * len(row))
+                connection.execute(
+                    f"insert into {quoted(plain(table.table))} values ({places})", row
+                )
+
+    def drop(self, table: TargetTable) -> None:
+        self.execute(f"drop table {quoted(plain(table.table))}")
+
+
+def _shown(name: str, type_: str) -> str:
+    if type_.startswith("numeric("):
+        scale = type_.partition(",")[2].rstrip(")") or "0"
+        name = quoted(name)
+        return f"case when {name} is null then null else printf('%.{scale}f', {name}) end"
+    return quoted(name)
+
+
+class DuckdbHarness(FileHarness):
+    kind = DuckdbSink
+    engine = DuckdbEngine
+
+    def execute(self, *sql: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
+        with duckdb.connect(str(self.path)) as connection:
+            for statement in sql:
+                found: list[tuple[object, ...]] = connection.execute(statement, values).fetchall()
+        return found
+
+    def rows(self, table: TargetTable) -> set[Row]:
+        columns = ", ".join(f"{DUCKDB.quoted(c.name)}::varchar" for c in table.columns)
+        return set(self.execute(f"select {columns} from {DUCKDB.table(table.table)}"))  # type: ignore[arg-type]
+
+    def insert(self, table: TargetTable, rows: Sequence[Row]) -> None:
+        columns = ", ".join(f"{DUCKDB.quoted(c.name)} {DUCKDB.ddl(c)}" for c in table.columns)
+        key = ", ".join(map(DUCKDB.quoted, table.key))
+        name = DUCKDB.table(table.table)
+        self.execute(
+            f"create schema if not exists {DUCKDB.quoted(table.table.schema)}",
+            f"create table {name} ({columns}, primary key ({key}))",
+        )
+        for row in rows:
+            self.execute(f"insert into {name} values ({', '.join('?' * len(row))})", values=row)
+
+    def drop(self, table: TargetTable) -> None:
+        self.execute(f"drop table {DUCKDB.table(table.table)}")
+
+
+@pytest.fixture(params=[SqliteHarness, DuckdbHarness], ids=["sqlite", "duckdb"])
+def harness(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FileHarness]:
+    made: FileHarness = request.param(tmp_path / "hub.file")
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("singly_max", [0, 100], ids=["sets", "singly"])
+@pytest.mark.parametrize("case", PLAIN_CASES, ids=lambda case: case.__name__)
+def test_conformance(
+    case: Callable[[Harness], None],
+    singly_max: int,
+    harness: FileHarness,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(harness.engine, "singly_rows_max", singly_max)
+    case(harness)
+
+
+@pytest.mark.parametrize(
+    ("file", "schema"),
+    [
+        *(("hub.duckdb", "hub"), ("Hub.v2.db", "hub"), ("hub", "HUB"), ("a b.db", "a b")),
+        *(("tailrace.db", "tailrace"), ("system.db", "system"), ("system.db", "system_db")),
+        *(("main.db", "public"), ("main.db", "main_db"), ("temp.db", "temp_db")),
+    ],
+)
+def test_a_schema_of_duckdb_may_be_called_like_the_file(file: str, schema: str, tmp_path: Path) -> None:
+    table = replace(TABLE, table=TableName(schema, "item"))
+    with closing(DuckdbSink(tmp_path / file, "line")) as sink:
+        for offset, amount in enumerate(("1.00", "2.00"), 1):
+            sink.open(JOURNAL)
+            sink.prepare([table])
+            sink.write([changes(table, upsert("1", "a", amount))])
+            sink.commit(Checkpoint(JOURNAL, offset, ""))
+    with duckdb.connect(str(tmp_path / file)) as connection:
+        found = connection.execute(
+            "select table_schema from information_schema.tables where table_name = 'item'"
+        ).fetchall()
+        name = DuckdbEngine(tmp_path / file).table(table.table)
+        rows = connection.execute(f"select * from {name}").fetchall()
+    assert [str(one).lower() for (one,) in found] == [schema.lower().replace("public", "main")]
+    assert rows == [(1, "a", Decimal("2.00"))]
+
+
+def test_keys_of_other_entities_are_found(harness: FileHarness) -> None:
+    """Also those of the open transaction."""
+    sink = harness.sink()
+    sink.open(JOURNAL)
+    sink.prepare([TABLE, PAIR])
+    sink.write([changes(TABLE, upsert("1", "a", "1"), upsert("22", "b", "1"))])
+    reference = Reference("m", "f", "item", TABLE.table, "id", "integer")
+    assert sink.find(reference, ["1", "2", "22", "22"]) == {"1": "1", "22": "22"}
+    assert sink.find(replace(reference, column="code", type="text"), ["a", "A"]) == {"a": "a"}
+    sink.rollback()
+    sink.prepare([TABLE])
+    assert sink.find(reference, [str(n) for n in range(1200)]) == {}
