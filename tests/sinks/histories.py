@@ -13,6 +13,8 @@ import pyarrow as pa
 from hypothesis import strategies as st
 
 from cdc.schema import TableName
+from sinks.conformance import JOURNAL
+from sinks.protocol import Checkpoint, Sink
 from transforms.rows import (
     CLEAR,
     DELETE,
@@ -84,6 +86,15 @@ def changes_of(events: Sequence[Event], cut: Sequence[int]) -> list[RowChanges]:
         piece = sum(seq >= place for place in cut)
         pieces.setdefault((piece, event.table), []).append((seq, event))
     return [row_changes(table, rows) for (_, table), rows in pieces.items()]
+
+
+def deliver(sink: Sink, events: Sequence[Event], cut: Sequence[int], offset: int) -> None:
+    """Written and committed; the counts say what became of each event."""
+    written = sink.write(changes_of(events, cut)).values()
+    assert len(events) == sum(
+        one.upserted + one.deleted + one.cleared + one.coalesced for one in written
+    )
+    sink.commit(Checkpoint(JOURNAL, offset, ""))
 
 
 def row_changes(table: TargetTable, rows: Sequence[tuple[int, Event]]) -> RowChanges:

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from cdc.schema import TableName
 from sinks.conformance import JOURNAL
 from sinks.duckdb.engine import DuckdbEngine
-from sinks.embedded.sink import EmbeddedSink
-from sinks.protocol import Checkpoint
+from sinks.duckdb.sink import DuckdbSink
 from sinks.sqlite.engine import SqliteEngine
-from tests.sinks.histories import ONE, TWO, Event, State, changes_of, histories, key_of, play
+from sinks.sqlite.sink import SqliteSink
+from tests.sinks.histories import ONE, TWO, Event, State, deliver, histories, key_of, play
 
 TABLES = (ONE, TWO)
 
@@ -23,14 +23,11 @@ TABLES = (ONE, TWO)
 class Target:
     """A sink that stays open, and the two tables filled and read through the same engine."""
 
-    def __init__(self, engine: SqliteEngine | DuckdbEngine, path: Path) -> None:
-        self._engine = engine
-        self._path = path
-        self.sink = EmbeddedSink(engine, path, "line")
-        if isinstance(engine, DuckdbEngine):
-            from sinks.duckdb.sink import DuckdbSink
-
-            self.sink = DuckdbSink(path, "line")
+    def __init__(
+        self, sink: SqliteSink | DuckdbSink, engine: SqliteEngine | DuckdbEngine, path: Path
+    ) -> None:
+        self.engine = engine
+        self.sink = sink
         self.sink.open(JOURNAL)
         self.sink.prepare(TABLES)
         self._session = engine.connect(path)
@@ -39,7 +36,7 @@ class Target:
     def fill(self, states: dict[TableName, State]) -> None:
         self._session.begin()
         for table in TABLES:
-            name = self._engine.table(table.table)
+            name = self.engine.table(table.table)
             self._session.execute(f"delete from {name}")
             places = ", ".join("?" * len(table.columns))
             for row in states.get(table.table, {}).values():
@@ -48,17 +45,13 @@ class Target:
 
     def apply(self, events: Sequence[Event], cut: Sequence[int]) -> None:
         self._offset += 1
-        written = self.sink.write(changes_of(events, cut)).values()
-        assert len(events) == sum(
-            one.upserted + one.deleted + one.cleared + one.coalesced for one in written
-        )
-        self.sink.commit(Checkpoint(JOURNAL, self._offset, ""))
+        deliver(self.sink, events, cut, self._offset)
 
     def states(self) -> dict[TableName, State]:
         found: dict[TableName, State] = {}
         for table in TABLES:
-            columns = ", ".join(self._engine.quoted(column.name) for column in table.columns)
-            rows = self._session.query(f"select {columns} from {self._engine.table(table.table)}")
+            columns = ", ".join(self.engine.quoted(column.name) for column in table.columns)
+            rows = self._session.query(f"select {columns} from {self.engine.table(table.table)}")
             found[table.table] = {key_of(table, row): list(row) for row in rows}
         return found
 
@@ -70,7 +63,10 @@ class Target:
 @pytest.fixture(params=["sqlite", "duckdb"])
 def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Target]:
     path = tmp_path / "hub.file"
-    made = Target(SqliteEngine() if request.param == "sqlite" else DuckdbEngine(path), path)
+    if request.param == "sqlite":
+        made = Target(SqliteSink(path, "line"), SqliteEngine(), path)
+    else:
+        made = Target(DuckdbSink(path, "line"), DuckdbEngine(path), path)
     yield made
     made.close()
 
@@ -79,7 +75,7 @@ def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Target]:
 def test_the_target_ends_where_the_source_ended(
     singly_max: int, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(type(target._engine), "singly_rows_max", singly_max)
+    monkeypatch.setattr(type(target.engine), "singly_rows_max", singly_max)
 
     @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.nested_given])
     @given(histories(), st.lists(st.integers(0, 14), max_size=3))

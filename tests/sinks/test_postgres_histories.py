@@ -14,8 +14,7 @@ from cdc.schema import TableName
 from sinks.conformance import JOURNAL
 from sinks.postgres.names import quoted_list, quoted_table
 from sinks.postgres.sink import PostgresSink
-from sinks.protocol import Checkpoint
-from tests.sinks.histories import ONE, TWO, Event, State, changes_of, histories, key_of, play
+from tests.sinks.histories import ONE, TWO, Event, State, deliver, histories, key_of, play
 
 NAMES = {table.table: table for table in (ONE, TWO)}
 
@@ -40,11 +39,7 @@ class Target:
 
     def apply(self, events: Sequence[Event], cut: Sequence[int]) -> None:
         self._offset += 1
-        written = self.sink.write(changes_of(events, cut)).values()
-        assert len(events) == sum(
-            one.upserted + one.deleted + one.cleared + one.coalesced for one in written
-        )
-        self.sink.commit(Checkpoint(JOURNAL, self._offset, ""))
+        deliver(self.sink, events, cut, self._offset)
 
     def states(self) -> dict[TableName, State]:
         found: dict[TableName, State] = {}
