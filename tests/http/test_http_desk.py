@@ -4,7 +4,6 @@ kills, held against what the source says; and what of the journal such a target 
 from __future__ import annotations
 
 import itertools
-import os
 import sqlite3
 from collections import Counter
 from contextlib import closing
@@ -19,18 +18,10 @@ from sinks.http.settings import HttpTarget
 from sinks.http.sink import HttpSink
 from tests.http_api import HttpApi
 from tests.httprig import FAST
-from tests.pipeline.desks import Change, Killed, Pipeline
+from tests.pipeline.desks import Change, Pipeline
 from tests.pipeline.test_desk import World, live
 
 _numbers = itertools.count(1)
-
-
-@pytest.fixture(autouse=True)
-def _killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def die(pid: int, signal: int) -> None:
-        raise Killed
-
-    monkeypatch.setattr(os, "kill", die)
 
 
 class _Hub:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pyarrow as pa
 
@@ -34,6 +36,7 @@ from transforms.entity import Entity
 from transforms.model import Mapping
 from transforms.router import Router
 
+FAILPOINTS = [name for name in tailrace.failpoints.NAMES if name.startswith("deliver.")]
 JOURNAL = "journal-1"
 SCHEMA = TableSchema(
     TableName("shop", "item"),
@@ -151,6 +154,24 @@ class Killed(BaseException):
     """What stands for SIGKILL: nothing of ours catches it, and the connection breaks."""
 
 
+def died(failpoint: str, nth: int, run: Callable[[], None]) -> bool:
+    """True where `run` came to that place for the `nth` time, and died there."""
+
+    def die(pid: int, signal: int) -> None:
+        raise Killed
+
+    armed = tailrace.failpoints._armed
+    armed[failpoint] = nth
+    try:
+        with patch.object(os, "kill", die):
+            run()
+    except Killed:
+        return True
+    finally:
+        armed.clear()
+    return False
+
+
 class Pipeline:
     """`deliver` is one process from its start to its end, or to its death."""
 
@@ -191,15 +212,7 @@ class Pipeline:
 
     def deliver_or_die(self, failpoint: str, nth: int) -> bool:
         """True where it died at that place."""
-        armed = tailrace.failpoints._armed
-        armed[failpoint] = nth
-        try:
-            self.deliver()
-        except Killed:
-            return True
-        finally:
-            armed.clear()
-        return False
+        return died(failpoint, nth, self.deliver)
 
 
 OPS = {"c": CREATE, "u": UPDATE, "d": DELETE, "t": TRUNCATE}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from collections import Counter
@@ -17,7 +16,6 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-import tailrace.failpoints
 from cdc.changes import CREATE, DELETE, TRUNCATE, UPDATE
 from cdc.schema import Column
 from sinks.mysql.products import MARIADB, MYSQL
@@ -35,13 +33,13 @@ from tests.line import wait_until
 from tests.pipeline import desks
 from tests.pipeline.desks import (
     ENTITY,
+    FAILPOINTS,
     KINDS,
     LIMIT,
     MAPPING,
     SCHEMA,
     TARGET,
     Change,
-    Killed,
     Pipeline,
     change_set,
 )
@@ -49,8 +47,6 @@ from transforms.composite import composite
 from transforms.model import Mapping, Replicate
 from transforms.ownership import SystemOfRecord
 from transforms.router import Router
-
-FAILPOINTS = [name for name in tailrace.failpoints.NAMES if name.startswith("deliver.")]
 
 HUB = f"""
 create schema hub;
@@ -74,14 +70,6 @@ MARIA_HUB = (
     ),
 )
 """For tables that delivery has made. `marks` counts the transactions of the pipeline."""
-
-
-@pytest.fixture(autouse=True)
-def _killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def die(pid: int, signal: int) -> None:
-        raise Killed
-
-    monkeypatch.setattr(os, "kill", die)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +16,6 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-import tailrace.failpoints
 from cdc.changes import TRANSACTIONS, ChangeSet
 from cdc.schema import TableName
 from sinks.duckdb.sink import DuckdbSink
@@ -39,7 +37,7 @@ from tailrace.state.exceptions.codec import pack, unpack
 from tailrace.state.exceptions.model import ExceptionId, Request
 from tailrace.state.exceptions.store import Store
 from tailrace.state.processes import Reporter
-from tests.pipeline.desks import JOURNAL, Killed, MemoryJournal
+from tests.pipeline.desks import FAILPOINTS, JOURNAL, MemoryJournal, died
 from tests.transforms.batches import Change, batch, table
 from transforms.composite import Composite, composite
 from transforms.entity import Entity
@@ -79,7 +77,6 @@ MAPPINGS = [
         }
     ),
 ]
-FAILPOINTS = [name for name in tailrace.failpoints.NAMES if name.startswith("deliver.")]
 
 
 @dataclass(frozen=True)
@@ -158,28 +155,13 @@ class Pipeline:
             sink.close()
 
     def deliver_or_die(self, failpoint: str, nth: int) -> None:
-        armed = tailrace.failpoints._armed
-        armed[failpoint] = nth
-        try:
-            self.deliver()
-        except Killed:
-            pass
-        finally:
-            armed.clear()
+        died(failpoint, nth, self.deliver)
 
     @property
     def causes(self) -> list[str]:
         with closing(self.store()) as store:
             entries = [one for one in store.entries() if one["state"] == "parked"]
         return sorted(str(one["cause_key"]) for one in entries)
-
-
-@pytest.fixture(autouse=True)
-def _killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def die(pid: int, signal: int) -> None:
-        raise Killed
-
-    monkeypatch.setattr(os, "kill", die)
 
 
 class Oracle:
