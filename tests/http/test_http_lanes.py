@@ -33,6 +33,15 @@ def test_no_item_goes_before_one_of_its_keys(
     going: list[Place[int]] = []
     done: list[int] = []
     failed: set[int] = set()
+
+    def end(place: Place[int]) -> None:
+        if place.item in failing:
+            failed.add(place.item)
+            lanes.fail(place)
+        else:
+            done.append(place.item)
+            lanes.finish(place)
+
     while added < len(items) or going:
         if added < len(items) and (rng.random() < 0.5 or not going):
             lanes.add(added, items[added][0], items[added][1])
@@ -44,21 +53,10 @@ def test_no_item_goes_before_one_of_its_keys(
             assert set(earlier) <= set(done)
             going.append(place)
         if going and rng.random() < 0.6:
-            place = going.pop(rng.randrange(len(going)))
-            if place.item in failing:
-                failed.add(place.item)
-                lanes.fail(place)
-            else:
-                done.append(place.item)
-                lanes.finish(place)
+            end(going.pop(rng.randrange(len(going))))
     while places := lanes.take():
         for place in places:
-            if place.item in failing:
-                failed.add(place.item)
-                lanes.fail(place)
-            else:
-                done.append(place.item)
-                lanes.finish(place)
+            end(place)
     blocked: set[int] = set()
     for at, (keys, _) in enumerate(items):
         if any(
