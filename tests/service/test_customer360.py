@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -112,16 +111,15 @@ class Example(Line):
 @pytest.fixture
 def example(
     tmp_path: Path, database18: Database, second_database18: Database, maria_server: LocalMariadb
-) -> Iterator[Example]:
+) -> Example:
     maria_server.execute("create database shop")
     database18.execute((EXAMPLE / "erp.sql").read_text())
     for statement in (EXAMPLE / "shop.sql").read_text().split(";"):
         if statement.strip():
             maria_server.execute(statement, database="shop")
-    yield Example(
+    return Example(
         tmp_path / "customer360", database18.url, maria_server.url() + "shop", second_database18.url
     )
-    maria_server.execute("drop database shop")
 
 
 def test_files_and_databases_are_fit(example: Example) -> None:
