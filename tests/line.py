@@ -75,11 +75,13 @@ class Line:
         tables: str = "shop.*",
         rules: str = '- {tables: [shop.*], into: "{schema}.{table}"}',
         more: str = "",
+        pipeline: str = "line",
         environment: dict[str, str] | None = None,
     ) -> None:
         self.directory = directory
         self.source = source
         self.target = target
+        self.pipeline = pipeline
         self._environment = environment or {}
         self._process: subprocess.Popen[bytes] | None = None
         directory.mkdir(exist_ok=True)
@@ -96,7 +98,7 @@ sources:
 targets:
   hub: {settings_of(target)}
 pipelines:
-  line:
+  {pipeline}:
     source: erp
     target: hub
     replicate:
@@ -121,7 +123,9 @@ pipelines:
             **more,
         )
 
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def start(self, *arguments: str, failpoint: str = "") -> subprocess.Popen[bytes]:
+        """`failpoint`: where it kills itself, ``NAME=NTH``."""
+        armed = {"TAILRACE_FAILPOINTS": failpoint} if failpoint else {}
         with (self.directory / "log").open("ab") as log:
             return subprocess.Popen(
                 [
@@ -129,7 +133,7 @@ pipelines:
                     *arguments,
                 ],
                 stderr=log,
-                env={**os.environ, **self._environment},
+                env={**os.environ, **self._environment, **armed},
             )
 
     def __enter__(self) -> Self:
@@ -162,7 +166,7 @@ pipelines:
         return (self.directory / "log").read_text(errors="replace")
 
     def report(self, role: str, name: str = "") -> dict[str, Any]:
-        name = name or {"capture": "erp", "deliver": "line"}[role]
+        name = name or {"capture": "erp", "deliver": self.pipeline}[role]
         with suppress(FileNotFoundError, ValueError):
             path = self.directory / ".tailrace" / "run" / f"{role}-{name}.json"
             found: dict[str, Any] = json.loads(path.read_text())
@@ -171,6 +175,17 @@ pipelines:
 
     def state(self, role: str, name: str = "") -> str:
         return str(self.report(role, name)["state"])
+
+    def desk(self) -> dict[str, Any]:
+        """What `exceptions list` says."""
+        shown = self.command("exceptions", "list", "-o", "json")
+        assert shown.returncode == 0, shown.stderr
+        found: dict[str, Any] = json.loads(shown.stdout)
+        return found
+
+    def written(self) -> int:
+        """Rows, as delivery counts them."""
+        return int(self.report("deliver")["facts"].get("rows", {}).get("written", 0))
 
     def kill(self, role: str) -> bool:
         """SIGKILL the process of this role; False where there is none at this moment."""
@@ -222,6 +237,14 @@ pipelines:
             with suppress(pymysql.ProgrammingError, pymysql.OperationalError):  # not there yet
                 return cursor.execute(query) == 1
         return False
+
+
+def do(url: str, *statements: str) -> list[Any]:
+    """At a PostgreSQL; the rows of the last statement."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in statements:
+            cursor = connection.execute(statement.encode())
+        return cursor.fetchall() if cursor.description else []
 
 
 def content(url: str, table: str) -> list[str]:

@@ -8,13 +8,14 @@ import shutil
 import signal
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Self
 
 import pytest
 
-from tailrace.kafka.protocol import Client
+from tailrace.kafka.protocol import Client, Partition
+from tailrace.kafka.records import Fetched
 from tailrace.service.localserver import LocalServer, free_port
 
 VENV = Path(__file__).parents[1] / ".venv"
@@ -142,6 +143,17 @@ def settled(client: Client, transactional_id: str) -> None:
     producer = client.producer(transactional_id, 60, "none")
     producer.open()
     producer.close()
+
+
+def committed(client: Client, *partitions: Partition) -> list[Fetched]:
+    """All that can be read there."""
+    found: list[Fetched] = []
+    with closing(client.consumer()) as consumer:
+        extent = consumer.extent(partitions)
+        consumer.assign({one: first for one, (first, _) in extent.items()})
+        while any(consumer.positions()[one] < last for one, (_, last) in extent.items()):
+            found += consumer.poll(1)
+    return found
 
 
 @contextmanager

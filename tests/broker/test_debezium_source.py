@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -22,10 +20,10 @@ from tailrace.errors import ContinuityError
 from tailrace.kafka.protocol import Client, client_of
 from tailrace.kafka.records import Records
 from tailrace.kafka.settings import Cluster
-from tailrace.service.localpg import LocalPostgres
 from tests.cdc.kafka.debezium import Said, records
+from tests.conftest import Database
 from tests.debezium.databases import END, POSTGRES_CHANGES, POSTGRES_SETUP
-from tests.line import Line, wait_until
+from tests.line import DEADLINE_S, Line, do, wait_until
 from tests.localkafka import LocalKafka
 
 EXACT = (
@@ -41,14 +39,9 @@ def client(kafka: LocalKafka) -> Client:
 
 
 @pytest.fixture
-def databases(pg18: LocalPostgres) -> Iterator[tuple[str, str]]:
+def databases(database18: Database, second_database18: Database) -> tuple[str, str]:
     """(the database that was read, an empty one)."""
-    names = [f"debezium_{kind}_{os.getpid()}" for kind in ("source", "target")]
-    for name in names:
-        pg18.execute(f"create database {name}")
-    yield pg18.url(names[0]), pg18.url(names[1])
-    for name in names:
-        pg18.execute(f"drop database {name} with (force)")
+    return database18.url, second_database18.url
 
 
 def topic_of(prefix: str, topic: str) -> str:
@@ -110,18 +103,16 @@ def test_what_debezium_says_is_what_the_database_has(
     kafka: LocalKafka, client: Client, databases: tuple[str, str], tmp_path: Path
 ) -> None:
     source, target = databases
-    with psycopg.connect(source, autocommit=True) as connection:
-        for sql in (POSTGRES_SETUP, *POSTGRES_CHANGES, END):
-            connection.execute(sql.encode())
+    do(source, POSTGRES_SETUP, *POSTGRES_CHANGES, END)
     prefix = kafka.name("erp").replace("-", "")
     said = records("postgres-schemas-precise-adaptive")
     write(client, prefix, said)
-    with psycopg.connect(target, autocommit=True) as connection:
-        connection.execute("create schema shop")  # new columns are the operator's to add
-        connection.execute(
-            "create table shop.pair (a integer, b text, note text, more numeric(6,1),"
-            " primary key (a, b))"
-        )
+    do(
+        target,
+        "create schema shop",  # new columns are the operator's to add
+        "create table shop.pair (a integer, b text, note text, more numeric(6,1),"
+        " primary key (a, b))",
+    )
     with line_of(tmp_path / "project", kafka, prefix, target) as line:
         wait_until(lambda: ask(target, "select 1 from shop.mark where mark = 'end'"), "the end")
         checked = line.command("check")
@@ -162,17 +153,16 @@ def test_kills_and_others_in_the_group_lose_and_double_nothing(
     _, target = databases
     prefix = kafka.name("erp").replace("-", "")
     write(client, prefix, [item(0, "first")], partitions=3)
-    with psycopg.connect(target, autocommit=True) as connection:
-        for sql in (
-            "create schema shop",
-            "create table shop.item (id bigint primary key, t text)",
-            "create table counted (id bigint)",
-            "create function noted() returns trigger language plpgsql as"
-            " $$ begin insert into counted values (new.id); return null; end $$",
-            "create trigger counting after insert or update on shop.item"
-            " for each row execute function noted()",
-        ):
-            connection.execute(sql.encode())
+    do(
+        target,
+        "create schema shop",
+        "create table shop.item (id bigint primary key, t text)",
+        "create table counted (id bigint)",
+        "create function noted() returns trigger language plpgsql as"
+        " $$ begin insert into counted values (new.id); return null; end $$",
+        "create trigger counting after insert or update on shop.item"
+        " for each row execute function noted()",
+    )
     more = f"{COLUMNS}\n    group: {prefix}"
     total = 1
     with line_of(tmp_path / "project", kafka, prefix, target, more) as line:
@@ -207,7 +197,7 @@ def begun(kafka: LocalKafka, client: Client) -> tuple[str, KafkaDebeziumSource, 
     snapshot = source.snapshot({})
     stream = source.stream(snapshot.position)
     read = 0
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + DEADLINE_S
     while read < 20 and time.monotonic() < deadline:
         read += sum(changes.rows for changes in stream.changes(1))
     assert read == 20

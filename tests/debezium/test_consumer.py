@@ -19,7 +19,6 @@ from tailrace.kafka.protocol import client_of
 from tailrace.kafka.settings import Cluster
 from tests.line import DEADLINE_S, Line, wait_until
 from tests.localkafka import LocalKafka, settled
-from tests.service.test_kafka import written
 
 pytestmark = pytest.mark.skipif(
     debezium.libraries() is None, reason="Debezium is not installed (make test-debezium)"
@@ -70,17 +69,15 @@ def test_kafka_connect_makes_the_table_of_a_topic(
         f'{{type: kafka, brokers: "{kafka.bootstrap}", schemas: "true",'
         f' topic: "{prefix}.{{schema}}.{{table}}"}}',
         more="publication: shop",
+        pipeline=f"line_{prefix.replace('-', '_')}",
     )
-    name = f"line_{prefix.replace('-', '_')}"
-    file = line.directory / "tailrace.yml"
-    file.write_text(file.read_text().replace("  line:\n", f"  {name}:\n"))
     with line:
         line.streams()
         changed = 20
         for statement in STATEMENTS.split(";\n"):
             changed += len(database18.execute(f"with x as ({statement} returning 1) table x"))
-        wait_until(lambda: written(line, name) >= changed, f"all of it; log: {line.log[-2000:]}")
-    settled(client_of(Cluster(brokers=kafka.bootstrap)), f"tailrace.{name}")
+        wait_until(lambda: line.written() >= changed, f"all of it; log: {line.log[-2000:]}")
+    settled(client_of(Cluster(brokers=kafka.bootstrap)), f"tailrace.{line.pipeline}")
     topics = [f"{prefix}.shop.{table}" for table in ROWS]
     done = subprocess.run(
         ["java", "-cp", f"{debezium.libraries()}/*", str(PROGRAM), kafka.bootstrap, *topics],

@@ -16,7 +16,7 @@ from tailrace.kafka.protocol import client_of
 from tailrace.kafka.settings import Cluster
 from tests.line import Line, wait_until
 from tests.localkafka import LocalKafka, settled
-from tests.service.test_kafka import difference, messages, picked, written
+from tests.service.test_kafka import difference, messages, picked
 
 pytestmark = pytest.mark.skipif(
     debezium.libraries() is None, reason="Debezium is not installed (make test-debezium)"
@@ -50,10 +50,8 @@ def test_the_engine_says_the_same(tmp_path: Path, database18: Any, kafka: LocalK
         database18.url,
         f'{{type: kafka, brokers: "{kafka.bootstrap}", topic: "{prefix}.{{schema}}.{{table}}"}}',
         more="publication: shop",
+        pipeline=f"line_{prefix.replace('-', '_')}",
     )
-    name = f"line_{prefix.replace('-', '_')}"
-    file = line.directory / "tailrace.yml"
-    file.write_text(file.read_text().replace("  line:\n", f"  {name}:\n"))
     kept = tmp_path / "events"
     engine = debezium.Engine(
         tmp_path / "debezium",
@@ -75,9 +73,9 @@ def test_the_engine_says_the_same(tmp_path: Path, database18: Any, kafka: LocalK
             for statement in STATEMENTS.split(";\n"):
                 database18.execute(statement)
             engine.wait(7, 90)
-            wait_until(lambda: written(line, name) >= 2000 + 666 + 20 + 1, "all of it")
+            wait_until(lambda: line.written() >= 2000 + 666 + 20 + 1, "all of it")
             wait_until(lambda: messages(kafka, f"{prefix}.shop.done"), "the end")
-        settled(client_of(Cluster(brokers=kafka.bootstrap)), f"tailrace.{name}")
+        settled(client_of(Cluster(brokers=kafka.bootstrap)), f"tailrace.{line.pipeline}")
     finally:
         engine.close()
     theirs = [

@@ -90,8 +90,7 @@ def test_kills_around_alters(tmp_path: Path, unnamed: Maria, user: str, database
 
     for failpoint, nth in KILLS:
         change()
-        line._environment["TAILRACE_FAILPOINTS"] = f"{failpoint}={nth}"
-        process = line.start("capture", "erp")
+        process = line.start("capture", "erp", failpoint=f"{failpoint}={nth}")
         deadline = time.monotonic() + DEADLINE_S
         while process.poll() is None:
             change()
@@ -106,9 +105,8 @@ def test_kills_around_alters(tmp_path: Path, unnamed: Maria, user: str, database
         "insert into item (id, a, b, c, d)"
         f" select 1000000 + n, 1, 2, 3, 4 from {unnamed.numbers(1, LARGE)}"
     )
-    line._environment["TAILRACE_FAILPOINTS"] = "capture.journaled=1"
-    assert line.start("capture", "erp").wait(DEADLINE_S) == -signal.SIGKILL
-    line._environment.clear()
+    process = line.start("capture", "erp", failpoint="capture.journaled=1")
+    assert process.wait(DEADLINE_S) == -signal.SIGKILL
     change()
     with line:
         line.drained()

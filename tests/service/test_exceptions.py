@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import stat
 from pathlib import Path
-from typing import Any
 
-import psycopg
 import pytest
 
-from tests.line import Line, content, wait_until
+from tests.config.projects import write
+from tests.line import Line, content, do, wait_until
 
 TABLES = """
 create schema shop;
@@ -48,28 +47,12 @@ def line(tmp_path: Path, database18, second_database18) -> Line:
 def mapped(tmp_path: Path, database18, second_database18) -> Line:
     database18.execute(TABLES)
     line = Line(tmp_path / "project", database18.url, second_database18.url, rules=MAPPED)
-    for folder, text in (("entities", ENTITY), ("mappings", MAPPING)):
-        (line.directory / folder).mkdir()
-        (line.directory / folder / "item.yml").write_text(text)
+    write(line.directory, {"entities/item.yml": ENTITY, "mappings/item.yml": MAPPING})
     return line
 
 
-def do(url: str, *statements: str) -> list[Any]:
-    with psycopg.connect(url, autocommit=True) as connection:
-        for statement in statements:
-            cursor = connection.execute(statement.encode())
-        return cursor.fetchall() if cursor.description else []
-
-
-def listed(line: Line) -> dict[str, Any]:
-    shown = line.command("exceptions", "list", "-o", "json")
-    assert shown.returncode == 0, shown.stderr
-    found: dict[str, Any] = json.loads(shown.stdout)
-    return found
-
-
 def states(line: Line) -> list[str]:
-    return [one["state"] for one in listed(line)["exceptions"]]
+    return [one["state"] for one in line.desk()["exceptions"]]
 
 
 def receipts(line: Line) -> set[str]:
@@ -98,7 +81,7 @@ def test_a_row_that_a_mapping_cannot_take_waits_and_others_flow_on(mapped: Line)
         line.arrives()
         assert do(line.target, "select id from item where id >= 100") == [(101,)]
         assert do(line.target, "select kind from item where id = 7") == [("beta",)]
-        found = listed(line)
+        found = line.desk()
         assert [one["state"] for one in found["exceptions"]] == ["parked", "waiting"]
         (cause,) = found["causes"]
         assert "unlisted" in cause
@@ -112,7 +95,7 @@ def test_a_row_that_a_mapping_cannot_take_waits_and_others_flow_on(mapped: Line)
         assert edit.returncode == 0, edit.stderr
         replay = line.command("exceptions", "replay", first, "-o", "json")
         assert replay.returncode == 0, replay.stderr
-        found = listed(line)  # the update behind it has the bad code, too
+        found = line.desk()  # the update behind it has the bad code, too
         assert [one["state"] for one in found["exceptions"]] == ["parked"]
         second = found["exceptions"][0]["id"]
         assert do(line.target, "select kind, amount from item where id = 100") == [("alpha", 1)]
@@ -145,7 +128,7 @@ def test_rows_that_the_target_refuses_are_found_among_many(line: Line) -> None:
             "delete from shop.item where id = 400",
         )
         line.arrives()
-        found = listed(line)
+        found = line.desk()
         assert found["causes"] == {"target:shop.item:small:23514": 29}
         assert found["waiting"] == 3
         assert do(line.target, "select count(*) from shop.item") == [(50 + 2900 - 29,)]
@@ -173,7 +156,7 @@ def test_discarding_lets_what_waits_go_on(line: Line) -> None:
             "update shop.item set amount = 5 where id = 1001",
         )
         line.arrives()
-        found = listed(line)["exceptions"]
+        found = line.desk()["exceptions"]
         assert [one["state"] for one in found] == ["parked", "waiting", "waiting"]
         refused = line.command("exceptions", "discard", found[1]["id"], "--reason", "no")
         assert refused.returncode == 1

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
-from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import psycopg
 import pytest
 
-from tailrace.service.localpg import LocalPostgres
-from tests.line import Line, wait_until
+from tests.conftest import Database
+from tests.line import Line, do, wait_until
 
 KINDS = ("sqlite", "duckdb")
 
@@ -47,24 +44,9 @@ def target(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def source(pg18: LocalPostgres, request: pytest.FixtureRequest) -> Iterator[str]:
-    database = f"files_{os.getpid()}_{abs(hash(request.node.name)) % 10**6}"
-    pg18.execute(f"create database {database}")
-    url = pg18.url(database)
-    run(url, "create schema shop")
-    yield url
-    with psycopg.connect(url, autocommit=True) as connection:
-        for (slot,) in connection.execute(
-            "select slot_name from pg_replication_slots where database = current_database()"
-        ).fetchall():
-            connection.execute("select pg_drop_replication_slot(%s)", (slot,))
-    pg18.execute(f"drop database {database} with (force)")
-
-
-def run(url: str, *sql: str) -> None:
-    with psycopg.connect(url, autocommit=True) as connection:
-        for statement in sql:
-            connection.execute(statement.encode())
+def source(database18: Database) -> str:
+    database18.execute("create schema shop")
+    return database18.url
 
 
 TEXTS = (
@@ -89,10 +71,10 @@ ROWS = (
 
 
 def test_values_arrive_exactly(source: str, target: str, tmp_path: Path) -> None:
-    run(source, VALUES)
+    do(source, VALUES)
     with Line(tmp_path / "project", source, target) as line:
         line.streams()
-        run(source, f"insert into shop.value values {', '.join(ROWS)}")
+        do(source, f"insert into shop.value values {', '.join(ROWS)}")
         count = f"select count(*) from {name(target, 'value')}"
         wait_until(lambda: ask(target, count) == [(3,)], "the rows")
     if target.startswith("sqlite"):
@@ -140,8 +122,8 @@ def test_values_arrive_exactly(source: str, target: str, tmp_path: Path) -> None
 def test_the_quickstart_of_the_manual(source: str, tmp_path: Path) -> None:
     """As it stands there, from a project directory with nothing else in it."""
     text = (Path(__file__).parents[2] / "docs" / "embedded.md").read_text()
-    run(source, "create schema sales", "create table sales.orders (id int primary key)")
-    run(source, "insert into sales.orders select generate_series(1, 3)")
+    do(source, "create schema sales", "create table sales.orders (id int primary key)")
+    do(source, "insert into sales.orders select generate_series(1, 3)")
     line = Line(tmp_path / "acme", source, "sqlite:x", environment={"ERP_URL": source})
     (line.directory / "tailrace.yml").write_text(text.split("```yaml\n")[1].split("```")[0])
     checked = line.command("check")
@@ -155,7 +137,7 @@ def test_the_quickstart_of_the_manual(source: str, tmp_path: Path) -> None:
 def test_kills_lose_and_double_nothing(source: str, target: str, tmp_path: Path) -> None:
     """A trigger's count would be of the file's own; here each row counts its own updates."""
     kills = 2
-    run(
+    do(
         source,
         "create table shop.counter (id int primary key, n int not null)",
         "insert into shop.counter select i, 0 from generate_series(1, 200) i",
@@ -164,7 +146,7 @@ def test_kills_lose_and_double_nothing(source: str, target: str, tmp_path: Path)
     with Line(tmp_path / "project", source, target) as line:
         line.streams()
         for number in range(kills):
-            run(
+            do(
                 source,
                 "update shop.counter set n = n + 1",
                 "insert into shop.log (t) select 'x' from generate_series(1, 500)",
@@ -179,23 +161,18 @@ def test_kills_lose_and_double_nothing(source: str, target: str, tmp_path: Path)
                 "another delivery",
             )
         last = f"select count(*), max(id) from {name(target, 'log')}"
-        expected = at_source(source, "select count(*), max(id) from shop.log")
+        expected = do(source, "select count(*), max(id) from shop.log")
         wait_until(lambda: ask(target, last) == expected, "all to arrive")
         counted = f"select count(*), min(n), max(n) from {name(target, 'counter')}"
         wait_until(lambda: ask(target, counted) == [(200, kills, kills)], "the counters")
 
 
-def at_source(url: str, sql: str) -> list[tuple[Any, ...]]:
-    with psycopg.connect(url) as connection:
-        return connection.execute(sql.encode()).fetchall()
-
-
 def test_who_holds_the_file_is_waited_for(source: str, target: str, tmp_path: Path) -> None:
-    run(source, "create table shop.mark (mark text primary key)")
+    do(source, "create table shop.mark (mark text primary key)")
     kind, _, path = target.partition(":")
     with Line(tmp_path / "project", source, target) as line:
         line.streams()
-        run(source, "insert into shop.mark values ('before')")
+        do(source, "insert into shop.mark values ('before')")
         query = f"select mark from {name(target, 'mark')} order by 1"
         wait_until(lambda: ask(target, query) == [("before",)], "it to arrive")
         if kind == "sqlite":
@@ -203,7 +180,7 @@ def test_who_holds_the_file_is_waited_for(source: str, target: str, tmp_path: Pa
             holder.execute("begin immediate")
         else:
             holder = _opened(path)
-        run(source, "insert into shop.mark values ('during')")
+        do(source, "insert into shop.mark values ('during')")
         wait_until(lambda: line.state("deliver") == "retrying", "delivery to say that it waits")
         error = line.report("deliver")["error"]
         assert "another program" in str(error) or "locked" in str(error)

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.line import Line, wait_until
-from tests.service.test_exceptions import do
+from tests.config.projects import write
+from tests.line import Line, do, wait_until
 
 ENTITY = """
 entity: reading
@@ -40,9 +40,7 @@ def test_what_is_promised_is_measured(tmp_path: Path, database18, second_databas
     )
     rules = "[{tables: [shop.mark], into: '{schema}.{table}'}]\n    mappings: [reading]"
     line = Line(tmp_path / "project", database18.url, second_database18.url, rules=rules)
-    for folder, text in (("entities", ENTITY), ("mappings", MAPPING)):
-        (line.directory / folder).mkdir()
-        (line.directory / folder / "reading.yml").write_text(text)
+    write(line.directory, {"entities/reading.yml": ENTITY, "mappings/reading.yml": MAPPING})
     with line:
         line.streams()
         line.arrives()

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
+from tests.config.projects import write
 from tests.conftest import Database
 from tests.http_api import HttpApi, started
 from tests.httprig import point_to
-from tests.line import Line, wait_until
+from tests.line import Line, do, wait_until
 
 TABLE = """
 create schema shop;
@@ -62,28 +62,13 @@ def line(tmp_path: Path, database18: Database, api: HttpApi) -> Line:
     made = Line(
         tmp_path / "project", database18.url, database18.url, rules="[]\n    mappings: [item]"
     )
-    for folder, text in (("entities", ENTITY), ("mappings", MAPPING)):
-        (made.directory / folder).mkdir()
-        (made.directory / folder / "item.yml").write_text(text)
+    write(made.directory, {"entities/item.yml": ENTITY, "mappings/item.yml": MAPPING})
     point_to(made, api, SETTINGS)
     return made
 
 
-def do(line: Line, *statements: str) -> None:
-    with psycopg.connect(line.source, autocommit=True) as connection:
-        for statement in statements:
-            connection.execute(statement.encode())
-
-
 def facts(line: Line) -> dict[str, Any]:
     found: dict[str, Any] = line.report("deliver")["facts"]
-    return found
-
-
-def held(line: Line) -> list[dict[str, Any]]:
-    shown = line.command("exceptions", "list", "-o", "json")
-    assert shown.returncode == 0, shown.stderr
-    found: list[dict[str, Any]] = json.loads(shown.stdout)["exceptions"]
     return found
 
 
@@ -100,7 +85,7 @@ def test_from_snapshot_to_the_desk_and_back(line: Line, api: HttpApi) -> None:
         }
         seen = len(api.state["seen"])
         do(
-            line,
+            line.source,
             "update shop.item set note = 'other' where id = 1",  # nothing that is mapped
             "update shop.item set kind = 'B' where id = 2",
             "delete from shop.item where id = 3",
@@ -117,7 +102,7 @@ def test_from_snapshot_to_the_desk_and_back(line: Line, api: HttpApi) -> None:
         ]
         api.fault("reject", path="/items/I-7", status=422)
         do(
-            line,
+            line.source,
             "update shop.item set amount = -1 where id = 7",
             "update shop.item set amount = -2 where id = 7",
             "update shop.item set amount = 80 where id = 8",
@@ -126,7 +111,7 @@ def test_from_snapshot_to_the_desk_and_back(line: Line, api: HttpApi) -> None:
         arrived = "/items/I-8"
         wait_until(lambda: api.state["records"][arrived]["amount"] == "80.00", "another key")
         assert api.state["records"]["/items/I-7"]["amount"] == "7.00"
-        first, second = held(line)
+        first, second = line.desk()["exceptions"]
         assert (first["state"], second["state"]) == ("parked", "waiting")
         assert "422" in json.dumps(first)
         edit = line.command("exceptions", "edit", first["id"], "--set", "amount=70")
@@ -142,7 +127,7 @@ def test_from_snapshot_to_the_desk_and_back(line: Line, api: HttpApi) -> None:
         wait_until(lambda: facts(line)["parked"] == facts(line)["waiting"] == 0, "the end")
         assert facts(line)["imbalances"] == []
         assert facts(line)["rows"]["unchanged"] == 1
-        do(line, "truncate shop.item")
+        do(line.source, "truncate shop.item")
         wait_until(lambda: line.state("deliver") == "paused", "the pause")
         assert "TRUNCATE" in line.report("deliver")["error"]["what"]
     assert "-2.00" not in line.log

@@ -8,6 +8,7 @@ import os
 import signal
 from pathlib import Path
 
+from tests.config.projects import write
 from tests.conftest import Database
 from tests.line import Line, kind_of, wait_until
 from tests.service.test_both_ways import execute
@@ -62,13 +63,12 @@ class Shop(Line):
             "  from_erp: {source: erp, target: hub, mappings: [erp_customer]}\n"
             "  from_shop: {source: shop, target: hub, mappings: [shop_customer]}\n"
         )
-        for folder, name, text in (
-            ("entities", "customer", ENTITY),
-            ("mappings", "erp_customer", f"{ERP}into: {table}\n"),
-            ("mappings", "shop_customer", f"{SHOP}into: {table}\n"),
-        ):
-            (directory / folder).mkdir(exist_ok=True)
-            (directory / folder / f"{name}.yml").write_text(text)
+        files = {
+            "entities/customer.yml": ENTITY,
+            "mappings/erp_customer.yml": f"{ERP}into: {table}\n",
+            "mappings/shop_customer.yml": f"{SHOP}into: {table}\n",
+        }
+        write(directory, files)
         execute(
             erp,
             "create schema sales",

@@ -7,7 +7,6 @@ and statements below.
 from __future__ import annotations
 
 import json
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import pytest
 from tailrace.kafka.protocol import client_of
 from tailrace.kafka.settings import Cluster
 from tests.line import Line, wait_until
-from tests.localkafka import LocalKafka, settled
+from tests.localkafka import LocalKafka, committed, settled
 from tests.long import long
 
 RECORDED = Path(__file__).parents[1] / "sinks" / "debezium"
@@ -68,15 +67,11 @@ LACKING = {"pt", "bc"}
 
 
 def messages(broker: LocalKafka, topic: str) -> list[tuple[Any, Any]]:
-    with closing(client_of(Cluster(brokers=broker.bootstrap)).consumer()) as consumer:
-        last = consumer.extent([(topic, 0)])[topic, 0][1]
-        consumer.assign({(topic, 0): 0})
-        found: list[tuple[Any, Any]] = []
-        while consumer.positions()[topic, 0] < last:
-            for fetched in consumer.poll(1.0):
-                pairs = zip(fetched.keys.to_pylist(), fetched.values.to_pylist(), strict=True)
-                found += [tuple(one and json.loads(one) for one in pair) for pair in pairs]
-        return found
+    found: list[tuple[Any, Any]] = []
+    for fetched in committed(client_of(Cluster(brokers=broker.bootstrap)), (topic, 0)):
+        pairs = zip(fetched.keys.to_pylist(), fetched.values.to_pylist(), strict=True)
+        found += [tuple(one and json.loads(one) for one in pair) for pair in pairs]
+    return found
 
 
 def recorded() -> dict[str, list[tuple[Any, Any]]]:
@@ -105,16 +100,14 @@ def test_messages_are_debeziums(
         database18.url,
         f'{{type: kafka, brokers: "{kafka.bootstrap}", schemas: "true", client: {client},'
         f' topic: "{prefix}.{{schema}}.{{table}}"}}',
+        pipeline=f"line_{prefix.replace('-', '_')}",
     )
-    name = f"line_{prefix.replace('-', '_')}"
-    file = line.directory / "tailrace.yml"
-    file.write_text(file.read_text().replace("  line:\n", f"  {name}:\n"))
     with line:
         line.streams()
         for statement in STATEMENTS.split(";\n"):
             database18.execute(statement)
-        wait_until(lambda: written(line, name) >= 18, f"all of it; log: {line.log[-2000:]}")
-    settled(client_of(Cluster(brokers=kafka.bootstrap)), f"tailrace.{name}")
+        wait_until(lambda: line.written() >= 18, f"all of it; log: {line.log[-2000:]}")
+    settled(client_of(Cluster(brokers=kafka.bootstrap)), f"tailrace.{line.pipeline}")
     expected = recorded()
     schemas = json.loads((RECORDED / "schemas.json").read_text())
     for topic in ("types", "simple", "full_", "pair"):
@@ -144,11 +137,6 @@ def difference(one: Any, other: Any) -> Any:
         return None if one == other else (one, other)
     found = ((key, difference(first, second)) for key, first, second in pairs)
     return next((each for each in found if each[1] is not None), None)
-
-
-def written(line: Line, pipeline: str) -> int:
-    facts = line.report("deliver", pipeline).get("facts", {})
-    return int(facts.get("rows", {}).get("written", 0))
 
 
 def picked(payload: dict[str, Any]) -> dict[str, Any]:

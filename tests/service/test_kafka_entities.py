@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import secrets
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
 from tailrace.kafka.protocol import client_of
 from tailrace.kafka.settings import Cluster
+from tests.config.projects import write
 from tests.conftest import Database
-from tests.line import Line, wait_until
-from tests.localkafka import LocalKafka, settled
+from tests.line import Line, do, wait_until
+from tests.localkafka import LocalKafka, committed, settled
 from tests.long import long
 from tests.maria import Maria, both_in_length
 
@@ -56,7 +55,6 @@ class Entities(Line):
     def __init__(self, directory: Path, database: Database, kafka: LocalKafka, more: str) -> None:
         database.execute(TABLE)
         self.kafka = kafka
-        self.name = kafka.name("entities").replace("-", "_")
         (directory.parent / "token").write_text(secrets.token_hex(64))
         super().__init__(
             directory,
@@ -64,28 +62,12 @@ class Entities(Line):
             f'{{type: kafka, brokers: "{kafka.bootstrap}", topic: "{{pipeline}}.{{table}}", {more},'
             " protect: {internal: mask, personal: {tokenise: t}, secret: drop}}",
             rules="[]\n    mappings: [item]",
+            pipeline=kafka.name("entities").replace("-", "_"),
         )
         file = directory / "tailrace.yml"
         key = f'keys:\n  t: {{current: "${{file:{directory.parent}/token}}"}}\n'
-        file.write_text(file.read_text().replace("  line:\n", f"  {self.name}:\n") + key)
-        for folder, text in (("entities", ENTITY), ("mappings", MAPPING)):
-            (directory / folder).mkdir()
-            (directory / folder / "item.yml").write_text(text)
-
-    def do(self, *statements: str) -> None:
-        with psycopg.connect(self.source, autocommit=True) as connection:
-            for statement in statements:
-                connection.execute(statement.encode())
-
-    def written(self) -> int:
-        facts = self.report("deliver", self.name).get("facts", {})
-        return int(facts.get("rows", {}).get("written", 0))
-
-    def held(self) -> list[dict[str, Any]]:
-        shown = self.command("exceptions", "list", "-o", "json")
-        assert shown.returncode == 0, shown.stderr
-        found: list[dict[str, Any]] = json.loads(shown.stdout)["exceptions"]
-        return found
+        file.write_text(file.read_text() + key)
+        write(directory, {"entities/item.yml": ENTITY, "mappings/item.yml": MAPPING})
 
 
 Record = tuple[bytes | None, bytes | None, Any]
@@ -95,14 +77,9 @@ def records(kafka: LocalKafka, pipeline: str, table: str) -> list[Record]:
     """(key, value, headers), committed, of a pipeline's topic."""
     client = client_of(Cluster(brokers=kafka.bootstrap))
     settled(client, f"tailrace.{pipeline}")
-    one = (f"{pipeline}.{table}", 0)
     found: list[Record] = []
-    with closing(client.consumer()) as consumer:
-        last = consumer.extent([one])[one][1]
-        consumer.assign({one: 0})
-        while consumer.positions()[one] < last:
-            for got in consumer.poll(1.0):
-                found += zip(got.keys.to_pylist(), got.values.to_pylist(), got.headers, strict=True)
+    for got in committed(client, (f"{pipeline}.{table}", 0)):
+        found += zip(got.keys.to_pylist(), got.values.to_pylist(), got.headers, strict=True)
     return found
 
 
@@ -123,7 +100,8 @@ def test_what_is_protected_is_nowhere_in_clear(
     with line:
         line.streams()
         wait_until(lambda: line.written() >= 50, f"the snapshot; log: {line.log[-2000:]}")
-        line.do(
+        do(
+            line.source,
             "update shop.item set tax = 'cleartax-new' where id = 1",
             "update shop.item set id = 400 where id = 4",
             "delete from shop.item where id = 3",
@@ -132,15 +110,15 @@ def test_what_is_protected_is_nowhere_in_clear(
             "insert into shop.item values (60, 'A', 1, 'clearname', 'cleartax', 'clearnote')",
         )
         wait_until(lambda: line.written() >= 54, f"changes; log: {line.log[-2000:]}")
-        wait_until(lambda: len(line.held()) == 2, "what waits")
-        held, before = line.held(), len(records(kafka, line.name, "item"))
+        wait_until(lambda: len(line.desk()["exceptions"]) == 2, "what waits")
+        held, before = line.desk()["exceptions"], len(records(kafka, line.pipeline, "item"))
         for one in held:
             edited = line.command("exceptions", "edit", one["id"], "--set", "kind=B")
             assert edited.returncode == 0, edited.stderr
         replayed = line.command("exceptions", "replay", held[0]["id"])
         assert replayed.returncode == 0, replayed.stderr
-        wait_until(lambda: not line.held(), "the replay")
-    found = records(kafka, line.name, "item")
+        wait_until(lambda: not line.desk()["exceptions"], "the replay")
+    found = records(kafka, line.pipeline, "item")
     assert len(found) == before + 2
     for record in found:
         assert "clear" not in repr(record)
@@ -186,25 +164,19 @@ def test_a_mariadb_becomes_topics(
             " decimals: string}",
             tables=tables,
             rules=f'- {{tables: [{tables}], into: "{{schema}}.{{table}}"}}',
+            pipeline=name,
         )
-        file = line.directory / "tailrace.yml"
-        file.write_text(file.read_text().replace("  line:\n", f"  {name}:\n"))
-
-        def written() -> int:
-            facts = line.report("deliver", name).get("facts", {})
-            return int(facts.get("rows", {}).get("written", 0))
-
         checked = line.command("check")
         assert checked.returncode == 0, checked.stdout + checked.stderr
         with line:
             line.streams()
-            wait_until(lambda: written() >= 300, f"the snapshot; log: {line.log[-2000:]}")
+            wait_until(lambda: line.written() >= 300, f"the snapshot; log: {line.log[-2000:]}")
             maria.execute(
                 "update item set name = 'ö\\n', amount = -amount where id <= 10",
                 "update item set id = id + 1000 where id between 20 and 29",
                 "delete from item where id between 40 and 49",
             )
-            wait_until(lambda: written() >= 330, f"the changes; log: {line.log[-2000:]}")
+            wait_until(lambda: line.written() >= 330, f"the changes; log: {line.log[-2000:]}")
         last: dict[int, Any] = {}
         found = records(kafka, name, "item")
         for key, value, _ in found:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
-from tests.line import Line
-from tests.service.test_exceptions import do
+from tests.config.projects import write
+from tests.line import Line, do
 
 TABLES = """
 create schema shop;
@@ -41,9 +40,7 @@ lookups:
 def line(tmp_path: Path, database18, second_database18) -> Line:
     database18.execute(TABLES)
     line = Line(tmp_path / "project", database18.url, second_database18.url, rules=MAPPED)
-    for folder, text in (("entities", ENTITY), ("mappings", MAPPING)):
-        (line.directory / folder).mkdir()
-        (line.directory / folder / "customer.yml").write_text(text)
+    write(line.directory, {"entities/customer.yml": ENTITY, "mappings/customer.yml": MAPPING})
     return line
 
 
@@ -75,8 +72,7 @@ def test_rows_find_the_line_of_their_own_time(line: Line) -> None:
         do(line.source, "insert into shop.customer values (104, 4)")
         line.arrives()
         assert days(line, 104) == []
-        listed = json.loads(line.command("exceptions", "list", "-o", "json").stdout)
-        (one,) = listed["exceptions"]
+        (one,) = line.desk()["exceptions"]
         assert (one["cause"]["at"], one["cause"]["reason"]) == ("customer", "missing")
         do(line.source, "insert into shop.terms values (4, 40)")
         line.arrives()

@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.line import DEADLINE_S, Line, content, is_gone, wait_until
+from tests.line import DEADLINE_S, Line, content, do, is_gone, wait_until
 
 TABLES = """
 create schema shop;
@@ -28,12 +28,6 @@ def line(tmp_path: Path, database18, second_database18) -> Line:
 
 def same(line: Line, table: str = "shop.item") -> None:
     assert content(line.source, table) == content(line.target, table)
-
-
-def do(url: str, *statements: str) -> None:
-    with psycopg.connect(url, autocommit=True) as connection:
-        for statement in statements:
-            connection.execute(statement.encode())
 
 
 def test_snapshot_then_stream_then_a_clean_stop(line: Line) -> None:

@@ -9,6 +9,7 @@ import signal
 from pathlib import Path
 
 from tailrace.service.localmaria import LocalMariadb
+from tests.config.projects import write
 from tests.conftest import Database
 from tests.line import Line, kind_of, wait_until
 from tests.maria import Maria
@@ -64,13 +65,12 @@ class TwoSources(Line):
             "  from_erp: {source: erp, target: hub, mappings: [erp_customer]}\n"
             "  from_crm: {source: crm, target: hub, mappings: [crm_customer]}\n"
         )
-        for folder, name, text in (
-            ("entities", "customer", ENTITY),
-            ("mappings", "erp_customer", ERP),
-            ("mappings", "crm_customer", CRM.format(schema=schema)),
-        ):
-            (directory / folder).mkdir(exist_ok=True)
-            (directory / folder / f"{name}.yml").write_text(text)
+        files = {
+            "entities/customer.yml": ENTITY,
+            "mappings/erp_customer.yml": ERP,
+            "mappings/crm_customer.yml": CRM.format(schema=schema),
+        }
+        write(directory, files)
         execute(
             erp,
             "create table sales.kunden (id integer primary key, name varchar(40),"

@@ -137,16 +137,7 @@ class Load:
 
 
 def _killed(line: Line, place: str, nth: int) -> None:
-    environment = {**os.environ, "TAILRACE_FAILPOINTS": f"{place}={nth}"}
-    with (line.directory / "log").open("ab") as log:
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "tailrace.service", "--project", str(line.directory)),
-                *("deliver", "line"),
-            ],
-            stderr=log,
-            env=environment,
-        )
+    process = line.start("deliver", "line", failpoint=f"{place}={nth}")
     try:
         process.wait(ALIVE_S)
     except subprocess.TimeoutExpired:
