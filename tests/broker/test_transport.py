@@ -13,7 +13,7 @@ from tailrace.kafka.errors import Superseded, TransportError
 from tailrace.kafka.protocol import Client, Partition, client_of
 from tailrace.kafka.records import Fetched, Records
 from tailrace.kafka.settings import Cluster
-from tests.localkafka import LocalKafka, settled
+from tests.localkafka import LocalKafka, committed, settled
 from tests.long import long
 
 CLIENTS = ("kafka-python", "confluent")
@@ -49,14 +49,7 @@ def records(*pairs: tuple[bytes | None, bytes | None]) -> Records:
 def read(client: Client, *partitions: Partition) -> list[Fetched]:
     """Everything that is committed."""
     settled(client, "t-" + partitions[0][0])
-    consumer = client.consumer()
-    extent = consumer.extent(partitions)
-    consumer.assign({one: first for one, (first, _) in extent.items()})
-    found: list[Fetched] = []
-    while any(consumer.positions()[one] < last for one, (_, last) in extent.items()):
-        found += consumer.poll(1)
-    consumer.close()
-    return found
+    return committed(client, *partitions)
 
 
 def values(found: Sequence[Fetched]) -> list[bytes | None]:

@@ -30,7 +30,7 @@ from tailrace.errors import (
 from tailrace.kafka.errors import Unreachable
 from tailrace.kafka.protocol import client_of
 from tailrace.kafka.settings import Cluster
-from tests.localkafka import LocalKafka, settled
+from tests.localkafka import LocalKafka, committed, settled
 from transforms.model import Replicate
 from transforms.router import Router
 from transforms.rows import Logged, Places, RowChanges
@@ -125,19 +125,14 @@ class Bus:
         with closing(client.admin()) as admin:
             count = admin.topics([topic])[topic].partitions
         found = []
-        with closing(client.consumer()) as consumer:
-            for number in range(count):
-                one = (topic, number)
-                last = consumer.extent([one])[one][1]
-                consumer.assign({one: 0})
-                while consumer.positions()[one] < last:
-                    for fetched in consumer.poll(1.0):
-                        found += zip(
-                            map(_json, fetched.keys.to_pylist()),
-                            map(_json, fetched.values.to_pylist()),
-                            map(list, fetched.headers),
-                            strict=True,
-                        )
+        for number in range(count):
+            for fetched in committed(client, (topic, number)):
+                found += zip(
+                    map(_json, fetched.keys.to_pylist()),
+                    map(_json, fetched.values.to_pylist()),
+                    map(list, fetched.headers),
+                    strict=True,
+                )
         return found
 
     def names(self) -> list[str | None]:
