@@ -154,7 +154,7 @@ def test_conformance(
         *(("main.db", "public"), ("main.db", "main_db"), ("temp.db", "temp_db")),
     ],
 )
-def test_a_schema_of_duckdb_may_be_called_like_the_file(file: str, schema: str, tmp_path: Path) -> None:
+def test_a_schema_of_duckdb_may_be_the_files_name(file: str, schema: str, tmp_path: Path) -> None:
     table = replace(TABLE, table=TableName(schema, "item"))
     with closing(DuckdbSink(tmp_path / file, "line")) as sink:
         for offset, amount in enumerate(("1.00", "2.00"), 1):
