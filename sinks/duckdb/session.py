@@ -86,6 +86,10 @@ class DuckdbSession:
     def release(self, name: str) -> None:
         del self._savepoints[self._at(name) :]
 
+    def interrupt(self) -> None:
+        with suppress(duckdb.Error):  # it is closed
+            self._connection.interrupt()
+
     def close(self) -> None:
         self._ended()
         with suppress(duckdb.Error):
@@ -144,6 +148,8 @@ def _translate(error: duckdb.Error, doing: str, where: dict[str, object]) -> Tai
         return RowRefused(f"{doing}: a value is none of the column's type", where=place)
     if isinstance(error, duckdb.IOException):
         return _of_file(text, doing, place)
+    if isinstance(error, duckdb.InterruptException):
+        return TargetUnavailable(f"{doing}: interrupted", where=place)
     if isinstance(error, duckdb.OutOfMemoryException):
         return TargetUnavailable(
             f"{doing}: DuckDB has no memory left",

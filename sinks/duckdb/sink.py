@@ -13,6 +13,7 @@ from sinks.embedded.ordered import apply_rows
 from sinks.embedded.sink import EmbeddedSink
 from sinks.ordered import Row, count, diverged
 from sinks.protocol import Written
+from sinks.watch import LongWrite
 from tailrace.errors import TargetRefused
 from transforms.rows import RowChanges
 
@@ -20,13 +21,14 @@ _RUN = "tailrace_run"
 
 
 class DuckdbSink(EmbeddedSink):
-    def __init__(self, path: Path, pipeline: str) -> None:
-        super().__init__(DuckdbEngine(path), path, pipeline)
+    def __init__(self, path: Path, pipeline: str, watch: LongWrite | None = None) -> None:
+        super().__init__(DuckdbEngine(path), path, pipeline, watch)
 
     def in_order(self, changes: Sequence[RowChanges]) -> dict[str, Written]:
         self.savepoint(SAVEPOINT)
         counts: dict[str, Written] = {}
         for run in runs(changes):
+            self._moves(len(run))
             if len(run) == 1 or not self._applied(run):
                 apply_rows(self._engine, self._connected(), run, self._statements, counts)
                 continue

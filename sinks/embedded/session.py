@@ -39,6 +39,9 @@ class Session(Protocol):
 
     def release(self, name: str) -> None: ...
 
+    def interrupt(self) -> None:
+        """End the statement that runs, if one does; from another thread."""
+
     def close(self) -> None:
         """Idempotent; never fails."""
 

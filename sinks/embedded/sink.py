@@ -30,6 +30,7 @@ from sinks.embedded.turns import Turn
 from sinks.foreign_keys import References
 from sinks.protocol import NO_RECEIPTS, Checkpoint, Durable, Receipts, Written
 from sinks.refusals import answer_lost
+from sinks.watch import LongWrite, Unwatched
 from tailrace.errors import TailraceError, TargetRefused, TargetUnavailable
 from tailrace.failpoints import failpoint
 from transforms.references import Reference
@@ -42,6 +43,7 @@ IDLE_S = 0.5
 BUSY_S = 5.0
 PAUSE_S = 0.25
 """However busy we are, after so long they have the file for a moment."""
+MOVED_S = 1.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -65,11 +67,15 @@ class EmbeddedSink:
 
     undoes = True
 
-    def __init__(self, engine: Engine, path: Path, pipeline: str) -> None:
+    def __init__(
+        self, engine: Engine, path: Path, pipeline: str, watch: LongWrite | None = None
+    ) -> None:
+        self._watch = watch or Unwatched()
+        self._moved_s, self._sent = 0.0, 0
         self._engine = engine
         self._path = path
         self._pipeline = pipeline
-        self._turn = Turn(path, pipeline)
+        self._turn = Turn(path, pipeline, lambda: self._watch.stopping)
         self._mutex = threading.RLock()
         self._held = threading.Event()
         self._watcher: threading.Thread | None = None
@@ -201,6 +207,11 @@ class EmbeddedSink:
                 "another process has asked for this pipeline; our transaction was rolled back",
                 where={"pipeline": self._pipeline, "file": str(self._path)},
             )
+        if self._watch.overdue:
+            raise TargetUnavailable(
+                "delivery stops; what is not committed is written when it is started again",
+                where={"pipeline": self._pipeline, "file": str(self._path)},
+            )
         if self._session is None or not self._turn.is_held:
             self._turn.take()
             try:
@@ -213,7 +224,7 @@ class EmbeddedSink:
             except BaseException:
                 self._turn.give()
                 raise
-            self._watch()
+            self._look_out()
             self._since = time.monotonic()
         self._used_at = time.monotonic()
         return self._session
@@ -261,7 +272,7 @@ class EmbeddedSink:
         self._statements.clear()
         self._codecs.clear()
 
-    def _watch(self) -> None:
+    def _look_out(self) -> None:
         if self._watcher is None:
             self._watcher = threading.Thread(
                 target=self._give_way,
@@ -273,14 +284,22 @@ class EmbeddedSink:
         self._held.set()
 
     def _give_way(self, held: threading.Event) -> None:
-        """Until the sink is closed: end our turn where another has a better claim to it."""
+        """Until the sink is closed: end our turn where another has a better claim to it, and a
+        statement for which a stop would have to wait too long."""
         while True:
             held.wait()
-            with self._mutex:
+            if not self._mutex.acquire(timeout=LOOK_S):
+                session = self._session
+                if self._watch.overdue and session is not None:
+                    session.interrupt()
+                continue
+            try:
                 if held is not self._held:
                     return
                 if self._turn.is_held:
                     self._yield_to(self._turn.waiting())
+            finally:
+                self._mutex.release()
             time.sleep(LOOK_S)
 
     def _yield_to(self, waiting: str | None) -> None:
@@ -290,6 +309,13 @@ class EmbeddedSink:
                 self._leave()
         elif waiting is not None or time.monotonic() - self._used_at > IDLE_S:
             self._leave()
+
+    def _moves(self, rows: int) -> None:
+        """A write goes on that may take long."""
+        self._sent += rows
+        if time.monotonic() - self._moved_s > MOVED_S:
+            self._watch.moved(self._sent)
+            self._moved_s = time.monotonic()
 
     def _translated(self, doing: str, **where: object) -> Any:
         return self._engine.translated(doing, pipeline=self._pipeline, **where)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,7 +26,11 @@ WAIT_S = 30.0
 class Turn:
     """One pipeline's turns at one file."""
 
-    def __init__(self, path: Path, pipeline: str) -> None:
+    def __init__(
+        self, path: Path, pipeline: str, stopping: Callable[[], bool] = lambda: False
+    ) -> None:
+        """`stopping`: whether it is in vain to wait any longer."""
+        self._stopping = stopping
         self._now = path.with_name(path.name + ".tailrace-turn")
         self._next = path.with_name(path.name + ".tailrace-next")
         self._path = path
@@ -85,7 +90,7 @@ class Turn:
                 with suppress(BlockingIOError):
                     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     return handle
-                if time.monotonic() > deadline:
+                if time.monotonic() > deadline or self._stopping():
                     raise self._busy()
                 time.sleep(ASK_S)
         except BaseException:

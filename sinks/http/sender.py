@@ -23,8 +23,8 @@ from sinks.http.exchange import Again, Exchange, Refused
 from sinks.http.lanes import Lanes, Place
 from sinks.http.reading import Change
 from sinks.http.settings import HttpTarget
-from sinks.http.watch import LongWrite
 from sinks.local import LocalCheckpoint, Sent
+from sinks.watch import LongWrite
 from tailrace.errors import (
     AddressForbidden,
     RowRefused,

@@ -24,10 +24,10 @@ from sinks.http.plan import Plan
 from sinks.http.reading import Change, in_order
 from sinks.http.sender import Sender
 from sinks.http.settings import HttpTarget
-from sinks.http.watch import LongWrite, Unwatched
 from sinks.local import LocalCheckpoint, Sent, Tried
 from sinks.protection import key_refusal
 from sinks.protocol import NO_RECEIPTS, Checkpoint, Durable, Receipts, Written
+from sinks.watch import LongWrite, Unwatched
 from tailrace.errors import RowRefused, TargetRefused
 from tailrace.failpoints import failpoint
 from transforms.rows import CLEAR, DELETE, RowChanges, TargetTable
@@ -239,6 +239,10 @@ class _Counting:
     @property
     def stopping(self) -> bool:
         return self._watch.stopping
+
+    @property
+    def overdue(self) -> bool:
+        return self._watch.overdue
 
     def moved(self, sent: int) -> None:
         self._watch.moved(self._before + sent)

@@ -87,6 +87,10 @@ class SqliteSession:
     def release(self, name: str) -> None:
         self._connection.execute(f"release {name}")
 
+    def interrupt(self) -> None:
+        with suppress(sqlite3.ProgrammingError):  # it is closed
+            self._connection.interrupt()
+
     def close(self) -> None:
         with suppress(sqlite3.Error):
             self._connection.close()

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from sinks.embedded.sink import EmbeddedSink
 from sinks.sqlite.engine import SqliteEngine
+from sinks.watch import LongWrite
 
 
 class SqliteSink(EmbeddedSink):
-    def __init__(self, path: Path, pipeline: str) -> None:
-        super().__init__(SqliteEngine(), path, pipeline)
+    def __init__(self, path: Path, pipeline: str, watch: LongWrite | None = None) -> None:
+        super().__init__(SqliteEngine(), path, pipeline, watch)

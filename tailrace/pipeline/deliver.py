@@ -220,6 +220,9 @@ class Delivery:
     def _follow(self, sink: Sink) -> None:
         waited_since = time.monotonic()
         while not self._stop or self._batch is not None:
+            if self._stop.overdue:
+                sink.rollback()  # a huge transaction, of which more would come
+                return
             if self._awaits_snapshot():
                 self._report(sink)
                 self._journal.wait(POLL_S)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from config.owners import composites, seen_entities
 from config.project import Project
-from sinks.http.watch import LongWrite
 from sinks.protocol import Sink
+from sinks.watch import LongWrite
 from tailrace.journal.index import is_made
 from tailrace.journal.paths import JournalPaths
 from tailrace.journal.protocol import JournalReader

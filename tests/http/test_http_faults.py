@@ -345,7 +345,7 @@ def test_a_request_to_stop_cuts_a_long_write_short(
     monkeypatch.setattr("sinks.http.sender.SAVED_S", 0.05)
 
     class Stopping:
-        stopping = False
+        stopping = overdue = False
         told: ClassVar[list[int]] = []
 
         def moved(self, sent: int) -> None:

@@ -23,6 +23,7 @@ from sinks.sqlite.engine import SqliteEngine
 from sinks.sqlite.names import plain, quoted
 from sinks.sqlite.sink import SqliteSink
 from sinks.sqlite.types import column_type
+from tailrace.errors import TargetUnavailable
 from transforms.references import Reference
 from transforms.rows import TargetTable
 
@@ -184,3 +185,28 @@ def test_keys_of_other_entities_are_found(harness: FileHarness) -> None:
     sink.rollback()
     sink.prepare([TABLE])
     assert sink.find(reference, [str(n) for n in range(1200)]) == {}
+
+
+def test_a_long_write_of_duckdb_ends_where_the_process_is_to_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two runs in the source's order, of which it tells; nothing of it stays."""
+    monkeypatch.setattr("sinks.embedded.sink.MOVED_S", 0.0)
+    monkeypatch.setattr(DuckdbEngine, "singly_rows_max", 100)
+
+    class Stopping:
+        stopping = overdue = False
+        told: ClassVar[list[int]] = []
+
+        def moved(self, sent: int) -> None:
+            self.told.append(sent)
+            self.overdue = sent > 2
+
+    harness, watch = DuckdbHarness(tmp_path / "hub.file"), Stopping()
+    with closing(DuckdbSink(harness.path, "line", watch)) as sink:
+        sink.open(JOURNAL)
+        sink.prepare([TABLE])
+        with pytest.raises(TargetUnavailable, match="delivery stops"):
+            sink.write([changes(TABLE, *(upsert("1", "a", str(n)) for n in range(9)))])
+    assert watch.told == [1, 2, 3]
+    assert harness.rows(TABLE) == set()

@@ -36,6 +36,10 @@ class _LongWrite:
     def stopping(self) -> bool:
         return bool(self._stop)
 
+    @property
+    def overdue(self) -> bool:
+        return self._stop.overdue
+
     def moved(self, sent: int) -> None:
         self._reporter.say("streaming", sent=sent)
 

@@ -12,9 +12,9 @@ from cdc.findings import Finding
 from cdc.patterns import Patterns
 from config.project import Source, Target
 from sinks.discrepancies import Discrepancy
-from sinks.http.watch import LongWrite
 from sinks.identity_people import People
 from sinks.protocol import Sink
+from sinks.watch import LongWrite
 from transforms.rows import TargetTable
 
 Settings = TypeVar("Settings", bound=Target)

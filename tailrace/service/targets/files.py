@@ -40,7 +40,7 @@ class SqliteAdapter(_FileAdapter[SqliteTarget]):
     def sink(self, delivery: Delivery) -> Sink:
         from sinks.sqlite.sink import SqliteSink
 
-        return SqliteSink(self.settings.file, delivery.pipeline)
+        return SqliteSink(self.settings.file, delivery.pipeline, delivery.write)
 
 
 class DuckdbAdapter(_FileAdapter[DuckdbTarget]):
@@ -52,4 +52,4 @@ class DuckdbAdapter(_FileAdapter[DuckdbTarget]):
     def sink(self, delivery: Delivery) -> Sink:
         from sinks.duckdb.sink import DuckdbSink
 
-        return DuckdbSink(self.settings.file, delivery.pipeline)
+        return DuckdbSink(self.settings.file, delivery.pipeline, delivery.write)
