@@ -1,72 +1,75 @@
-"""What a statement in the log does to the captured tables. No I/O of its own."""
+"""Statements in a log: what each does to the open transaction and to the captured tables.
+
+Most begin or end a transaction, or are DDL, which is a transaction of its own.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
 
+from cdc.mysql import events as ev
 from cdc.mysql import statements
-from cdc.mysql.chronicle import Chronicle
-from cdc.mysql.lookalikes import Lookalikes
+from cdc.mysql.building import Building
+from cdc.mysql.meaning import Meaning
+from cdc.mysql.positions import Coordinates
 from cdc.mysql.queries import Query
+from cdc.mysql.shapes import Shapes
+from cdc.mysql.transaction import OpenTransaction, Transactions
 from cdc.schema import TableName
 from tailrace.errors import DecodeError
 
 
 class Effects:
-    """`captured`, `in_schema`, `fold`, `lookalikes`, `chronicle`: as of a `BinlogDecoder`."""
+    """Carries out what `meaning` finds."""
 
     def __init__(
-        self,
-        captured: Callable[[TableName], bool],
-        in_schema: Callable[[str], bool],
-        fold: Callable[[str], str],
-        lookalikes: Lookalikes,
-        chronicle: Chronicle,
+        self, meaning: Meaning, transactions: Transactions, shapes: Shapes, building: Building
     ) -> None:
-        self._captured = captured
-        self._in_schema = in_schema
-        self._fold = fold
-        self._lookalikes = lookalikes
-        self._chronicle = chronicle
+        self._meaning = meaning
+        self._transactions = transactions
+        self._shapes = shapes
+        self._building = building
 
-    def refuse(self, verb: str, asked: Query) -> None:
-        """Errors: DecodeError, ContinuityError where rows changed that are not in the log as rows.
+    def of(self, asked: Query, at: Coordinates) -> None:
+        """`at`: file and position behind the statement.
 
-        `verb`, `asked`: as `statements.split` gives them.
+        Errors: DecodeError, ContinuityError where it makes rows of captured tables unknown.
         """
-        database, text = asked.database, asked.statement
-        if verb in statements.CHANGES_ROWS and not statements.empties_memory(
-            self._meant, database, text
-        ):
-            # Whatever it names: a view, a trigger or a function may lead to a captured table.
-            raise DecodeError(
-                "a change logged as a statement, not as rows",
-                fix="SET GLOBAL binlog_format = ROW; and see that no session changes it",
-            )
-        if verb == "alter":
-            self._lookalikes.refuse_change(database, text)
+        verb, text = statements.split(asked.statement, asked.sql_mode)
+        opened = self._transactions.open
+        if verb == "begin" or statements.BEGINS.search(text):
+            if opened is not None:
+                opened.alone = False
+            return
+        if verb == "commit":
+            return self._transactions.end(at)
+        if verb == "savepoint":
+            return
+        if verb == "xa":
+            return self._transactions.two_phases(text, at)
+        skipping = opened is not None and opened.skipping
+        if verb == "rollback" and opened is not None and opened.has_rows and not skipping:
+            raise DecodeError("a rollback of rows already logged (tables without transactions?)")
+        if not skipping:
+            self._upon_tables(verb, replace(asked, statement=text), opened)
+        ended = verb == "rollback" and not statements.ROLLBACK_TO.match(text)
+        if opened is not None and (opened.alone or ended):
+            self._transactions.end(at)
+
+    def _upon_tables(self, verb: str, asked: Query, opened: OpenTransaction | None) -> None:
+        self._meaning.refuse(verb, asked)
+        if verb == "truncate":
+            inside = self._transactions.inside
+            if (name := self._meaning.cleared(asked)) is not None:
+                self._clear(inside, name)
         if verb in statements.REPLACES:
-            statements.refuse_replacing(
-                self._meant,
-                lambda schema: self._in_schema(self._fold(schema)),
-                *(database, verb, text, asked.sql_mode),
-            )
+            phase, gtid = (opened.alter_phase, str(opened.gtid)) if opened else (0, "")
+            done = not phase & (ev.START_ALTER | ev.ROLLBACK_ALTER)
+            if done and self._meaning.altered(asked, gtid):
+                self._shapes.forget()
 
-    def cleared(self, asked: Query) -> TableName | None:
-        """The captured table that a TRUNCATE clears, if it is one. Errors: DecodeError."""
-        names = statements.tables(asked.database, asked.statement)
-        if names is None or len(names) != 1:
-            raise DecodeError("a TRUNCATE that is not understood")
-        return self._meant(names[0])
-
-    def altered(self, asked: Query, at: str) -> bool:
-        """Note what DDL, the transaction `at`, has done to columns; whether it may have.
-
-        Errors: as `Chronicle.statement`.
-        """
-        return self._chronicle.statement(asked, self._meant, at)
-
-    def _meant(self, named: TableName) -> TableName | None:
-        """The captured table that a statement means, if it is one."""
-        found = TableName(self._fold(named.schema), self._fold(named.name))
-        return found if self._captured(found) else None
+    def _clear(self, opened: OpenTransaction, name: TableName) -> None:
+        table = self._shapes.newest(name)
+        if table is None:
+            raise DecodeError(f"TRUNCATE of {name}, of which nothing is known any more")
+        self._building.clear(opened, table)
