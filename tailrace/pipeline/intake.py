@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 
 import numpy as np
@@ -29,13 +29,13 @@ from tailrace.pipeline import faults
 from tailrace.pipeline.arrivals import Origin
 from tailrace.pipeline.breaker import Breaker
 from tailrace.pipeline.desk import Desk
-from tailrace.pipeline.isolate import between, isolated, together
+from tailrace.pipeline.isolate import between, isolated, seqs_of, together
 from tailrace.pipeline.keys import Later, RowKeys, waiting
+from tailrace.pipeline.phases import phases, pieces, postponed, taken
 from tailrace.pipeline.references import (
     Demands,
     ForeignKeys,
     Orphan,
-    phases,
     place,
     refers,
     resolved,
@@ -166,8 +166,7 @@ class Intake:
         demands = self._demands(sink)
         if demands or refers(self._rows):
             self._rows = together(self._rows)
-            parts = phases(self._rows)
-            counts = _sum(self._with_parents(sink, rows, demands) for rows in parts)
+            counts = _sum(self._in_phases(sink, demands))
         elif self._rows:
             counts = self._written(sink, self._rows)
         self._arrives(self._rows)
@@ -189,17 +188,28 @@ class Intake:
             return {}
         return self._foreign.demands(self._rows, sink, self._desk.lacks)
 
-    def _with_parents(
-        self, sink: Sink, rows: Sequence[RowChanges], demands: Demands
-    ) -> Mapping[str, Written]:
+    def _in_phases(self, sink: Sink, demands: Demands) -> Iterator[Mapping[str, Written]]:
         """Write rows of which some refer to others; put those aside whose parent is not there, also
         since the target refuses it."""
         assert isinstance(sink, FindsKeys), "config sees to it"
-        aside = _Referring(self, sink, demands)
+        *early, rest = phases(self._rows)
+        late: set[int] = set()
+        for parents in early:
+            aside = _Early(self, sink, demands, parents)
+            yield self._with_parents(sink, parents, aside)
+            late |= aside.postponed
+        if late:
+            rest = taken(self._rows, late | set(seqs_of(rest).tolist()))
+        for piece in pieces(rest, late):
+            yield self._with_parents(sink, piece, _Referring(self, sink, demands))
+
+    def _with_parents(
+        self, sink: Sink, rows: Sequence[RowChanges], aside: _Referring
+    ) -> Mapping[str, Written]:
         made = aside.without_waiting(rows)
         try:
             counts: Mapping[str, Written] = sink.write(made) if made else {}
-            self.passed(sum(one.changes.rows for one in self._arrived))
+            self.passed(len(seqs_of(made)))
         except RowRefused as refused:
             counts = _sum(isolated(sink, rows, refused, aside))
         return counts
@@ -430,6 +440,24 @@ class _Referring:
 
     def refuse(self, seq: int, refused: RowRefused) -> None:
         self.intake.refuse(seq, refused)
+
+
+@dataclass(frozen=True, slots=True)
+class _Early(_Referring):
+    """Of `rows` that go before their place; what the target refuses there is tried again in it."""
+
+    rows: Sequence[RowChanges]
+    postponed: set[int] = field(default_factory=set)
+
+    def without_waiting(self, rows: Sequence[RowChanges]) -> Sequence[RowChanges]:
+        rows = _without(rows, self.postponed) if self.postponed else rows
+        return super(_Early, self).without_waiting(rows)
+
+    def refuse(self, seq: int, refused: RowRefused) -> None:
+        late = postponed(self.rows, seq)
+        if not len(late):
+            super(_Early, self).refuse(seq, refused)
+        self.postponed.update(late.tolist())
 
 
 def _ids(changes: TableChanges, origin: Origin) -> Callable[[int], ExceptionId]:

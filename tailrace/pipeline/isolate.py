@@ -39,7 +39,7 @@ def isolated(
     sink: Sink, rows: Sequence[RowChanges], refused: RowRefused, aside: Aside
 ) -> Iterator[dict[str, Written]]:
     """Write what the target takes of `rows`, which it `refused` together; yield the counts."""
-    seqs = _seqs(rows)
+    seqs = seqs_of(rows)
     at, stop, step = 0, len(seqs), len(seqs)
     error: RowRefused | None = refused
     known = -1  # the row that was refused after all before it, which are written next
@@ -52,7 +52,7 @@ def isolated(
             except RowRefused as again:
                 error = again
             else:
-                aside.passed(len(_seqs(piece)))
+                aside.passed(len(seqs_of(piece)))
                 at, step = stop, step * 2
                 error = refused if at == known else None
                 stop = min(at + step, len(seqs))
@@ -72,7 +72,8 @@ def isolated(
         stop = min(at + step, len(seqs))
 
 
-def _seqs(rows: Sequence[RowChanges]) -> np.ndarray:
+def seqs_of(rows: Sequence[RowChanges]) -> np.ndarray:
+    """The changes that `rows` are of, ascending."""
     return np.unique(np.concatenate([np.empty(0, np.int64), *(one.seq.to_numpy() for one in rows)]))
 
 

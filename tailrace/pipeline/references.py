@@ -1,9 +1,7 @@
 """Gives rows the keys of the entities they refer to; those whose parent is not there must wait.
 
-    routed rows ─▶ is the parent at the target, or among these rows? ─▶ its key
-                                        └── no ──▶ desk, until the parent is written
-
-What is written at once is cut in two only where parents get their keys by being written (identity).
+routed rows ─▶ is the parent at the target, or among these rows? ─▶ its key
+                                    └── no ──▶ desk, until the parent is written
 """
 
 from __future__ import annotations
@@ -17,13 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cdc.schema import TableName
-from sinks.batches import taken_rows
 from sinks.protocol import FindsKeys
 from sinks.rowtext import as_text
-from tailrace.pipeline.isolate import between
 from tailrace.state.exceptions.model import Cause
 from transforms.references import Reference
-from transforms.rows import CLEAR, UPSERT, RowChanges, TargetTable
+from transforms.rows import UPSERT, RowChanges, TargetTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,81 +49,6 @@ class Orphan:
 
 def refers(rows: Sequence[RowChanges]) -> bool:
     return any(change.table.refs for change in rows)
-
-
-def phases(rows: Sequence[RowChanges]) -> Iterator[list[RowChanges]]:
-    """What is written one after the other: parents whose keys others need, then everything else.
-
-    First go only parents that nothing hangs on but those others: a source change is written at
-    once, what is done to one row stays in its order, and a CLEAR comes before what is put there.
-    """
-    needed = {one.table for change in rows for _, one in change.table.refs if one.source}
-    cleared = [change.seq.to_numpy()[change.op.to_numpy() == CLEAR] for change in rows]
-    upto = max((int(seqs[-1]) for seqs in cleared if len(seqs)), default=-1)
-    first = between(rows, 0, upto)
-    rest: list[RowChanges] = []
-    parents: list[_Parents] = []
-    for change in between(rows, upto + 1, np.iinfo(np.int64).max):
-        if change.table.table in needed and not change.table.refs:
-            parents.append(_Parents(change))
-        else:
-            rest.append(change)
-    if not parents:
-        yield [*rows]
-        return
-    late = np.unique(np.concatenate([_NONE, *(change.seq.to_numpy() for change in rest)]))
-    while True:
-        touched: dict[TableName, list[pa.Array]] = {}
-        for one in parents:
-            touched.setdefault(one.table, []).extend(one.touched(late))
-        grown = [one.late(late, pa.chunked_array(touched[one.table])) for one in parents]
-        found = np.unique(np.concatenate([late, *grown]))
-        if len(found) == len(late):
-            break
-        late = found
-    for one in parents:
-        early = ~np.isin(one.change.seq.to_numpy(), late)
-        first += _picked(one.change, early)
-        rest += _picked(one.change, ~early)
-    if first:
-        yield first
-    if rest:
-        yield rest
-
-
-_NONE = np.empty(0, np.int64)
-
-
-class _Parents:
-    """Changes of a table whose keys others need."""
-
-    def __init__(self, change: RowChanges) -> None:
-        self.change = change
-        self.table = change.table.table
-        self._seq = change.seq.to_numpy()
-        self._key = as_text(change.values[change.table.key_indexes[0]])
-        self._old = None if change.old_key is None else as_text(change.old_key[0])
-        self._stays = change.op.to_numpy() == UPSERT
-        if self._old is not None:
-            self._stays &= self._old.is_null().to_numpy(zero_copy_only=False)
-
-    def touched(self, late: np.ndarray) -> list[pa.Array]:
-        """Keys to which something is done that is not put there early."""
-        others = pa.array(~self._stays | np.isin(self._seq, late))
-        found = [self._key] if self._old is None else [self._key, self._old]
-        return [keys.filter(others) for keys in found]
-
-    def late(self, late: np.ndarray, touched: pa.ChunkedArray) -> np.ndarray:
-        """`seq` of all that is not put there early."""
-        among = pc.is_in(self._key, touched).to_numpy(zero_copy_only=False)
-        found: np.ndarray = self._seq[~self._stays | among | np.isin(self._seq, late)]
-        return found
-
-
-def _picked(change: RowChanges, flags: np.ndarray) -> list[RowChanges]:
-    if flags.all():
-        return [change]
-    return [taken_rows(change, np.flatnonzero(flags))] if flags.any() else []
 
 
 ASK_AGAIN_S = 30.0

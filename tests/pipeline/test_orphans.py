@@ -567,3 +567,46 @@ def test_what_can_be_no_key_of_the_parents_waits(hub: Hub, tmp_path: Path) -> No
     pipeline.deliver()
     assert execute("select id from hub.items") == [(2,)]
     assert len(pipeline.causes) == 3
+
+
+def test_a_value_that_changes_hands_between_parents_keeps_nobody_waiting(
+    people: People, tmp_path: Path
+) -> None:
+    """A parent goes before what the source did before it, but not where that is in its way."""
+    name = TableName("hub", "orders")
+    composites = {name: composite(CUSTOMER, name, {"erp": ["kind"], "shop": ["kind"]})}
+    records = MAPPINGS[0].model_copy(
+        update={"key": {"no": "id::text"}, "fields": {"kind": FieldRule(expr="kind")}}
+    )
+    pipeline = Pipeline(
+        tmp_path,
+        partial(people.sink, "erp"),
+        composites,
+        [records, MAPPINGS[1]],
+        {**ENTITIES, "order": CUSTOMER},
+    )
+    pipeline.append([Op("order", "c", 1, "u"), Op("order", "c", 3, "v")])
+    pipeline.deliver()
+    prefix = "" if isinstance(people.at, PostgresPeople) else "(20)"
+    people.execute(f"create unique index once on hub.orders (kind{prefix})")
+    pipeline.append(
+        [
+            *(Op("order", "d", 1), Op("order", "c", 2, "u"), Op("item", "c", 5, "2", 1)),
+            *(Op("order", "u", 2, "w"), Op("order", "c", 4, "u"), Op("item", "c", 6, "4", 1)),
+            *(Op("order", "c", 7, "v"), Op("item", "c", 7, "7", 1)),
+            *(Op("order", "c", 8, "x"), Op("item", "c", 8, "8", 1), Op("item", "u", 5, "8", 2)),
+        ]
+    )
+    pipeline.deliver()
+    ours = dict(
+        people.execute(
+            "select source_key, canonical_id from tailrace.identity where source = 'erp'"
+        )
+    )
+    kinds = people.execute("select no, kind from hub.orders")
+    assert set(kinds) == {(ours[no], kind) for no, kind in zip("2348", "wvux", strict=True)}
+    items = people.execute("select id, order_no, rev from hub.items")
+    assert set(items) == {(5, ours["8"], 2), (6, ours["4"], 1), (8, ours["8"], 1)}
+    causes = pipeline.causes
+    assert len(causes) == 2, "of order 7, whose kind order 3 has, and its item"
+    assert causes[0] == "reference:items:order_no:missing"

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cdc.schema import TableName
-from tailrace.pipeline.isolate import between
-from tailrace.pipeline.references import phases
+from tailrace.pipeline.isolate import between, seqs_of
+from tailrace.pipeline.phases import phases, pieces, postponed, taken
 from transforms.references import Reference
 from transforms.rows import CLEAR, DELETE, UPSERT, RowChanges, TargetColumn, TargetTable
 
@@ -51,12 +52,13 @@ def row_changes(changes: Sequence[dict[TargetTable, Op]]) -> list[RowChanges]:
         rows = [(seq, ops[table]) for seq, ops in enumerate(changes) if table in ops]
         if rows:
             texts = pa.array([op.key or None for _, op in rows], pa.string())
+            of = ["abc"[seq % 3] if table is CHILD else str(seq) for seq, _ in rows]
             found.append(
                 RowChanges(
                     table,
                     pa.array([op.op for _, op in rows], pa.uint8()),
                     pa.array([seq for seq, _ in rows], pa.int64()),
-                    (texts, pa.array([str(seq) for seq, _ in rows], pa.string())),
+                    (texts, pa.array(of, pa.string())),
                     old_key=(pa.array([op.old for _, op in rows], pa.string()),),
                 )
             )
@@ -86,16 +88,29 @@ def apply(state: State, rows: Iterable[RowChanges]) -> None:
 
 
 @settings(max_examples=400, deadline=None)
-@given(st.lists(CHANGES, max_size=8), st.booleans())
+@given(st.lists(CHANGES, max_size=8), st.booleans(), st.sets(st.integers(0, 7)))
 def test_the_rows_end_as_in_the_sources_order(
-    changes: Sequence[dict[TargetTable, Op]], is_joined: bool
+    changes: Sequence[dict[TargetTable, Op]], is_joined: bool, refused: set[int]
 ) -> None:
+    """Also where some of the parents that go early are `refused` there and go in their place."""
     rows = row_changes(changes)
     if not is_joined:
         rows = [part for seq in range(len(changes)) for part in _only(rows, seq)]
-    parts = list(phases(rows))
+    *early, rest = phases(rows) if rows else [[]]
+    late: set[int] = set()
+    for parents in early:
+        for seq in sorted(refused & set(seqs_of(parents).tolist())):
+            if seq not in late:
+                late.update(postponed(parents, seq).tolist())
+        early = [taken(parents, set(seqs_of(parents).tolist()) - late)]
+    if late:
+        rest = taken(rows, late | set(seqs_of(rest).tolist()))
+    parts = [*early, *pieces(rest, late)]
+    for part in parts[len(early) :]:
+        assert not any(_refer(part, late)), "none stands in one piece with a parent that is late"
     assert sorted(e for part in parts for e in events(part)) == sorted(events(rows))
     seqs = [{seq for seq, *_ in events(part)} for part in parts]
+    assert all(max(one) < min(next_) for one, next_ in pairwise(seqs[len(early) :]))
     assert len(set().union(*seqs)) == sum(map(len, seqs)), "a change is written at once"
     straight: State = {}
     apply(straight, rows)
@@ -103,6 +118,18 @@ def test_the_rows_end_as_in_the_sources_order(
     for part in parts:
         apply(phased, part)
     assert phased == straight
+
+
+def _refer(rows: Sequence[RowChanges], late: set[int]) -> Iterator[bool]:
+    """Of each row that refers, whether its parent is put before it by a change of `late`."""
+    put = [
+        (seq, table, op.key)
+        for seq, table, op, _ in events(rows)
+        if op.op == UPSERT and seq in late and table in (PARENT.table, OTHER_PARENT.table)
+    ]
+    for seq, table, _, of in events(rows):
+        if table == CHILD.table:
+            yield any(before < seq and key == of for before, _, key in put)
 
 
 def _only(rows: Sequence[RowChanges], seq: int) -> list[RowChanges]:
