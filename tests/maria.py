@@ -13,7 +13,11 @@ from typing import Any, Literal
 import pytest
 
 from cdc.changes import ChangeSet
+from cdc.mysql.alteration import Shape
 from cdc.mysql.catalog import read_charsets, read_tables
+from cdc.mysql.chronicle import Chronicle
+from cdc.mysql.collations import Collations
+from cdc.mysql.history import History
 from cdc.mysql.positions import MysqlPosition
 from cdc.mysql.tablemap import TableMap
 from cdc.patterns import Patterns
@@ -118,6 +122,11 @@ class Maria:
             patterns = Patterns.parse([f"{self.name}.*"])
             tables, _ = read_tables(connection, patterns, read_charsets(connection))
         return {table.name: table.map for table in tables}
+
+    def chronicle(self) -> Chronicle:
+        """One that begins with the tables as they are now."""
+        shapes = (Shape(shape, 0) for shape in self.shapes().values())
+        return Chronicle(History.begun(shapes, ""), Collations({}, charsets(self.server), {}))
 
     @contextmanager
     def reader(self, password: str = "") -> Iterator[str]:

@@ -20,7 +20,6 @@ FIX = f"{START_OVER}; SET GLOBAL binlog_row_metadata = FULL; before it does with
 
 _UNSIZED = frozenset({tm.FLOAT, tm.DOUBLE})
 """Their metadata is the number of their bytes."""
-_LOGGED_AS_BINARY = {tm.UUID: 16, tm.INET6: 16, tm.INET4: 4}
 _NAMES = {
     number: name
     for name, number in vars(tm).items()
@@ -60,7 +59,7 @@ def named(told: TableMap, known: TableMap, charset_of: Mapping[int, str]) -> Tab
 
 def _as_logged(column: MapColumn) -> MapColumn:
     """MariaDB's log has some types as others."""
-    size = _LOGGED_AS_BINARY.get(column.type)
+    size = tm.LOOKALIKES.get(column.type)
     if size is None:
         return column
     return replace(column, type=tm.STRING, size=size, charset=BINARY)

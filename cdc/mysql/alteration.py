@@ -15,10 +15,10 @@ from cdc.mysql import tablemap as tm
 from cdc.mysql.collations import BINARY, Collations
 from cdc.mysql.definitions import (
     BLOB_BYTES_MAX,
-    VARCHAR_BYTES_MAX,
     Definition,
     blob_size,
     column,
+    stored,
 )
 from cdc.mysql.tablemap import MapColumn, TableMap
 from tailrace.errors import DecodeError
@@ -184,13 +184,12 @@ def _converted(one: MapColumn, charset: int, collations: Collations) -> MapColum
         return one
     if one.charset in (None, BINARY):
         return one
+    type_ = tm.UNPACKED.get(one.type, one.type)
+    packed = type_ != one.type
+    size = one.size - (packed and type_ == tm.VARCHAR)
     old = collations.bytes_max(one.charset or 0)
     new = 1 if charset == BINARY else collations.bytes_max(charset)
-    type_, size = one.type, one.size
-    if type_ == tm.BLOB:
-        size = blob_size(BLOB_BYTES_MAX[size] // old * new)
-    else:
-        size = size // old * new
-        if type_ == tm.VARCHAR and size > VARCHAR_BYTES_MAX:
-            type_, size = tm.BLOB, blob_size(size)
+    is_blob = type_ == tm.BLOB
+    size = blob_size(BLOB_BYTES_MAX[size] // old * new) if is_blob else size // old * new
+    type_, size = stored(type_, size, packed=packed)
     return replace(one, type=type_, size=size, charset=charset)

@@ -14,6 +14,7 @@ from typing import Any
 from cdc.mysql import charsets
 from cdc.mysql import tablemap as tm
 from cdc.mysql.collations import Collations
+from cdc.mysql.definitions import GEOMETRIES
 from cdc.mysql.layout import BINARY_CHARSET, row_table
 from cdc.mysql.session import Connection, query
 from cdc.mysql.sqltext import unescaped
@@ -57,15 +58,12 @@ _TYPES = {
     "varbinary": tm.VARCHAR,
     **dict.fromkeys(("tinytext", "text", "mediumtext", "longtext"), tm.BLOB),
     **dict.fromkeys(("tinyblob", "blob", "mediumblob", "longblob"), tm.BLOB),
-    **dict.fromkeys(("geometry", "point", "linestring", "polygon"), tm.GEOMETRY),
-    **dict.fromkeys(("multipoint", "multilinestring", "multipolygon"), tm.GEOMETRY),
-    **dict.fromkeys(("geometrycollection", "geomcollection"), tm.GEOMETRY),
+    **dict.fromkeys(GEOMETRIES, tm.GEOMETRY),
     "uuid": tm.UUID,
     "inet4": tm.INET4,
     "inet6": tm.INET6,
 }
 _COMPRESSED = re.compile(r"/\*M!\d+ COMPRESSED\b[^*]*\*/\s*\Z")
-_PACKED = {tm.VARCHAR: tm.VARCHAR_COMPRESSED, tm.BLOB: tm.BLOB_COMPRESSED}
 _COLUMNS = (
     "select table_schema, table_name, column_name, data_type, column_type, is_nullable,"
     " numeric_precision, numeric_scale, datetime_precision, character_octet_length, collation_name,"
@@ -190,7 +188,7 @@ def _column(table: TableName, row: tuple[Any, ...], collations: Mapping[str, int
         labels = tuple(unescaped(found).encode() for found in _LABEL.findall(column_type))
     size, more = _sizes(type_, data_type, precision, scale, digits, octets, len(labels))
     if _COMPRESSED.search(column_type):
-        type_ = _PACKED[type_]
+        type_ = tm.PACKED[type_]
         size += type_ == tm.VARCHAR_COMPRESSED  # for the byte that says how
     if labels:  # for `alteration`, which must know whose labels are not stored as ASCII
         more = int(str(collation).startswith(tuple(f"{name}_" for name in charsets.WIDE)))

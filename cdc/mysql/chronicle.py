@@ -44,6 +44,10 @@ class Chronicle:
     def facts(self) -> Mapping[str, str]:
         return self._history.facts
 
+    def version(self, table: TableName) -> Version | None:
+        """The newest; None where no history of the table was begun."""
+        return self._history.version(table)
+
     def shape(self, table: TableName) -> TableMap | None:
         """The newest, where it is known."""
         version = self._history.version(table)

@@ -22,7 +22,6 @@ from cdc.mysql.effects import Effects
 from cdc.mysql.events import Head
 from cdc.mysql.gtidset import gtid_event, tagged_gtid_event
 from cdc.mysql.history import History
-from cdc.mysql.lookalikes import Lookalikes
 from cdc.mysql.marks import Marks
 from cdc.mysql.meaning import Meaning
 from cdc.mysql.payload import payload_events
@@ -59,8 +58,8 @@ class BinlogDecoder:
     maps a collation's number to its character set; `position` is that up to which the journal holds
     every transaction, by default the beginning of a MariaDB's log;
     `shape_of` gives today's shape of a table, for one that is cleared before any change of it was
-    read; `lookalikes` says which BINARY is one;
-    `chronicle` knows the columns of tables where the log does not name them; `fold` makes of a
+    read; `chronicle` knows the columns of tables where the log does not name them, and which
+    BINARY is none; `fold` makes of a
     name in a statement the one that the log has;
     `checksums`: whether events have one before the first FORMAT_DESCRIPTION says so. A set may
     hold more than `rows_max` rows by those of one event, some hundred.
@@ -80,18 +79,16 @@ class BinlogDecoder:
         bytes_max: int = BYTES_MAX,
         zero_dates: ZeroDates | None = None,
         in_schema: Callable[[str], bool] = lambda _: False,
-        lookalikes: Lookalikes | None = None,
         chronicle: Chronicle | None = None,
         fold: Callable[[str], str] = str,
     ) -> None:
         chronicle = chronicle or Chronicle(History(), Collations({}, charset_of, {}))
-        lookalikes = lookalikes or Lookalikes(None, shape_of)
         self._chronicle = chronicle
-        self._shapes = Shapes(captured, charset_of, shape_of, lookalikes, chronicle)
+        self._shapes = Shapes(captured, charset_of, shape_of, chronicle)
         self._charset_of = charset_of
         self._building = Building(zero_dates or ZeroDates(), rows_max, bytes_max)
         self._transactions = Transactions(position or Position())
-        meaning = Meaning(captured, in_schema, fold, lookalikes, chronicle)
+        meaning = Meaning(captured, in_schema, fold, chronicle)
         self._effects = Effects(meaning, self._transactions, self._shapes, self._building)
         self._checksums = checksums
         self._file = ""

@@ -14,7 +14,8 @@ from cdc.mysql.sqltext import MYSQL, ORACLE, REAL_AS_FLOAT, Cursor
 from cdc.mysql.tablemap import MapColumn
 from tailrace.errors import DecodeError
 
-VARCHAR_BYTES_MAX = 65_535
+VARCHAR_BYTES_MAX = 65_532
+"""Beyond, a server makes a BLOB or TEXT of it."""
 EXPLICIT_TIMESTAMPS = 1 << 24
 """Bit of a statement's flags at MariaDB: explicit_defaults_for_timestamp. MySQL, where it is the
 default, says it elsewhere; `agreement` takes from the log what the setting decides."""
@@ -42,6 +43,11 @@ BLOBS = {
 }
 """Bytes of the length before a value; those without a character set end in ``blob``."""
 BLOB_BYTES_MAX = {size: (1 << 8 * size) - 1 for size in (1, 2, 3, 4)}
+GEOMETRIES = (
+    *("geometry", "point", "linestring", "polygon", "multipoint", "multilinestring"),
+    *("multipolygon", "geometrycollection", "geomcollection"),
+)
+_MARIADB_TYPES = {"uuid": tm.UUID, "inet4": tm.INET4, "inet6": tm.INET6}
 _CHARACTERS = ("char", "character", "varchar", "varcharacter")
 _NATIONAL = "utf8mb3"
 _JSON = "utf8mb4_bin"
@@ -54,6 +60,7 @@ class Definition:
     `type`: a number of `tablemap`. `length`: characters, bytes, digits; of a BLOB the bytes of its
     length. `text`: whether its character set counts. `asked`: characters that a TEXT must hold.
     `charset`, `collation`: names, where written. `nullable`: None where it does not say.
+    `packed`: COMPRESSED.
     """
 
     name: str
@@ -70,6 +77,7 @@ class Definition:
     nullable: bool | None = None
     primary: bool = False
     virtual: bool = False
+    packed: bool = False
 
 
 def definition(cursor: Cursor, name: str, sql_mode: int = 0, flags: int = 0) -> Definition:
@@ -125,6 +133,10 @@ def _type(cursor: Cursor, found: Definition, sql_mode: int) -> None:
         found.type, found.length = tm.JSON, 4
         if not sql_mode & MYSQL:
             found.type, found.text, found.collation = tm.BLOB, True, _JSON
+    elif word in GEOMETRIES:
+        found.type, found.length = tm.GEOMETRY, 4
+    elif word in _MARIADB_TYPES and not sql_mode & MYSQL:
+        found.type = _MARIADB_TYPES[word]
     else:
         _characters(cursor, found, word)
 
@@ -232,6 +244,11 @@ def _attribute(cursor: Cursor, found: Definition) -> None:
         _constraint(cursor)
     elif cursor.any_of("column_format", "storage"):
         cursor.name()
+    elif cursor.takes("srid"):
+        cursor.number()
+    elif cursor.takes("ref_system_id"):
+        cursor.takes("=")
+        cursor.number()
     else:
         _charset(cursor, found)
 
@@ -275,7 +292,9 @@ def _charset(cursor: Cursor, found: Definition) -> None:
     elif cursor.takes("binary"):
         found.bytewise = True
     elif cursor.takes("compressed"):
-        raise DecodeError(f"column {found.name} is COMPRESSED, which is not read yet")
+        found.packed = True
+        if cursor.takes("="):
+            cursor.name()
     else:
         cursor.fail()
 
@@ -294,8 +313,9 @@ def column(found: Definition, table_charset: int, collations: Collations) -> Map
         size *= collations.bytes_max(charset) if charset != BINARY else 1
     if type_ == tm.BLOB and found.asked is not None:
         size = blob_size(found.asked * (collations.bytes_max(charset) if found.text else 1))
-    if type_ == tm.VARCHAR and size > VARCHAR_BYTES_MAX:
-        type_, size = tm.BLOB, blob_size(size)
+    if found.packed and type_ not in tm.PACKED:
+        raise DecodeError(f"column {found.name} is COMPRESSED, which its type cannot be")
+    type_, size = stored(type_, size, packed=found.packed)
     return MapColumn(
         name=found.name,
         type=type_,
@@ -307,6 +327,14 @@ def column(found: Definition, table_charset: int, collations: Collations) -> Map
         labels=tuple(label.encode() for label in found.labels),
         virtual=found.virtual,
     )
+
+
+def stored(type_: int, size: int, *, packed: bool) -> tuple[int, int]:
+    """(type, size) of a column of so many bytes, a VARCHAR that is too long being a BLOB."""
+    size += packed and type_ == tm.VARCHAR
+    if type_ == tm.VARCHAR and size > VARCHAR_BYTES_MAX:
+        type_, size = tm.BLOB, blob_size(size)
+    return (tm.PACKED[type_] if packed else type_), size
 
 
 def blob_size(needed: int) -> int:

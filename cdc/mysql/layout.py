@@ -36,7 +36,6 @@ _TEMPORAL = {
     tm.TIME2: (rows.TIME, "interval({})", "interval"),
 }
 _TEMPORAL_NAMES = {tm.TIMESTAMP2: "timestamp", tm.TIME2: "time"}
-_COMPRESSED = {tm.VARCHAR_COMPRESSED: tm.VARCHAR, tm.BLOB_COMPRESSED: tm.BLOB}
 _OLD_TEMPORAL = {tm.TIMESTAMP: "TIMESTAMP", tm.DATETIME: "DATETIME", tm.TIME: "TIME"}
 
 
@@ -140,7 +139,7 @@ def _reading(column: MapColumn, table: TableMap, charset_of: Mapping[int, str]) 
         return _Reading(rows.UUID, "uuid", 1)
     if type_ in (tm.INET4, tm.INET6):
         return _Reading(rows.INET, "inet", 1, 4 if type_ == tm.INET4 else 16)
-    if type_ in _COMPRESSED:
+    if type_ in tm.UNPACKED:
         return _compressed(column, table, charset_of)
     if type_ in (tm.VARCHAR, tm.VAR_STRING, tm.STRING, tm.BLOB):
         return _characters(column, table, charset_of)
@@ -190,7 +189,7 @@ def _characters(column: MapColumn, table: TableMap, charset_of: Mapping[int, str
 
 def _compressed(column: MapColumn, table: TableMap, charset_of: Mapping[int, str]) -> _Reading:
     """As the same column without compression, whose values have a byte more in the log."""
-    type_ = _COMPRESSED[column.type]
+    type_ = tm.UNPACKED[column.type]
     size = column.size - 1 if type_ == tm.VARCHAR else column.size
     plain = _characters(replace(column, type=type_, size=size), table, charset_of)
     length = plain.size if type_ == tm.BLOB else 1 if column.size <= 255 else 2

@@ -6,27 +6,24 @@ from collections.abc import Callable
 
 from cdc.mysql import statements
 from cdc.mysql.chronicle import Chronicle
-from cdc.mysql.lookalikes import Lookalikes
 from cdc.mysql.queries import Query
 from cdc.schema import TableName
 from tailrace.errors import DecodeError
 
 
 class Meaning:
-    """`captured`, `in_schema`, `fold`, `lookalikes`, `chronicle`: as of a `BinlogDecoder`."""
+    """`captured`, `in_schema`, `fold`, `chronicle`: as of a `BinlogDecoder`."""
 
     def __init__(
         self,
         captured: Callable[[TableName], bool],
         in_schema: Callable[[str], bool],
         fold: Callable[[str], str],
-        lookalikes: Lookalikes,
         chronicle: Chronicle,
     ) -> None:
         self._captured = captured
         self._in_schema = in_schema
         self._fold = fold
-        self._lookalikes = lookalikes
         self._chronicle = chronicle
 
     def refuse(self, verb: str, asked: Query) -> None:
@@ -43,8 +40,6 @@ class Meaning:
                 "a change logged as a statement, not as rows",
                 fix="SET GLOBAL binlog_format = ROW; and see that no session changes it",
             )
-        if verb == "alter":
-            self._lookalikes.refuse_change(database, text)
         if verb in statements.REPLACES:
             statements.refuse_replacing(
                 self._meant,

@@ -1,8 +1,8 @@
 """What the tables of a log look like, by the table maps before their rows. No I/O of its own.
 
 A map says names, types and key where the server writes all metadata; what it leaves open is known
-from elsewhere: from the history of the table's columns (`cdc.mysql.chronicle`), from what its
-look-alikes were at the first snapshot, or from today's catalog, which may contradict but not add.
+from the history of the table's columns (`cdc.mysql.chronicle`), or from today's catalog, which may
+contradict but not add.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from cdc.changes import CREATE
 from cdc.mysql import tablemap as tm
 from cdc.mysql.chronicle import Chronicle
 from cdc.mysql.layout import row_table
-from cdc.mysql.lookalikes import Lookalikes
+from cdc.mysql.lookalikes import told
 from cdc.mysql.marks import CHECKPOINTS, Marks, known_checkpoints
 from cdc.mysql.tablemap import TableMap, table_map
 from cdc.protocol import START_OVER
@@ -26,7 +26,7 @@ MAPS_MAX = 10_000
 
 
 class Shapes:
-    """`captured`, `charset_of`, `shape_of`, `lookalikes`, `chronicle`: as of a `BinlogDecoder`.
+    """`captured`, `charset_of`, `shape_of`, `chronicle`: as of a `BinlogDecoder`.
 
     `is_mariadb`: whether such a server wrote the log, as its beginning says.
     """
@@ -36,13 +36,11 @@ class Shapes:
         captured: Callable[[TableName], bool],
         charset_of: Mapping[int, str],
         shape_of: Callable[[TableName], TableMap | None],
-        lookalikes: Lookalikes,
         chronicle: Chronicle,
     ) -> None:
         self._captured = captured
         self._charset_of = charset_of
         self._shape_of = shape_of
-        self._lookalikes = lookalikes
         self._chronicle = chronicle
         self.is_mariadb = False
         self._maps: dict[bytes, Any] = {}
@@ -51,6 +49,7 @@ class Shapes:
     def forget(self) -> None:
         """The same bytes may mean other columns now."""
         self._maps.clear()
+        self._computed.clear()
 
     def of(self, body: memoryview) -> Any:
         """What reads the rows behind a table map: a `_rows.RowTable` of a captured table, Marks of
@@ -77,32 +76,38 @@ class Shapes:
         found = [table for table in self._maps.values() if table and table.schema_of.table == name]
         if found:
             return found[-1]
-        shape = self._chronicle.shape(name) or self._shape_of(name)
+        shape = self._known(name)
         return None if shape is None else row_table(shape, self._charset_of)
+
+    def _known(self, name: TableName) -> TableMap | None:
+        """By the history, else by today's catalog."""
+        return self._chronicle.shape(name) or self._shape_of(name)
 
     def _named(self, described: TableMap) -> TableMap:
         if not described.described:
             return self._chronicle.named(described)
         self._refuse_other_charsets(described)
-        return self._lookalikes.told(described)
+        if self.is_mariadb:
+            return told(described, self._chronicle.version(described.table))
+        return described
 
     def _refuse_other_charsets(self, described: TableMap) -> None:
-        """Errors: DecodeError where the catalog contradicts which text has which character set.
+        """Errors: DecodeError where what is known contradicts which text has which character set.
 
         The log lists them without saying whose they are; with geometries, products count otherwise,
         and a version that is not known may do so, too.
         """
         if all(column.type != tm.GEOMETRY for column in described.columns):
             return
-        today = self._shape_of(described.table)
-        known = {(one.name, one.type): one.charset for one in today.columns} if today else {}
+        shape = self._known(described.table)
+        known = {(one.name, one.type): one.charset for one in shape.columns} if shape else {}
         for column in described.columns:
             one = known.get((column.name, column.type), column.charset)
             if column.type in tm.CHARACTER and self._charset_of.get(
                 column.charset or 0
             ) != self._charset_of.get(one or 0):
                 raise DecodeError(
-                    "the log and the catalog give text beside a geometry different character sets",
+                    "the log and our history give text beside a geometry different character sets",
                     where={"table": str(described.table), "column": column.name},
                 )
 
@@ -126,8 +131,8 @@ class Shapes:
         absent = [column.name for i, column in enumerate(schema.columns) if not present >> i & 1]
         if op != CREATE:
             if schema.version not in self._computed:
-                today = self._shape_of(schema.table)
-                plain = {one.name for one in today.columns if not one.virtual} if today else ()
+                known = self._known(schema.table)
+                plain = {one.name for one in known.columns if not one.virtual} if known else ()
                 self._computed[schema.version] = {
                     column.name for column in schema.columns if column.name not in plain
                 }

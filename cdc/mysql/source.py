@@ -13,7 +13,6 @@ from cdc.mysql.catalog import CatalogTable, read_charsets, read_collations, read
 from cdc.mysql.chronicle import Chronicle
 from cdc.mysql.decode import BinlogDecoder
 from cdc.mysql.history import History
-from cdc.mysql.lookalikes import Lookalikes
 from cdc.mysql.marks import SYSTEM
 from cdc.mysql.preflight import inspect
 from cdc.mysql.products import product_of
@@ -51,7 +50,6 @@ class BinlogDatabase:
         self._product = product_of(settings)
         self._connection = connect(settings.url)
         self._captured: frozenset[TableName] = frozenset()
-        self._lookalikes = Lookalikes()
         self._facts: Mapping[str, str] = {}
         self._before: list[TableMap] = []
         self._stream: BinlogStream | None = None
@@ -61,8 +59,6 @@ class BinlogDatabase:
         if TABLES not in facts:
             raise ContinuityError("the journal does not say which source it is of", fix=START_OVER)
         self._captured = frozenset(TableName(*name) for name in json.loads(facts[TABLES]))
-        if self._product.name == "MariaDB":
-            self._lookalikes = Lookalikes.of(facts, self._shape_of)
         self._facts = facts
         self._product.verify(self._connection, position, facts.get(SYSTEM))
         self._warn_of_new_tables()
@@ -101,12 +97,9 @@ class BinlogDatabase:
 
     def _begin(self, tables: list[CatalogTable]) -> Mapping[str, str]:
         self._captured = frozenset(table.name for table in tables)
-        if self._product.name == "MariaDB":
-            self._lookalikes = Lookalikes.at(table.map for table in tables)
         read = self._product.now(self._connection)
         history = History.begun((Shape(table.map, table.charset) for table in tables), read)
         self._facts = {
-            **self._lookalikes.facts,
             TABLES: json.dumps(sorted((name.schema, name.name) for name in self._captured)),
             SYSTEM: self._product.system(self._connection),
             **history.facts,
@@ -125,7 +118,6 @@ class BinlogDatabase:
             shape_of=self._shape_of,
             checksums=checksum == "CRC32",
             zero_dates=self._zero_dates,
-            lookalikes=self._lookalikes,
             in_schema={table.schema for table in self._captured}.__contains__,
             chronicle=self._chronicle(position),
             fold=fold,

@@ -24,8 +24,13 @@ BLOB_COMPRESSED, VARCHAR_COMPRESSED = 140, 141
 VAR_STRING, STRING, GEOMETRY, JSON = 253, 254, 255, 245
 UUID, INET4, INET6 = 1001, 1002, 1003
 """MariaDB's, which the log shows as STRING; no numbers of its."""
+LOOKALIKES = {UUID: 16, INET4: 4, INET6: 16}
+"""Those, and the bytes of the BINARY that they look like."""
 
 NUMERIC = frozenset({TINY, SHORT, INT24, LONG, LONGLONG, FLOAT, DOUBLE, NEWDECIMAL, YEAR})
+PACKED = {VARCHAR: VARCHAR_COMPRESSED, BLOB: BLOB_COMPRESSED}
+"""What a COMPRESSED column is in the log, by what it holds; a VARCHAR has a byte more."""
+UNPACKED = {packed: plain for plain, packed in PACKED.items()}
 CHARACTER = frozenset({VARCHAR, VAR_STRING, STRING, BLOB, VARCHAR_COMPRESSED, BLOB_COMPRESSED})
 
 _METADATA_BYTES = {

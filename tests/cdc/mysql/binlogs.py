@@ -12,8 +12,8 @@ import pymysql
 from cdc.changes import ChangeSet
 from cdc.mysql import events as ev
 from cdc.mysql.catalog import read_charsets
+from cdc.mysql.chronicle import Chronicle
 from cdc.mysql.decode import BinlogDecoder
-from cdc.mysql.lookalikes import Lookalikes
 from cdc.mysql.positions import Position, Reached
 from cdc.mysql.tablemap import TableMap
 from cdc.schema import TableName
@@ -67,7 +67,7 @@ def decoded(
     *,
     position: Reached | None = None,
     rows_max: int = 32_768,
-    lookalikes: Lookalikes | None = None,
+    chronicle: Chronicle | None = None,
     shape_of: Callable[[TableName], TableMap | None] = lambda _: None,
 ) -> list[ChangeSet]:
     decoder = BinlogDecoder(
@@ -75,7 +75,7 @@ def decoded(
         charset_of,
         position=position,
         rows_max=rows_max,
-        lookalikes=lookalikes,
+        chronicle=chronicle,
         shape_of=shape_of,
     )
     found = []

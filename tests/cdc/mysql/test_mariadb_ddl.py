@@ -165,6 +165,14 @@ int not null check (n > 0)|int references t (id)|int invisible
 int references t (id) on delete set null on update cascade
 int generated always as (id + 1) virtual|int as (id * 2) stored|int as (id) persistent comment 'z'
 varchar(10) as (concat(a, ',')) virtual|int unique|int unique key comment 'q'|int with_option=3
+geometry|point not null|linestring|polygon|multipoint|multilinestring null|multipolygon comment 'x'
+geometrycollection
+point ref_system_id=4326|geometry ref_system_id=0 not null
+uuid|uuid not null default uuid()|inet4|inet6 not null default '::1'|inet6 null comment 'x'
+varchar(9) compressed|varchar(9) compressed=zlib not null|varchar(300) compressed charset latin1
+varbinary(9) compressed default ''|text compressed|tinytext compressed|longblob compressed
+blob(300) compressed=zlib comment 'x'|text(70000) compressed|varchar(16383) compressed
+varbinary(65532) compressed|varchar(20000) compressed|varchar(70000) compressed
 varchar(40000)|varbinary(70000)|varchar(70000) character set latin1|varchar(20000)
 """.strip()
     .replace("\n", "|")
@@ -185,6 +193,15 @@ ORACLE_TYPES = ("number", "number(8,2)", "varchar2(12)", "raw(5)", "clob", "blob
 def test_every_type_of_oracle_mode(oracle: Oracle) -> None:
     alters = [f"alter table t{n} add n {written}" for n, written in enumerate(ORACLE_TYPES)]
     assert not oracle.check(["set sql_mode = oracle", *alters], alters)
+
+
+MYSQL_TYPES = ("geomcollection", "point srid 4326", "point not null srid 0 comment 'x'")
+
+
+@pytest.mark.parametrize("maria", ["mysql"], indirect=True)
+def test_every_type_of_mysql_alone(oracle: Oracle) -> None:
+    alters = [f"alter table t{n} add n {written}" for n, written in enumerate(MYSQL_TYPES)]
+    assert not oracle.check(alters, alters)
 
 
 ALTERS = (
@@ -229,6 +246,10 @@ partition by hash (id) partitions 3| partition by key (id)|disable keys|enable k
 modify e enum('x','ö','it''s','back\\\\slash','new\\nline','more')|modify e enum('z') after f
 modify f set('p','q','r') character set latin1|comment 'x', add y int|page_compressed=1
 add x int, add index (x), add constraint c2 unique (x), drop index if exists nix
+drop e, add x varchar(20) compressed, add y text compressed, add z uuid, add p point
+drop e, modify a varchar(20) compressed, convert to character set latin1
+drop e, modify g text compressed, convert to character set latin1, add x point first
+modify j inet6|modify i geometry|modify i blob compressed|change b b2 uuid|add x uuid primary key
 alter column v drop default|modify v bigint as (c + 5) virtual|drop v, drop w|modify w int
 add x int comment '/* no */' /* add y int */|add x int -- add y int
 add x int # add y int
@@ -257,7 +278,7 @@ def test_every_part_of_alter_table(oracle: Oracle) -> None:
 
 UNCLEAR = (
     """
-add x point|add x uuid|add x inet6|add x blob compressed|add x int compressed
+add x int compressed|add x char(5) compressed|add x blob compressed nonsense|add x uuid(5)
 convert to character set latin1|truncate partition p|convert partition p to table x
 modify e enum('a') character set ucs2, convert to character set latin1
 character set default|convert to character set default|drop e, convert to character set ucs2

@@ -18,7 +18,7 @@ from cdc.mysql.session import connect
 from cdc.mysql.settings import MariadbSource
 from cdc.mysql.source import BinlogDatabase
 from cdc.mysql.statements import split
-from cdc.schema import TableName
+from cdc.schema import TableName, TableSchema
 from sinks.mysql.checkpoint import _CREATE_TABLES
 from tailrace.errors import ContinuityError, DecodeError, PreflightError, SourceUnavailable
 from tailrace.service.localmaria import LocalMariadb, binary
@@ -89,9 +89,9 @@ class Reading:
         return found
 
 
-def changes(sets: list[ChangeSet]) -> list[object]:
+def changes(sets: list[ChangeSet]) -> list[tuple[TableSchema, str, list[object], list[object]]]:
     """Schema, operation, values before and after, in the order of the log."""
-    found: list[object] = []
+    found = []
     for one in sets:
         listed = []
         for table in one.tables:
@@ -188,6 +188,43 @@ def test_every_type(metadata: str, silent: Maria) -> None:
     assert copied == schemas
 
 
+LEARNT = (
+    ("add u uuid default uuid(), add n inet6 after id", "(n) values ('::ffff:1.2.3.4')"),
+    ("modify b inet6, add f inet4 first", "(f, b) values ('1.2.3.4', '1::8')"),
+    (
+        "rename column b to c, add b binary(16), add d binary(4)",
+        "(b, c, d) values ('x', '::', 'y')",
+    ),
+    ("change u v binary(16), add u inet4 after c", "(v, u) values (x'00ff', '0.0.0.0')"),
+    ("drop c, add c uuid, add g point, add h geometry", "(c, g) values (uuid(), point(1, 2))"),
+    (
+        "add z varchar(20) compressed, add y text compressed character set latin1",
+        "(z, y, h) values (repeat('ä', 9), repeat('ö', 200), ST_GeomFromText('POINT(3 4)', 3857))",
+    ),
+    ("modify z varchar(20), modify t blob compressed", "(z, t) values ('ä', repeat(x'ff', 300))"),
+    ("convert to character set utf16", "(z, y, t) values ('ä', repeat('🐘', 99), x'00')"),
+)
+
+
+@pytest.mark.parametrize("metadata", ["FULL", "MINIMAL", "NO_LOG"])
+def test_types_that_statements_tell(metadata: str, silent: Maria) -> None:
+    """Not even a log with names says which column is a UUID, and one without hides more."""
+    silent.server.execute(f"set global binlog_row_metadata = {metadata}")
+    silent.execute("create table t (id int auto_increment primary key, b binary(16), t tinytext)")
+    reading, copied = Reading(silent), []
+    reading.begin()
+    for alter, insert in LEARNT:
+        silent.execute(f"alter table t {alter}", f"insert into t {insert}")
+        now = Reading(silent)
+        now.begin()
+        copied.append(changes(now.sets)[-1])
+    logged = changes(reading.read())
+    assert len(logged) == len(LEARNT)
+    for (schema, _, row, _), (wanted_schema, _, wanted, _) in zip(logged, copied, strict=True):
+        assert schema == wanted_schema
+        assert row == wanted
+
+
 UNLOGGED = (
     ("add x int", "has 4 columns, our history of it 3"),
     ("drop b", "has 2 columns, our history of it 3"),
@@ -229,17 +266,18 @@ def test_a_column_that_only_the_log_has(silent: Maria) -> None:
 
 
 def test_a_statement_that_is_not_understood(silent: Maria) -> None:
-    silent.execute(*MADE, "create table other (id int primary key)")
+    silent.execute(*MADE, "create table other (id int primary key)", "alter table t drop n")
     reading = Reading(silent)
     reading.begin()
+    unclear = "alter table t add column p point comment "
     silent.execute(
-        f"alter table t add column p point /* {'long ' * 200} */", "insert into u values ('a', 1)"
+        f"{unclear} '{'long ' * 200}', character set default", "insert into u values ('a', 1)"
     )
     with pytest.raises(DecodeError) as raised:
         reading.read()
     error = raised.value
     assert f"changed {silent.name}.t" in error.what
-    assert str(error.where["statement"]).startswith("alter table t add column p point")
+    assert str(error.where["statement"]).startswith(unclear)
     assert len(str(error.where["statement"])) <= 500
     # Where the log names columns from then on, other tables go on, and rows are read as they are.
     silent.server.execute("set global binlog_row_metadata = FULL")

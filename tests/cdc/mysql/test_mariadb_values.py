@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import pytest
 
 from cdc.mysql.decode import BinlogDecoder
-from cdc.mysql.lookalikes import Lookalikes
 from tailrace.errors import DecodeError
 from tests.cdc.mysql.binlogs import charsets, split
 from tests.maria import Maria, both
@@ -247,7 +246,7 @@ def test_a_type(case: Case, maria: Maria) -> None:
     maria.execute(
         mode, *(f"insert into t (v) values ({value})" for value in (*case.values, "null"))
     )
-    (found,) = maria.changes(lookalikes=Lookalikes.at(maria.shapes().values()))
+    (found,) = maria.changes(chronicle=maria.chronicle())
     (table,) = found.tables
     wanted = maria.execute(mode, f"select {case.shown.format('v')} from t order by id")
     pg_type = "json" if case.type == "json" and maria.kind == "mysql" else case.pg_type
