@@ -7,7 +7,7 @@ its changes have.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,6 +143,32 @@ def read_tables(
             charset = _charset(name, "(any)", collation, collations)
             found.append(CatalogTable(layout.schema_of, described, int(estimate), charset))
     return found, refused
+
+
+def tables_beyond(
+    connection: Connection, patterns: Patterns, known: Set[TableName]
+) -> list[TableName]:
+    """Those of `patterns` that are not in `known`, by name.
+
+    Names alone cost a server no look into its tables, however many it has.
+    """
+    names = query(
+        connection,
+        "select table_schema, table_name from information_schema.tables"
+        " where table_schema not in %s",
+        _SYSTEM,
+    )
+    new = [TableName(*name) for name in names]
+    new = [name for name in new if name not in known and patterns.matches(name)]
+    if not new:
+        return []
+    kinds = query(
+        connection,
+        "select table_schema, table_name from information_schema.tables where table_type in"
+        " ('BASE TABLE', 'SYSTEM VERSIONED') and (table_schema, table_name) in %s order by 1, 2",
+        tuple((name.schema, name.name) for name in new),
+    )
+    return [TableName(*name) for name in kinds]
 
 
 Rows = list[tuple[Any, ...]]

@@ -9,7 +9,13 @@ from collections.abc import Mapping
 
 from cdc.findings import refuse_errors
 from cdc.mysql.alteration import Shape
-from cdc.mysql.catalog import CatalogTable, read_charsets, read_collations, read_tables
+from cdc.mysql.catalog import (
+    CatalogTable,
+    read_charsets,
+    read_collations,
+    read_tables,
+    tables_beyond,
+)
 from cdc.mysql.chronicle import Chronicle
 from cdc.mysql.decode import BinlogDecoder
 from cdc.mysql.history import History
@@ -64,14 +70,10 @@ class BinlogDatabase:
         self._warn_of_new_tables()
 
     def _warn_of_new_tables(self) -> None:
-        named, _ = read_tables(
-            self._connection, self._settings.patterns, read_charsets(self._connection)
-        )
-        new = [str(table.name) for table in named if table.name not in self._captured]
-        if new:
+        if new := tables_beyond(self._connection, self._settings.patterns, self._captured):
             log.warning(
                 "tables are not captured, since they were not there at the first snapshot",
-                extra={"tables": new, "fix": START_OVER},
+                extra={"tables": list(map(str, new)), "fix": START_OVER},
             )
 
     def snapshot(self, previous: Mapping[str, str]) -> BinlogSnapshot:
