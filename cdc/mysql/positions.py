@@ -3,11 +3,13 @@ since a promoted replica has the same transactions in files of its own. Pure.
 
     0-1-27,7-1-5;xa=0-1-25:0-1-24,7-1-3:
     3f2a…:1-27;xa=3f2a…:25
+    binlog.000007:1234;xa=binlog.000003:555:444
 
 Behind ``;xa=``, where there are any, stand the transactions that only prepared an XA transaction
 which is neither committed nor rolled back yet. Their rows are in no journal, so they are to be read
-again. MySQL sends whatever is asked for. MariaDB sends a domain from one transaction on, so each
-stands with the one before it (none: it was the first), and what else comes again is passed over.
+again. MySQL sends whatever GTIDs are asked for. MariaDB sends a domain from one transaction on, and
+any server a file from a byte on; so there each stands with the one before it (none: it was the
+first), or with where that ended, and what else comes again is passed over.
 """
 
 from __future__ import annotations
@@ -17,7 +19,6 @@ from typing import Protocol
 
 from cdc.mysql.events import Gtid
 from cdc.mysql.gtidset import GtidSet, MysqlGtid
-from tailrace.errors import DecodeError
 
 AnyGtid = Gtid | MysqlGtid
 """What a transaction is called, whichever server it is of."""
@@ -47,7 +48,7 @@ class Reached(Protocol):
         """Those that prepared an XA transaction whose end has not been read."""
 
     def prepare(self, gtid: AnyGtid, end: Coordinates) -> None:
-        """Add one of these. Errors: DecodeError where it could not be found again."""
+        """Add one of these."""
 
     def finish(self, prepared: AnyGtid) -> None:
         """It was committed or rolled back."""
@@ -175,29 +176,35 @@ class MysqlPosition:
 
 
 class FilePosition:
-    """File and byte, of a MySQL that gives its transactions no names (gtid_mode=OFF)."""
+    """File and byte, of a MySQL that gives its transactions no names (gtid_mode=OFF).
+
+    A transaction is named by where it begins, behind the event that would name it. To read one
+    again the log is asked for from the end of the one before it, beside which it stands.
+    """
 
     def __init__(self, text: str) -> None:
         """`text`: ``binlog.000007:1234``. Errors: ValueError."""
-        file, separator, byte = text.rpartition(":")
-        if not separator:
-            raise ValueError(f"not a file and position: {text}")
-        self.at: Coordinates = file, int(byte)
+        at, _, prepared = text.partition(_PREPARED)
+        self.at = _place(at)
+        self._prepared: dict[MysqlGtid, Coordinates] = {}
+        for part in filter(None, prepared.split(",")):
+            named, _, before = part.rpartition(":")
+            gtid = MysqlGtid(*_place(named))
+            self._prepared[gtid] = gtid.source, int(before)
 
     @property
     def start(self) -> Coordinates:
         """From where on to read the log. Of places a reader can name only those in 4 GiB; beyond,
         the file comes from its beginning, and what is held is passed over."""
-        file, byte = self.at
-        return self.at if byte < 1 << 32 else (file, FILE_BEGIN)
+        file, byte = min([self.at, *self._prepared.values()], key=_order)
+        return file, (byte if byte < 1 << 32 else FILE_BEGIN)
 
     def holds(self, gtid: AnyGtid) -> bool:
-        """`gtid`: named by the file and where in it the transaction begins."""
         assert isinstance(gtid, MysqlGtid)
         return _order((gtid.source, gtid.sequence)) < _order(self.at)
 
     def includes(self, name: str) -> bool:
-        return _order(FilePosition(name).at) < _order(self.at)
+        return _order(_place(name)) < _order(self.at)
 
     def advance(self, gtid: AnyGtid, end: Coordinates) -> None:
         self.at = end
@@ -207,19 +214,31 @@ class FilePosition:
 
     @property
     def prepared(self) -> Collection[AnyGtid]:
-        return ()
+        return self._prepared.keys()
 
     def prepare(self, gtid: AnyGtid, end: Coordinates) -> None:
-        raise DecodeError(
-            "an XA transaction was prepared, which is read only where transactions have GTIDs",
-            fix="gtid_mode = ON  -- and enforce_gtid_consistency; then start over",
-        )
+        assert isinstance(gtid, MysqlGtid)
+        self._prepared[gtid] = self.at
+        self.at = end
 
     def finish(self, prepared: AnyGtid) -> None:
-        """There was none."""
+        assert isinstance(prepared, MysqlGtid)
+        del self._prepared[prepared]
 
     def __str__(self) -> str:
-        return f"{self.at[0]}:{self.at[1]}"
+        text = f"{self.at[0]}:{self.at[1]}"
+        if not self._prepared:
+            return text
+        pairs = (f"{gtid}:{before}" for gtid, (_, before) in self._prepared.items())
+        return text + _PREPARED + ",".join(pairs)
+
+
+def _place(text: str) -> Coordinates:
+    """Errors: ValueError."""
+    file, separator, byte = text.rpartition(":")
+    if not separator:
+        raise ValueError(f"not a file and position: {text}")
+    return file, int(byte)
 
 
 def _order(at: Coordinates) -> tuple[int, str, int]:

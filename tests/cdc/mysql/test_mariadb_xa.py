@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Literal
@@ -12,10 +12,11 @@ from typing import Literal
 import pytest
 
 from cdc.changes import ChangeSet
+from cdc.mysql import events as ev
 from cdc.mysql import quiet, xa
 from cdc.mysql.decode import BinlogDecoder
 from cdc.mysql.events import Gtid
-from cdc.mysql.positions import FilePosition, MysqlPosition, Position, is_file_position
+from cdc.mysql.positions import FilePosition, MysqlPosition, Position, Reached, is_file_position
 from cdc.mysql.preflight import inspect
 from cdc.mysql.session import connect
 from cdc.mysql.source import BinlogDatabase
@@ -138,8 +139,21 @@ def test_what_is_prepared_holds_the_position_back(table: Maria) -> None:
     def captured(name: object) -> bool:
         return str(name).startswith(f"{table.name}.")
 
-    kind = Position if table.kind == "mariadb" else MysqlPosition
-    first = BinlogDecoder(captured, numbers, position=kind())
+    kinds: list[Callable[[str], Reached]] = [Position]
+    if table.kind == "mysql":
+        kinds = [MysqlPosition, FilePosition]
+    for kind in kinds:
+        resumed_anywhere(events, captured, numbers, kind)
+
+
+def resumed_anywhere(
+    events: list[memoryview],
+    captured: Callable[[object], bool],
+    numbers: dict[int, str],
+    kind: Callable[[str], Reached],
+) -> None:
+    begin = ":4" if kind is FilePosition else ""
+    first = BinlogDecoder(captured, numbers, position=kind(begin))
     whole: list[ChangeSet] = []
     resumed: dict[str, list[str | None]] = {}
     for event in events:
@@ -148,10 +162,15 @@ def test_what_is_prepared_holds_the_position_back(table: Maria) -> None:
             whole.append(taken)
         resumed.setdefault(first.position, ids(whole))
     assert ids(whole) == ["1", "3", "2", "5", "4", "6"]
-    assert len(resumed) == 9
+    assert len(resumed) == (10 if kind is FilePosition else 9)  # a file's end is a place, too
     for position, before in resumed.items():
         again = BinlogDecoder(captured, numbers, position=kind(position))
-        coming = sent(events, position) if table.kind == "mariadb" else events
+        coming: Iterable[memoryview] = events
+        if kind is Position:
+            coming = sent(events, position)
+        elif kind is FilePosition:  # as a server's log does, behind the description of its format
+            _, byte = FilePosition(position).start
+            coming = events[:1] + [one for one in events if ev.head(one).next > byte]
         rest = [found for event in coming for found in again.sets(event)]
         rest += filter(None, [again.take()])
         assert before + ids(rest) == ids(whole), position
@@ -260,9 +279,16 @@ def test_statements_that_are_not_understood(text: str) -> None:
 
 @both
 def test_the_stream_is_made_again_between_prepare_and_commit(reader: Reader, table: Maria) -> None:
+    made_again(reader, table)
+
+
+def made_again(reader: Reader, table: Maria, *, by_file: bool = False) -> None:
     state: State = {}
     with reader.open() as source:
         position, facts = snapshot(source, state)
+        if by_file:
+            ((name, byte, *_),) = table.execute("show binary log status")
+            position = f"{name}:{byte}"
         for number, domain in enumerate((0, 7 if table.kind == "mariadb" else 0)):
             prepare(table, f"x{number}", f"insert into t values ({number}, 'xa')", domain=domain)
         table.execute("insert into t values (10, 'a')", "flush binary logs")
@@ -271,7 +297,7 @@ def test_the_stream_is_made_again_between_prepare_and_commit(reader: Reader, tab
             position = stream.position
         assert set(state) == {("10",)}
         assert position.partition(";xa=")[2].count(",") == 1
-        assert not is_file_position(position) or table.kind == "mariadb"
+        assert is_file_position(position) == by_file or table.kind == "mariadb"
         source.verify(facts, position)
         table.execute("insert into t values (11, 'b')", "delete from t where id = 10")
         end(table, "commit", "x0", "x1")
@@ -396,17 +422,8 @@ def test_a_compressed_transaction_in_two_phases(table: Maria) -> None:
 
 
 @pytest.mark.parametrize("maria", ["mysql"], indirect=True)
-def test_without_gtids_it_could_not_be_found_again(table: Maria) -> None:
-    table.execute(
-        *("xa start 'y'", "insert into t values (1, 'b')", "xa end 'y'"),
-        "xa commit 'y' one phase",
-    )
-    table.log()
-    prepare(table, "x", "insert into t values (2, 'a')")
-    decoder = BinlogDecoder(lambda _: True, charsets(table.server), position=FilePosition(":4"))
-    with pytest.raises(DecodeError, match="only where transactions have GTIDs") as raised:
-        [decoder.feed(event) for event in split(table.log())]
-    assert "gtid_mode" in str(raised.value.fix)
+def test_without_gtids_the_stream_is_made_again_too(reader: Reader, table: Maria) -> None:
+    made_again(reader, table, by_file=True)
 
 
 @pytest.mark.parametrize("maria", ["mysql"], indirect=True)
