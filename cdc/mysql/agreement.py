@@ -42,6 +42,13 @@ def named(told: TableMap, known: TableMap, charset_of: Mapping[int, str]) -> Tab
             fix=FIX,
         )
     for theirs, column in zip(told.columns, known.columns, strict=True):
+        if column.labels and column.more & tm.UNSHOWN_LABELS:
+            raise DecodeError(
+                f"a label of column {column.name} of {told.table} has a question mark in the"
+                " catalog, which may stand for a character beyond U+FFFF",
+                where={"table": str(told.table), "column": column.name},
+                fix=FIX,
+            )
         ours = _as_logged(column)
         for what, logged, kept in _compared(theirs, ours, told, charset_of):
             if logged != kept:

@@ -216,8 +216,11 @@ def _column(table: TableName, row: tuple[Any, ...], collations: Mapping[str, int
     if _COMPRESSED.search(column_type):
         type_ = tm.PACKED[type_]
         size += type_ == tm.VARCHAR_COMPRESSED  # for the byte that says how
-    if labels:  # for `alteration`, which must know whose labels are not stored as ASCII
-        more = int(str(collation).startswith(tuple(f"{name}_" for name in charsets.WIDE)))
+    if labels:
+        charset = str(collation).partition("_")[0]
+        more = tm.WIDE_LABELS * (charset in charsets.WIDE)
+        if charset in charsets.BEYOND_BMP and any(b"?" in label for label in labels):
+            more |= tm.UNSHOWN_LABELS
     return MapColumn(
         name=name,
         type=type_,

@@ -58,6 +58,9 @@ _REREAD = {
 WIDE = frozenset({"ucs2", "utf16", "utf16le", "utf32"})
 """Those in which ASCII is not stored as ASCII."""
 
+BEYOND_BMP = frozenset({"utf8mb4", "utf16", "utf16le", "utf32", "gb18030"})
+"""Those with characters beyond U+FFFF, which a server's catalog shows as question marks."""
+
 
 def _more(error: UnicodeError) -> tuple[str, int]:
     """Characters that servers have and these codecs of Python lack."""

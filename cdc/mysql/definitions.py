@@ -307,7 +307,8 @@ def column(found: Definition, table_charset: int, collations: Collations) -> Map
         if found.labels:
             _encodable(found, collations.charset_of[charset])
             # As the catalog has them: labels in UTF-8, whatever the character set is.
-            found.more = int(collations.charset_of[charset] in charsets.WIDE)
+            if collations.charset_of[charset] in charsets.WIDE:
+                found.more = tm.WIDE_LABELS
             charset, size = collations.numbers["utf8mb4_bin"], label_bytes(type_, len(found.labels))
     if type_ in (tm.STRING, tm.VARCHAR):
         size *= collations.bytes_max(charset) if charset != BINARY else 1

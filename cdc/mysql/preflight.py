@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from cdc.findings import Finding
+from cdc.mysql import tablemap as tm
 from cdc.mysql.catalog import CatalogTable, read_charsets, read_tables
 from cdc.mysql.names import quoted_table
 from cdc.mysql.product import Product
@@ -49,6 +50,8 @@ def inspect(
         )
     findings += _cascades(connection, tables)
     findings += _partial_images(connection, tables)
+    if variables(connection, METADATA).get(METADATA) != "FULL":
+        findings += _unshown_labels(tables)
     if product.name == "MariaDB":
         findings += _two_phases(connection)
         findings += _hidden_columns(connection, tables)
@@ -144,6 +147,20 @@ def _two_phases(connection: Connection) -> Iterator[Finding]:
             "xa",
             f"{LIST};  -- then XA COMMIT or XA ROLLBACK what was left behind",
         )
+
+
+def _unshown_labels(tables: list[CatalogTable]) -> Iterator[Finding]:
+    """A catalog has question marks for characters beyond U+FFFF, a log with names what they are."""
+    for table in tables:
+        for column in table.map.columns:
+            if column.labels and column.more & tm.UNSHOWN_LABELS:
+                yield Finding(
+                    "error",
+                    f"a label of column {column.name} has a question mark, which in the catalog may"
+                    " stand for a character beyond U+FFFF; only a log with names tells",
+                    str(table.name),
+                    f"SET GLOBAL {METADATA} = FULL;  -- and in the server's configuration",
+                )
 
 
 def _hidden_columns(connection: Connection, tables: list[CatalogTable]) -> Iterator[Finding]:

@@ -27,6 +27,10 @@ UUID, INET4, INET6 = 1001, 1002, 1003
 LOOKALIKES = {UUID: 16, INET4: 4, INET6: 16}
 """Those, and the bytes of the BINARY that they look like."""
 
+WIDE_LABELS, UNSHOWN_LABELS = 1, 2
+"""Labels stored in a character set that ASCII is no part of; labels of which one may not be what
+the catalog says."""
+
 NUMERIC = frozenset({TINY, SHORT, INT24, LONG, LONGLONG, FLOAT, DOUBLE, NEWDECIMAL, YEAR})
 PACKED = {VARCHAR: VARCHAR_COMPRESSED, BLOB: BLOB_COMPRESSED}
 """What a COMPRESSED column is in the log, by what it holds; a VARCHAR has a byte more."""
@@ -50,8 +54,8 @@ class MapColumn:
     """A column as the table map has it.
 
     `type`: the real one (ENUM and SET are stored as STRING). `size`, `more`: its metadata, or the
-    length in bytes of a STRING; `more` of an ENUM or SET of the catalog: whether its
-    labels are stored in a character set that ASCII is no part of. `charset`: the number of its
+    length in bytes of a STRING; `more` of an ENUM or SET of the catalog: bits of WIDE_LABELS and
+    UNSHOWN_LABELS. `charset`: the number of its
     collation, 63 for bytes. `virtual`: computed when it is read; the catalog knows, the log does
     not say.
     """
