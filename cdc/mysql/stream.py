@@ -12,6 +12,7 @@ from __future__ import annotations
 import select
 import ssl
 import struct
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -24,6 +25,8 @@ from tailrace.failpoints import failpoint
 
 BUFFER_BYTES = 1 << 20
 PACKET_MAX = 0xFFFFFF
+SLICE_S = 1.0
+"""After which its caller is heard, however much of what nobody captures is still to be read."""
 SILENT_S = 60.0
 """Twelve heartbeats missed: the server, or the way to it, is gone."""
 _GONE = 1236  # ER_MASTER_FATAL_ERROR_READING_BINLOG
@@ -75,10 +78,13 @@ class BinlogStream:
     def changes(self, timeout_s: float) -> Iterator[ChangeSet]:
         if not self._waits(timeout_s):
             return
+        until = time.monotonic() + SLICE_S
         while self._receive():
             failpoint("capture.read")
             for packet in self._events():
                 yield from self._decoder.sets(packet)
+            if time.monotonic() >= until:
+                break
         if self._decoder.complete and (ready := self._decoder.take()):
             yield ready
 

@@ -12,6 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from cdc.changes import ChangeSet
+from cdc.mysql import stream as streams
 from cdc.mysql.preflight import _retention, inspect
 from cdc.mysql.session import connect
 from cdc.mysql.settings import BinlogSource, MariadbSource, arguments
@@ -301,6 +302,30 @@ def test_a_snapshot_of_wide_rows_comes_in_small_sets(reader: Reader) -> None:
     assert max(rows["t"][1:]) <= 8
     assert sum(rows["u"]) == 40_001
     assert max(rows["u"]) == 16_384
+
+
+@both
+def test_what_nobody_captures_does_not_keep_its_reader(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A caller that is to stop, or to store where it is, waits for no end of a busy log."""
+    monkeypatch.setattr(streams, "SLICE_S", 0.0)
+    maria = reader.maria
+    maria.execute(
+        "create table t (id int primary key)", "create table other (id int primary key, v longtext)"
+    )
+    with reader.open(f"{maria.name}.t") as source:
+        position, _ = snapshot(source, {})
+        maria.execute(
+            *(f"insert into other values ({n}, repeat('x', 3000000))" for n in range(3)),
+            "insert into t values (1)",
+        )
+        state: State = {}
+        positions = []
+        with closing(source.stream(position)) as stream:
+            until(stream, lambda: bool(positions.append(stream.position)) or bool(state), state)
+    assert set(state) == {("1",)}
+    assert len(set(positions)) >= 3
 
 
 @both
