@@ -1,12 +1,13 @@
 """What an answer means for the change that was sent.
 
     2xx                       done
-    408 425 429 5xx           tried again
+    408 425 5xx               tried again
+    429                       the same, without being counted as a failure
     409                       tried again: as the HTTP working group's draft has it, a request with
                               this key is still at work; parked where it stays so
     401 407                   credentials are refused: the pipeline pauses
     3xx                       not followed: the pipeline pauses
-    404 410 to a delete       done
+    404 410                   the record is not there: done for a delete, see `exchange`
     other 4xx                 parked; 422 may also say that the key was used with other contents
 
 `answers` in the configuration says otherwise for single statuses or classes of them.
@@ -23,7 +24,8 @@ from typing import Any
 from sinks.http.client import Answer
 from sinks.http.entities import Outcome
 
-_RETRIED = frozenset({408, 409, 425, 429})
+_RETRIED = frozenset({408, 409, 425})
+_ABSENT = frozenset({404, 410})
 _PAUSING = frozenset({401, 407})
 THROTTLED = frozenset({429, 503})
 UNTIMELY = frozenset({408, 425})
@@ -37,8 +39,12 @@ def outcome(status: int, declared: Mapping[str, Outcome]) -> Outcome:
         return said
     if 200 <= status < 300:
         return "done"
+    if status == 429:
+        return "wait"
     if status >= 500 or status in _RETRIED:
         return "retry"
+    if status in _ABSENT:
+        return "absent"
     if status in _PAUSING or status < 400:
         return "pause"
     return "park"

@@ -6,14 +6,16 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sinks.http.answers import at, parsed
+from sinks.http.answers import at, parsed, problem_type
 from sinks.http.client import Answer
+from sinks.http.entities import Results
 from sinks.http.exchange import Again, Exchange, Refused
 from sinks.http.identity import batch_key
 from sinks.http.plan import Filled
 from sinks.http.reading import Change
 from sinks.http.templates import Unfit
-from tailrace.errors import RowRefused, TargetRefused
+from sinks.http.verdicts import Verdict
+from tailrace.errors import TargetRefused
 from transforms.rows import UPSERT
 
 
@@ -85,28 +87,29 @@ class Batches:
         body = b"\n".join(items) + b"\n" if lines else b"[" + b",".join(items) + b"]"
         key = batch_key(change.name for change in going)
         filled = Filled(base.method, base.url, base.headers, body)
-        answer = await self._exchange.ask(request, filled, key, plan.name, key)
-        self._judge(going, answer, outcome)
+        answer, verdict = await self._exchange.ask(request, filled, key, plan.name, key)
+        self._judge(going, answer, verdict, outcome)
         return outcome
 
-    def _judge(self, going: Sequence[Change], answer: Answer, outcome: Outcome) -> None:
+    def _judge(
+        self, going: Sequence[Change], answer: Answer, verdict: Verdict, outcome: Outcome
+    ) -> None:
         plan = going[0].plan
         batch = plan.entity.batch
         assert batch is not None
         request = plan.requests["batch"]
-        said = request.outcome(answer.status)
-        if said == "park" or answer.status == 413:
+        if verdict.outcome in ("park", "absent") or answer.status == 413:
             if len(going) > 1:
                 raise Halve
             try:
-                self._exchange.judge(request, answer, going[0])
+                self._exchange.judge(request, verdict, going[0], problem_type(answer))
             except Refused as refused:
                 outcome.refused.append((going[0], refused))
             return
-        if said != "done":
-            self._exchange.judge(request, answer, going[0])
+        if verdict.outcome != "done":
+            self._exchange.judge(request, verdict, going[0], problem_type(answer))
         elif batch.results is not None:
-            self._each(going, answer, outcome)
+            self._each(going, answer, batch.results, outcome)
         elif answer.status == 207:
             raise TargetRefused(
                 f"the API answers to a batch of {plan.name} with one status an item (207), and"
@@ -117,11 +120,9 @@ class Batches:
         else:
             outcome.done += going
 
-    def _each(self, going: Sequence[Change], answer: Answer, outcome: Outcome) -> None:
-        batch = going[0].plan.entity.batch
-        assert batch is not None
-        assert batch.results is not None
-        results = batch.results
+    def _each(
+        self, going: Sequence[Change], answer: Answer, results: Results, outcome: Outcome
+    ) -> None:
         found = at(parsed(answer.body), results.list)
         if not isinstance(found, list) or (results.key is None and len(found) != len(going)):
             raise Again(f"the answer to a batch does not say what became of each {answer.why}")
@@ -131,41 +132,21 @@ class Batches:
             by_key = {str(at(item, results.key)): item for item in found}
             said = [by_key.get(one.name, by_key.get(_only(one))) for one in going]
         for change, item in zip(going, said, strict=True):
-            self._one(change, item, outcome)
+            self._one(change, item, results, outcome)
 
-    def _one(self, change: Change, item: Any, outcome: Outcome) -> None:
-        batch = change.plan.entity.batch
-        assert batch is not None
-        assert batch.results is not None
-        results = batch.results
+    def _one(self, change: Change, item: Any, results: Results, outcome: Outcome) -> None:
         if item is None:
             outcome.again = Again("the answer to a batch is silent about some items")
             return
-        status = None if results.status is None else at(item, results.status)
-        text = str(status)
-        number = int(text) if text.isdigit() and len(text) == 3 else None
-        if results.status is not None and number is None:
-            outcome.again = Again("the answer to a batch gives an item no status")
-            return
-        if number is not None:
-            try:
-                one = Answer(number, {}, None)
-                self._exchange.judge(change.plan.requests["batch"], one, change)
-            except Refused as refused:
-                outcome.refused.append((change, refused))
-                return
-            except (Again, TargetRefused) as again:
-                outcome.again = again
-                return
-        if results.error is not None and at(item, results.error) is not None:
-            error = RowRefused(
-                "the API refused this item of a batch",
-                where={**change.place, "request": "batch", "status": number},
-                fix="edit the row, or change the request, then replay it",
-            )
-            outcome.refused.append((change, Refused(error, settled=True)))
-            return
-        outcome.done.append(change)
+        request = change.plan.requests["batch"]
+        try:
+            self._exchange.judge(request, request.verdict_of_item(item, results), change)
+        except Refused as refused:
+            outcome.refused.append((change, refused))
+        except (Again, TargetRefused) as again:
+            outcome.again = again
+        else:
+            outcome.done.append(change)
 
 
 def _in_one_line(document: bytes) -> bytes:

@@ -1,16 +1,20 @@
 """One request, one answer: what aiohttp does for us, inside our limits.
 
 No redirect is followed, nothing is unpacked, no proxy or cookie is taken from the environment,
-and of an answer only so much is read as is allowed.
+and of an answer only so much is read as is allowed. What came by a connection before it was asked
+anything is no answer to what it is asked then.
 """
 
 from __future__ import annotations
 
+import io
 import ssl
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
+from weakref import WeakSet
 
 import aiohttp
 from aiohttp import hdrs
@@ -25,6 +29,8 @@ _AGENT = "tailrace"
 KEEPALIVE_S = 15.0
 """An idle connection is kept so long: less than most servers and balancers keep theirs, so that
 we seldom write into one that they are closing."""
+LARGE = 1 << 20
+"""Bytes of a body from which on it is sent piece by piece, so that others go on meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,38 @@ class Lost(Exception):
     def __init__(self, what: str) -> None:
         self.what = what
         super().__init__(what)
+
+
+class _Ended(Lost):
+    """A connection that had been used before ended without a word: most likely it was idle for
+    longer than the server keeps one, which says nothing of the API."""
+
+
+@dataclass(slots=True)
+class _Flight:
+    """`reused`: the request goes by a connection that others went by before."""
+
+    reused: bool = False
+
+
+_flight: ContextVar[_Flight] = ContextVar("flight")
+
+
+class _Fresh(aiohttp.ClientRequest):
+    """Goes by no connection on which something came that nobody asked for."""
+
+    async def send(self, conn: Any) -> aiohttp.ClientResponse:
+        protocol = conn.protocol
+        flight = _flight.get()
+        flight.reused = protocol in _used
+        if protocol.should_close:
+            raise aiohttp.ServerDisconnectedError("it said something unasked")
+        _used.add(protocol)
+        return await super().send(conn)
+
+
+_used: WeakSet[Any] = WeakSet()
+"""Connections that a request went by."""
 
 
 class Client:
@@ -84,6 +122,7 @@ class Client:
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={hdrs.USER_AGENT: _AGENT, hdrs.ACCEPT_ENCODING: "identity"},
             trust_env=False,
+            request_class=_Fresh,
         )
         return self
 
@@ -100,17 +139,28 @@ class Client:
     async def send(self, request: Request) -> Answer:
         """Errors: Lost; AddressForbidden; TargetRefused where the server's certificate is not to
         be trusted."""
+        for _ in range(self._target.limits.concurrency):  # so many may have been idle too long
+            try:
+                return await self._sent(request)
+            except _Ended:
+                continue
+        return await self._sent(request)
+
+    async def _sent(self, request: Request) -> Answer:
+        """Errors: as `send`, and _Ended."""
         assert self._session is not None, "enter it first"
+        _flight.set(flight := _Flight())
+        body = request.body
         try:
             async with self._session.request(
                 request.method,
                 URL(request.url, encoded=True),
-                data=request.body,
+                data=body if body is None or len(body) < LARGE else io.BytesIO(body),
                 headers=request.headers,
                 allow_redirects=False,
             ) as response:
-                body, why = await self._read(response)
-                return Answer(response.status, response.headers, body, why)
+                content, why = await self._read(response)
+                return Answer(response.status, response.headers, content, why)
         except aiohttp.ClientConnectorCertificateError as error:
             raise untrusted(str(error.certificate_error), self._target.url) from None
         except aiohttp.ClientConnectorError as error:
@@ -124,7 +174,9 @@ class Client:
         except TimeoutError:
             raise Lost("no whole answer in time") from None
         except aiohttp.ClientError as error:
-            raise Lost(f"the connection broke ({type(error).__name__})") from None
+            ended = isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError)
+            kind = _Ended if ended and flight.reused else Lost
+            raise kind(f"the connection broke ({type(error).__name__})") from None
 
     async def _read(self, response: aiohttp.ClientResponse) -> tuple[bytes | None, str]:
         encoding = response.headers.get(hdrs.CONTENT_ENCODING, "identity")

@@ -16,7 +16,9 @@ from pydantic import (
 from sinks.http.templates import Body, Text
 from sinks.settings import Strict
 
-Outcome = Literal["done", "retry", "park", "pause"]
+Outcome = Literal["done", "retry", "wait", "park", "pause", "absent"]
+"""retry: a fault that passes; wait: the API asks for fewer requests; absent: the record that was to
+be changed is not there."""
 Send = Literal["whole", "changed", "merge_patch"]
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _RESERVED = {"host", "content-length", "transfer-encoding", "connection", "te", "upgrade"}
@@ -80,10 +82,40 @@ Statuses = Annotated[
 Answers = dict[Statuses, Outcome]
 
 
+class Result(Strict):
+    """Where a body says what became of a request, by JSON pointers.
+
+    status  a status such as HTTP has them
+    ok      true, or 1; anything else: it failed
+    error   null, false, 0, or empty; anything else: it failed
+    code    why it failed, with `codes`: what that means. Where none of the others is given it alone
+            says what became of it. What fails otherwise is parked
+    """
+
+    status: Pointer | None = None
+    ok: Pointer | None = None
+    error: Pointer | None = None
+    code: Pointer | None = None
+    codes: dict[str, Outcome] = Field(default_factory=dict)
+
+    @property
+    def is_code_alone(self) -> bool:
+        return self.status is None and self.ok is None and self.error is None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Result:
+        if bool(self.codes) != (self.code is not None):
+            raise ValueError("`code` is where it stands, `codes` what it means: give both")
+        if self.is_code_alone and self.code is None:
+            raise ValueError("give `status`, `ok`, `error` or `code`: where it says what became")
+        return self
+
+
 class _Request(Strict):
     url: Path
     headers: Headers = Field(default_factory=dict)
     answers: Answers = Field(default_factory=dict)
+    result: Result | None = None
 
 
 class Put(_Request):
@@ -120,33 +152,22 @@ class Search(_Request):
     found: Pointer
 
 
-class Results(Strict):
+class Results(Result):
     """Where the answer to a batch says what became of each item: `list` is the array, the others
     are within an item. Items answer in the order they were sent in, or by `key`."""
 
     list: Pointer = ""
-    status: Pointer | None = None
-    error: Pointer | None = None
     key: Pointer | None = None
 
-    @model_validator(mode="after")
-    def _says_something(self) -> Results:
-        if self.status is None and self.error is None:
-            raise ValueError("give `status` or `error`: where an item says what became of it")
-        return self
 
-
-class Batch(Strict):
+class Batch(_Request):
     """Upserts of several keys in one request."""
 
-    url: Path
     method: Literal["POST", "PUT", "PATCH"] = "POST"
     format: Literal["array", "ndjson"] = "array"
     size: Annotated[int, Field(ge=2, le=10_000)] = 100
     bytes_max: Annotated[int, Field(ge=1024, le=1 << 28)] = 1 << 20
     item: BodyText | None = None
-    headers: Headers = Field(default_factory=dict)
-    answers: Answers = Field(default_factory=dict)
     results: Results | None = None
 
 

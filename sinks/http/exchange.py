@@ -21,23 +21,23 @@ from sinks.http.client import Answer, Client, Lost
 from sinks.http.client import Request as Asked
 from sinks.http.credentials import Credentials
 from sinks.http.identity import step_key
+from sinks.http.meters import Meters
 from sinks.http.pace import Circuit, Pace, StepAside
 from sinks.http.reading import Change
 from sinks.http.settings import HttpTarget
 from sinks.http.templates import Given, Unfit
+from sinks.http.verdicts import Verdict
 from sinks.ordered import diverged
 from tailrace.errors import RowRefused, TargetRefused
 from transforms.rows import DELETE, PATCH
 
 
 class Again(Exception):
-    """A passing fault: the same may go well later. `throttled`: the API asked us to wait;
-    `failed`: it is a sign of its health."""
+    """A passing fault: the same may go well later. `throttled`: the API asked us to wait."""
 
-    def __init__(self, what: str, *, throttled: bool = False, failed: bool = True) -> None:
+    def __init__(self, what: str, *, throttled: bool = False) -> None:
         self.what = what
         self.throttled = throttled
-        self.failed = failed
         super().__init__(what)
 
 
@@ -62,12 +62,22 @@ class Exchange:
     """Of one target, in one event loop."""
 
     def __init__(
-        self, target: HttpTarget, client: Client, credentials: Credentials, pace: Pace
+        self,
+        target: HttpTarget,
+        client: Client,
+        credentials: Credentials,
+        pace: Pace,
+        meters: Meters,
     ) -> None:
         self._target = target
         self._client = client
         self._credentials = credentials
         self._pace = pace
+        self._meters = meters
+
+    def retried(self, entity: str) -> None:
+        """A change of it, or a batch, is tried again."""
+        self._meters.retried(entity)
 
     def last_success_s(self, entity: str) -> float:
         """When the API last took something of it, by the monotonic clock."""
@@ -233,39 +243,37 @@ class Exchange:
         """`absent`: that the record is not there is an answer, too."""
         request = change.plan.requests[name]
         key = "" if name == "search" else step_key(change.name, step or name)
-        answer = await self.ask(request, request.filled(given), key, change.target, change.name)
-        status = answer.status
-        if absent and status in (404, 410) and not request.is_declared(status):
+        answer, verdict = await self.ask(
+            request, request.filled(given), key, change.target, change.name
+        )
+        if absent and verdict.outcome == "absent":
             return Replied(True, answer)
-        self.judge(request, answer, change)
+        self.judge(request, verdict, change, problem_type(answer))
         return Replied(False, answer)
 
-    def judge(self, request: plan.Request, answer: Answer, change: Change) -> None:
+    def judge(
+        self, request: plan.Request, verdict: Verdict, change: Change, problem: str | None = None
+    ) -> None:
         """Errors: Again, Refused, TargetRefused: unless it is done."""
-        status = answer.status
-        outcome = request.outcome(status)
-        if outcome == "done":
+        if verdict.outcome == "done":
             return
         where: dict[str, object] = {
             **change.place,
             "request": request.name,
-            "status": status,
-            "problem": problem_type(answer),
+            "status": verdict.status,
+            "code": verdict.code,
+            "problem": problem,
         }
-        if outcome == "park":
-            raise Refused(
-                RowRefused(
-                    f"the API refused it with status {status}", where=where, fix=_fix(status)
-                ),
-                settled=True,
-            )
-        if outcome == "pause":
-            raise TargetRefused(_pausing(status), where=where, fix=_fix(status))
-        raise Again(f"status {status}", throttled=status == 429, failed=status != 409)
+        if verdict.outcome in ("park", "absent"):
+            error = RowRefused(_refusal(verdict), where=where, fix=_fix(verdict))
+            raise Refused(error, settled=True)
+        if verdict.outcome == "pause":
+            raise TargetRefused(_pausing(verdict), where=where, fix=_fix(verdict))
+        raise _again(verdict)
 
     async def ask(
         self, request: plan.Request, filled: plan.Filled, key: str, entity: str, who: str
-    ) -> Answer:
+    ) -> tuple[Answer, Verdict]:
         """One request that got an answer, whatever it says.
 
         `key`: empty for one that only asks; `who`: which change it is for. Errors: Again where
@@ -277,7 +285,7 @@ class Exchange:
         try:
             await self._pace.enter(circuit, who)
         except StepAside:
-            raise Again("it failed before", throttled=True, failed=False) from None
+            raise Again("it failed before", throttled=True) from None
         began_s = monotonic()
         try:
             answer = await self._sent(filled, token, key)
@@ -285,6 +293,7 @@ class Exchange:
                 await credentials.renew(token)
                 answer = await self._sent(filled, await credentials.token(), key)
         except Lost as lost:
+            self._meters.lost(entity, request.name)
             self._pace.permits.overloaded(monotonic() - began_s)
             circuit.failed(lost.what, who)
             raise Again(lost.what) from None
@@ -293,23 +302,34 @@ class Exchange:
             raise
         finally:
             self._pace.leave()
-        self._watch(request, answer, circuit, who, monotonic() - began_s)
-        return answer
+        took_s = monotonic() - began_s
+        self._meters.answered(entity, request.name, answer.status, took_s)
+        verdict = request.verdict(answer)
+        try:
+            self._watch(answer, verdict, circuit, who, took_s)
+        except Again:
+            self._meters.throttled(entity)
+            raise
+        return answer, verdict
 
     def _watch(
-        self, request: plan.Request, answer: Answer, circuit: Circuit, who: str, took_s: float
+        self, answer: Answer, verdict: Verdict, circuit: Circuit, who: str, took_s: float
     ) -> None:
+        """What it says of the API's health. Errors: Again, where it asks for fewer requests."""
         status = answer.status
-        if status in THROTTLED and request.outcome(status) == "retry":
+        passes = verdict.outcome in ("retry", "wait")
+        asks = verdict.outcome == "wait"
+        if passes and (asks or verdict.in_body or status in THROTTLED):
             after_s = retry_after_s(answer)
-            self._pace.permits.overloaded(took_s)
+            if asks or status in THROTTLED or after_s is not None:
+                self._pace.permits.overloaded(took_s)
             if after_s is not None:
                 self._pace.wait_at_least(after_s)
-            if status == 429 or after_s is not None:
+            if asks or status == 429 or after_s is not None:
                 circuit.given_up()
-                raise Again(f"status {status}", throttled=True, failed=False)
-        if request.outcome(status) == "retry" and (status >= 500 or status in UNTIMELY):
-            circuit.failed(f"status {status}", who)
+                raise Again(_again(verdict).what, throttled=True)
+        if passes and (status >= 500 or status in UNTIMELY or verdict.in_body):
+            circuit.failed(_again(verdict).what, who)
             return
         circuit.succeeded()
         self._pace.permits.went_well()
@@ -337,15 +357,34 @@ class Exchange:
         )
 
 
-def _pausing(status: int) -> str:
+def _again(verdict: Verdict) -> Again:
+    if verdict.silent:
+        return Again(f"the answer does not say what became of it: {verdict.silent}")
+    return Again(_said(verdict), throttled=verdict.outcome == "wait" or verdict.status == 429)
+
+
+def _said(verdict: Verdict) -> str:
+    inside = " in the answer" if verdict.in_body else ""
+    return f"code {verdict.code}{inside}" if verdict.code else f"status {verdict.status}{inside}"
+
+
+def _refusal(verdict: Verdict) -> str:
+    if verdict.in_body and verdict.code is None and (verdict.status or 200) < 300:
+        return "the API refused it, as its answer says"
+    return f"the API refused it with {_said(verdict)}"
+
+
+def _pausing(verdict: Verdict) -> str:
+    status = verdict.status or 0
     if status == 401 or status == 407:
         return f"the API refuses our credentials (status {status})"
     if 300 <= status < 400:
         return f"the API answers with a redirect (status {status}), which is not followed"
-    return f"the API answers with status {status}"
+    return f"the API answers with {_said(verdict)}"
 
 
-def _fix(status: int) -> str:
+def _fix(verdict: Verdict) -> str:
+    status = verdict.status or 0
     if status in (401, 407):
         return "see to `auth`, and to what its owner allows"
     if 300 <= status < 400:
@@ -355,6 +394,6 @@ def _fix(status: int) -> str:
             "edit the row, then replay it; or the API has had this idempotency key with other"
             " contents, when a mapping or a template was changed: then a replay is a new request"
         )
-    if status == 404:
+    if verdict.outcome == "absent":
         return "see that the request's url is right; or the record, or its parent, is missing"
     return "edit the row, or change the request, then replay it"

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 from time import monotonic
 
 from aiolimiter import AsyncLimiter
 
+from sinks.http.meters import CLOSED, HALF_OPEN, OPEN, Meters
 from sinks.http.settings import Breaker, Limits
 from tailrace.errors import TargetUnavailable
 
@@ -41,6 +44,10 @@ class Permits:
     @property
     def limit(self) -> int:
         return max(1, int(self._limit))
+
+    @property
+    def taken(self) -> int:
+        return self._taken
 
     async def acquire(self) -> None:
         while self._taken >= self.limit:
@@ -84,9 +91,13 @@ class StepAside(Exception):
 
 
 class Circuit:
-    """Of one entity: closed, open until a moment, then half open: one request goes ahead."""
+    """Of one entity: closed, open until a moment, then half open: one request goes ahead.
 
-    def __init__(self, name: str, settings: Breaker) -> None:
+    `shown` is told of each such state."""
+
+    def __init__(
+        self, name: str, settings: Breaker, shown: Callable[[int], None] = lambda state: None
+    ) -> None:
         self._name = name
         self._settings = settings
         self._failures = 0
@@ -98,6 +109,8 @@ class Circuit:
         self._aside: set[str] = set()
         self.last_success_s = 0.0
         self._last = ""
+        self._shown = shown
+        shown(CLOSED)
 
     async def enter(self, who: str) -> None:
         """`who` asks: one that went ahead in vain steps aside once, since it may be the row that
@@ -112,6 +125,7 @@ class Circuit:
                     raise StepAside
                 self._probing = who
                 self._probe = asyncio.get_running_loop().create_future()
+                self._shown(HALF_OPEN)
                 return
             await asyncio.shield(self._probe)
 
@@ -119,7 +133,9 @@ class Circuit:
         self._failures = 0
         self.last_success_s = monotonic()
         self._wait_s = self._settings.wait_s
-        self._until_s = None
+        if self._until_s is not None:
+            self._until_s = None
+            self._shown(CLOSED)
         self._in_vain.clear()
         self._aside.clear()
         self._probed()
@@ -136,6 +152,7 @@ class Circuit:
             wait_s = self._wait_s
             self._until_s = monotonic() + wait_s
             self._wait_s = min(BREAKER_LONGEST_S, 2 * wait_s)
+            self._shown(OPEN)
             self._probed()
             raise self._open(wait_s)
 
@@ -159,7 +176,8 @@ class Circuit:
 class Pace:
     """Of one target, for as long as its process runs."""
 
-    def __init__(self, limits: Limits, breaker: Breaker) -> None:
+    def __init__(self, limits: Limits, breaker: Breaker, meters: Meters) -> None:
+        self._meters = meters
         self.permits = Permits(limits.concurrency, adaptive=limits.adaptive)
         self._rate = limits.requests_per_s
         self._breaker = breaker
@@ -171,6 +189,7 @@ class Pace:
         """In another event loop: what the API has shown so far still holds."""
         self._limiter = self._limited()
         self.permits.begin()
+        self.show()
         for circuit in self._circuits.values():
             circuit.given_up()
 
@@ -181,7 +200,11 @@ class Pace:
         return AsyncLimiter(burst, burst / self._rate)
 
     def circuit(self, entity: str) -> Circuit:
-        return self._circuits.setdefault(entity, Circuit(entity, self._breaker))
+        found = self._circuits.get(entity)
+        if found is None:
+            shown = partial(self._meters.breaker, entity)
+            found = self._circuits[entity] = Circuit(entity, self._breaker, shown)
+        return found
 
     def wait_at_least(self, seconds: float) -> None:
         """No request before that."""
@@ -190,6 +213,7 @@ class Pace:
     async def enter(self, circuit: Circuit, who: str) -> None:
         """Wait for our turn; `leave` follows. Errors: StepAside; TargetUnavailable."""
         await self.permits.acquire()
+        self.show()
         try:
             while (left := self._not_before_s - monotonic()) > 0:
                 if left > WAIT_MAX_S:
@@ -203,8 +227,12 @@ class Pace:
                 await self._limiter.acquire()
             await circuit.enter(who)
         except BaseException:
-            self.permits.release()
+            self.leave()
             raise
 
     def leave(self) -> None:
         self.permits.release()
+        self.show()
+
+    def show(self) -> None:
+        self._meters.flying(self.permits.taken, self.permits.limit)

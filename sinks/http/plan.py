@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sinks.http.answers import outcome
-from sinks.http.entities import Answers, Batch, EntityRequests, Outcome
+from sinks.http.client import Answer
+from sinks.http.entities import Answers, Batch, EntityRequests, Result
 from sinks.http.patching import Inexpressible, merge_patch
 from sinks.http.settings import HttpTarget
-from sinks.http.templates import FOUND, KEY, ROW, Body, Given, Text, Unfit, in_header, in_path
+from sinks.http.templates import FOUND, KEY, ROW, Address, Body, Given, Text, Unfit, in_header
 from sinks.http.values import encoder, text
+from sinks.http.verdicts import Verdict, verdict, within
 from tailrace.errors import TargetRefused
 from transforms.rows import TargetTable
 
@@ -48,13 +50,15 @@ class Request:
         body: Body | None,
         content_type: str = JSON,
         base: str = "",
+        result: Result | None = None,
     ) -> None:
         self.name = name
         self.method = method
         self._base = base
-        self._url = Text(url)
+        self._url = Address(url, finds=name == "search")
         self._headers = {header: Text(value) for header, value in headers.items()}
         self._answers = answers
+        self._result = result
         self._body = body
         has_type = any(header.lower() == "content-type" for header in headers)
         self._content_type = "" if has_type else content_type
@@ -69,11 +73,12 @@ class Request:
             self._url.names, *(one.names for one in self._headers.values())
         )
 
-    def outcome(self, status: int) -> Outcome:
-        return outcome(status, self._answers)
+    def verdict(self, answer: Answer) -> Verdict:
+        return verdict(answer, self._answers, self._result)
 
-    def is_declared(self, status: int) -> bool:
-        return str(status) in self._answers or f"{status // 100}xx" in self._answers
+    def verdict_of_item(self, item: Any, rules: Result) -> Verdict:
+        """Of one of several in an answer."""
+        return within(item, self._answers, rules)
 
     def filled(self, given: Given) -> Filled:
         """Errors: Unfit."""
@@ -81,7 +86,7 @@ class Request:
         headers = {name: value.filled(given, in_header) for name, value in self._headers.items()}
         if body is not None and self._content_type:
             headers["Content-Type"] = self._content_type
-        return Filled(self.method, self._base + self._url.filled(given, in_path), headers, body)
+        return Filled(self.method, self._base + self._url.filled(given), headers, body)
 
 
 class Plan:
@@ -113,6 +118,7 @@ class Plan:
                 _body(name, one, whole),
                 _content_type(name, one),
                 target.url,
+                one.result,
             )
             for name, one in entity.requests().items()
         }

@@ -226,6 +226,7 @@ class Sender:
                 if first is not None:
                     again, first = first, None
                     raise again
+                self._exchange.retried(change.target)
                 return await action()
             except Again as again:
                 faults += not again.throttled

@@ -19,6 +19,7 @@ from sinks.http.client import Client
 from sinks.http.credentials import Credentials
 from sinks.http.exchange import Exchange
 from sinks.http.identity import change_key
+from sinks.http.meters import Meters
 from sinks.http.pace import Pace
 from sinks.http.plan import Plan
 from sinks.http.reading import Change, in_order
@@ -52,7 +53,8 @@ class HttpSink:
         self._watch = watch or Unwatched()
         self._local = LocalCheckpoint(file, pipeline)
         self._sent = Sent()
-        self._pace = Pace(target.limits, target.breaker)
+        self._meters = Meters(pipeline)
+        self._pace = Pace(target.limits, target.breaker, self._meters)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._client: Client | None = None
         self._exchange: Exchange | None = None
@@ -78,7 +80,7 @@ class HttpSink:
         self._pace.begin()
         self._client = self._loop.run_until_complete(client.__aenter__())
         self._exchange = Exchange(
-            self._target, client, Credentials(self._target, client), self._pace
+            self._target, client, Credentials(self._target, client), self._pace, self._meters
         )
         return self._checkpoint
 

@@ -64,10 +64,40 @@ class Text:
         return "".join(found)
 
 
+class Address:
+    """A URL's path and query. `finds`: the query says which record is meant."""
+
+    def __init__(self, text: str, *, finds: bool = False) -> None:
+        path, mark, query = text.partition("?")
+        self._path, self._mark, self._query = Text(path), mark, Text(query)
+        self._in_query = _in_search if finds else _in_query
+
+    @property
+    def names(self) -> frozenset[str]:
+        return self._path.names | self._query.names
+
+    def filled(self, given: Given) -> str:
+        """Errors: Unfit."""
+        path = self._path.filled(given, in_path)
+        return path + self._mark + self._query.filled(given, self._in_query)
+
+
 def in_path(name: str, text: str) -> str:
-    """One segment of a path, or a value in a query. Errors: Unfit where it would be another."""
+    """One segment of a path. Errors: Unfit where it would be another."""
     if text in ("", ".", ".."):
-        raise Unfit(name, "is empty or made of dots, which no address can hold")
+        raise Unfit(name, "is empty or made of dots, which no path can hold")
+    return quote(text, safe="")
+
+
+def _in_query(name: str, text: str) -> str:
+    return quote(text, safe="")
+
+
+def _in_search(name: str, text: str) -> str:
+    """Errors: Unfit for what many APIs read as no condition: the first record of all would be
+    taken for the one that is meant."""
+    if not text:
+        raise Unfit(name, "is empty, and a search for nothing may find any record")
     return quote(text, safe="")
 
 

@@ -108,9 +108,9 @@ DECLARED: dict[str, Outcome] = {"409": "done", "5xx": "park", "503": "retry"}
     ("status", "declared", "meant"),
     [
         *((200, {}, "done"), (204, {}, "done"), (207, {}, "done"), (301, {}, "pause")),
-        *((400, {}, "park"), (401, {}, "pause"), (403, {}, "park"), (404, {}, "park")),
+        *((400, {}, "park"), (401, {}, "pause"), (403, {}, "park"), (404, {}, "absent")),
         *((407, {}, "pause"), (408, {}, "retry"), (409, {}, "retry"), (413, {}, "park")),
-        *((422, {}, "park"), (425, {}, "retry"), (429, {}, "retry"), (500, {}, "retry")),
+        *((422, {}, "park"), (425, {}, "retry"), (429, {}, "wait"), (500, {}, "retry")),
         *((599, {}, "retry"), (409, DECLARED, "done"), (500, DECLARED, "park")),
         (503, DECLARED, "retry"),
     ],

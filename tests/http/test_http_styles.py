@@ -80,6 +80,21 @@ def test_keys_in_urls_are_escaped(rig: Made) -> None:
     assert len(one.seen) == 1
 
 
+def test_values_in_queries_may_be_dots_and_where_nothing_is_searched_empty(rig: Made) -> None:
+    table = TargetTable(ITEM.table, (TargetColumn("id", "text"), *ITEM.columns[1:]), ("id",))
+    one = rig({"put": {"url": "/items/x?id={id}&code={code}"}}, table=table)
+    one.apply(upsert(".", "..", "1"), upsert("a&b", "", "1"))
+    assert [seen["path"].removeprefix(one.root) for seen in one.seen] == [
+        "/items/x?id=.&code=..",
+        "/items/x?id=a%26b&code=",
+    ]
+    two = rig(SEARCHED, table=table)
+    two.apply(upsert(".", "a", "1"))
+    assert two.seen[0]["path"].endswith("/items?external=.")
+    with pytest.raises(RowRefused, match="a search for nothing may find any record"):
+        two.write(upsert("", "a", "1"), entry=2)
+
+
 def test_templates_of_bodies_and_headers(rig: Made) -> None:
     body = '{"data": {"no": "{id}", "label": "item {code}", "all": "{row}"}, "source": true}'
     entity = {
@@ -143,15 +158,17 @@ def test_by_operation(rig: Made) -> None:
     assert one.records["/items/1"]["code"] == "b"
 
 
+SEARCHED = {
+    "upsert": "search",
+    "search": {"url": "/items?external={id}", "found": "/items/0/id"},
+    "update": {"url": "/items/{found}"},
+    "create": {"url": "/items", "body": '{"external": "{id}", "code": "{code}"}'},
+    "delete": {"url": "/items/{found}"},
+}
+
+
 def test_search_then_decide(rig: Made) -> None:
-    entity = {
-        "upsert": "search",
-        "search": {"url": "/items?external={id}", "found": "/items/0/id"},
-        "update": {"url": "/items/{found}"},
-        "create": {"url": "/items", "body": '{"external": "{id}", "code": "{code}"}'},
-        "delete": {"url": "/items/{found}"},
-    }
-    one = rig(entity)
+    one = rig(SEARCHED)
     one.apply(upsert("771", "a", "1"))
     one.apply(upsert("771", "b", "1"), entry=2)
     (record,) = one.records.values()
