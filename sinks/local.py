@@ -18,7 +18,7 @@ import sqlite3
 import time
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -205,6 +205,20 @@ class LocalCheckpoint:
                 ],
             )
             self._held.execute("DELETE FROM sent")
+
+    @staticmethod
+    def protections(path: Path) -> dict[str, dict[str, str]]:
+        """Of each target table in a file that another process may hold: by column how it was
+        protected. Nothing where the file is not there, or none that can be read."""
+        try:
+            with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+                rows = db.execute("SELECT target, name, protected FROM prepared").fetchall()
+        except sqlite3.Error:  # delivery says what is wrong with it
+            return {}
+        found: dict[str, dict[str, str]] = {}
+        for target, name, protected in rows:
+            found.setdefault(str(target), {})[str(name)] = str(protected)
+        return found
 
     def protection(self, target: str) -> dict[str, str] | None:
         """By column how a table was protected when it was prepared last; None: it never was."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from cdc.schema import TableName
@@ -81,6 +82,20 @@ class FindsKeys(Protocol):
 
         Errors: as `find`.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A pipeline that is to write a target, as it is known before it does.
+
+    tables       those that it writes; one may stand there several times
+    checkpoint   our file for the checkpoint of a target that can hold none
+    """
+
+    pipeline: str
+    source: str
+    tables: tuple[TargetTable, ...]
+    checkpoint: Path
 
 
 class Sink(Protocol):

@@ -17,6 +17,7 @@ from sinks.conformance import Change, changes
 from sinks.http.settings import HttpTarget
 from sinks.http.sink import HttpSink
 from sinks.protocol import NO_RECEIPTS, Checkpoint, Receipts
+from sinks.protocol import Line as Planned
 from tests.http_api import HttpApi
 from tests.line import Line
 from transforms.rows import Before, Places, RowChanges, TargetColumn, TargetTable
@@ -61,6 +62,11 @@ def before(table: TargetTable, *given: Sequence[str | None] | None) -> Before:
     )
 
 
+def planned(*tables: TargetTable, checkpoint: Path = Path("/nowhere")) -> Planned:
+    """What `check` knows of a pipeline."""
+    return Planned("line", "erp", tables, checkpoint)
+
+
 class Rig:
     """A target with one entity below a path of its own at the API, and its sink."""
 
@@ -85,7 +91,10 @@ class Rig:
         self._offset = 0
 
     def another(self, file: str = "line") -> HttpSink:
-        return HttpSink(self.target, self.pipeline, self.directory / f"{file}_{self.root[1:]}.db")
+        return HttpSink(self.target, self.pipeline, self.checkpoint(file))
+
+    def checkpoint(self, file: str = "line") -> Path:
+        return self.directory / f"{file}_{self.root[1:]}.db"
 
     def write(self, *given: Change, entry: int = 1, **more: Any) -> Any:
         return self.sink.write([rows(*given, table=self.table, entry=entry, **more)])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from urllib.parse import urlsplit
 
@@ -14,34 +15,44 @@ from sinks.http.client import Client, forbidden, tls_context, untrusted
 from sinks.http.credentials import Credentials
 from sinks.http.plan import Plan
 from sinks.http.settings import HttpTarget
+from sinks.local import LocalCheckpoint
+from sinks.protection import findings
+from sinks.protocol import Line
 from tailrace.errors import AddressForbidden, TargetRefused, TargetUnavailable
 from transforms.rows import TargetTable
 
 
-def inspect(
-    target: HttpTarget, tables: Sequence[TargetTable], pipelines: Sequence[str]
-) -> list[Finding]:
-    """What stands against `pipelines` writing `tables`: requests, name, address, TLS, token.
+def inspect(target: HttpTarget, lines: Sequence[Line]) -> list[Finding]:
+    """What stands against `lines`: requests, what was sent before, name, address, TLS, token.
 
     Errors: TargetUnavailable where the API cannot be reached.
     """
-    found = []
-    for table in dict.fromkeys(tables):
-        entity = target.requests_of(table.table.schema, table.table.name)
-        if entity is None:
-            what = "the target has no requests for it"
-            fix = f"-- declare them: entities: {{{table.table.name}: …}}"
-            found.append(Finding("error", what, str(table.table), fix))
-            continue
-        try:
-            Plan(table, entity, target)
-        except TargetRefused as refused:
-            found.append(Finding("error", refused.what, str(table.table), f"-- {refused.fix}"))
+    found: list[Finding] = []
+    for line in lines:
+        recorded = LocalCheckpoint.protections(line.checkpoint)
+        for table in dict.fromkeys(line.tables):
+            found += _table(target, table)
+            if (before := recorded.get(str(table.table))) is not None:
+                found += findings(table, before)
+    found = list(dict.fromkeys(found))
     try:
         asyncio.run(_reach(target))
     except (TargetRefused, AddressForbidden) as refused:
         found.append(Finding("error", refused.what, target.url, f"-- {refused.fix}"))
     return found
+
+
+def _table(target: HttpTarget, table: TargetTable) -> Iterator[Finding]:
+    entity = target.requests_of(table.table.schema, table.table.name)
+    if entity is None:
+        what = "the target has no requests for it"
+        fix = f"-- declare them: entities: {{{table.table.name}: …}}"
+        yield Finding("error", what, str(table.table), fix)
+        return
+    try:
+        Plan(table, entity, target)
+    except TargetRefused as refused:
+        yield Finding("error", refused.what, str(table.table), f"-- {refused.fix}")
 
 
 async def _reach(target: HttpTarget) -> None:
@@ -58,21 +69,14 @@ async def _connect(target: HttpTarget) -> None:
     host, port = parts.hostname or "", parts.port or (443 if secure else 80)
     loop = asyncio.get_running_loop()
     guard = Guard(target.reach.networks)
+    context = tls_context(target.tls) if secure else None
     try:
         async with asyncio.timeout(target.timeouts.connect_s):
-            infos = await loop.getaddrinfo(host, port, type=1)
+            infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
             addresses = [str(info[4][0]) for info in infos if guard.permits(str(info[4][0]))]
             if not addresses:
                 raise forbidden(host)
-            _, writer = await asyncio.open_connection(
-                addresses[0],
-                port,
-                ssl=tls_context(target.tls) if secure else None,
-                server_hostname=host if secure else None,
-            )
-            writer.close()
-            with suppress(OSError):
-                await writer.wait_closed()
+            await _greet(addresses, port, context, host if secure else None)
     except ssl.SSLCertVerificationError as error:
         raise untrusted(error.verify_message, target.url) from None
     except (OSError, TimeoutError) as error:
@@ -80,3 +84,24 @@ async def _connect(target: HttpTarget) -> None:
         raise TargetUnavailable(
             f"the API cannot be reached: {what}", where={"url": target.url}
         ) from None
+
+
+async def _greet(
+    addresses: Sequence[str], port: int, context: ssl.SSLContext | None, host: str | None
+) -> None:
+    """Connect to the first that takes it. Errors: OSError, of the last."""
+    for left, address in enumerate(addresses, 1 - len(addresses)):
+        try:
+            _, writer = await asyncio.open_connection(
+                address, port, ssl=context, server_hostname=host
+            )
+        except ssl.SSLCertVerificationError:
+            raise
+        except OSError:
+            if not left:
+                raise
+            continue
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+        return

@@ -162,7 +162,8 @@ class KafkaSink:
             closing(self._client.admin()) as admin,
             closing(self._client.consumer()) as consumer,
         ):
-            return states.read(admin, consumer, self._state_topic, self._target.replication or -1)
+            states.make(admin, self._state_topic, self._target.replication or -1)
+            return states.read(consumer, self._state_topic)
 
     def _stays_out(self, state: State) -> None:
         """A process that comes back after another took over does not take over again."""

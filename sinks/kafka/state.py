@@ -82,10 +82,14 @@ class State:
         return None if known is None else known.get("protected", {})
 
 
-def read(admin: Admin, consumer: Consumer, topic: str, replication: int) -> State:
-    """What is committed; the topic is made where it is absent. Errors: TransportError."""
+def make(admin: Admin, topic: str, replication: int) -> None:
+    """The topic, where it is absent. Errors: TransportError."""
     if topic not in admin.topics([topic]):
         admin.create(topic, 1, replication, SETTINGS)
+
+
+def read(consumer: Consumer, topic: str) -> State:
+    """What is committed in it. Errors: TransportError."""
     partition = (topic, 0)
     first, last = consumer.extent([partition])[partition]
     state = State()

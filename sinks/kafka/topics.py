@@ -12,6 +12,7 @@ from cdc.schema import TableName
 from sinks.kafka.debezium import Debezium
 from sinks.kafka.messages import Format
 from sinks.kafka.plain import CloudEvents, Plain
+from sinks.kafka.refusals import holds_messages, of_others, refuse_shared, vanished
 from sinks.kafka.settings import KafkaTarget
 from sinks.kafka.source import Source
 from sinks.kafka.state import TOPIC, State
@@ -34,13 +35,21 @@ class Prepared:
     overhead: int
 
 
-def topic_name(template: str, table: TableName, pipeline: str, source: str) -> str:
-    return (
+def topic_of(template: str, table: TableName, pipeline: str, source: str) -> str:
+    """Its name. Errors: TargetRefused where it can be none."""
+    name = (
         template.replace("{source}", source)
         .replace("{pipeline}", pipeline)
         .replace("{schema}", table.schema)
         .replace("{table}", table.name)
     )
+    if not is_topic(name):
+        raise TargetRefused(
+            f"{name} cannot be the name of a topic",
+            where={"table": str(table), "topic": name},
+            fix="name the table with `into` in letters, digits, . _ and - only",
+        )
+    return name
 
 
 def shape_version(table: TargetTable) -> str:
@@ -82,7 +91,7 @@ class Topics:
             return
         names = {table: self._name(table) for table in new}
         for table, name in names.items():
-            self._refuse_shared(table, self._writes.setdefault(name, table.table))
+            refuse_shared(table, name, self._writes.setdefault(name, table.table))
         with closing(self._client.admin()) as admin:
             there = admin.topics(list(dict.fromkeys(names.values())))
             for table, name in names.items():
@@ -91,7 +100,7 @@ class Topics:
                     raise refusal
                 if name not in there:
                     if state.is_known(name):
-                        raise _vanished(table, name)
+                        raise vanished(table, name)
                     admin.create(name, self._target.partitions, self._target.replication or -1, {})
                     there |= admin.topics([name])
                 elif not state.is_known(name):
@@ -116,14 +125,7 @@ class Topics:
         self._prepared.clear()
 
     def _name(self, table: TargetTable) -> str:
-        name = topic_name(self._target.topic, table.table, self._pipeline, self._source.name)
-        if not is_topic(name):
-            raise TargetRefused(
-                f"{name} cannot be the name of a topic",
-                where={"table": str(table.table), "topic": name},
-                fix="name the table with `into` in letters, digits, . _ and - only",
-            )
-        return name
+        return topic_of(self._target.topic, table.table, self._pipeline, self._source.name)
 
     def _of(self, table: TargetTable, topic: Topic) -> Prepared:
         style = self._style(table, topic.name)
@@ -156,45 +158,9 @@ class Topics:
             headers=headers,
         )
 
-    def _holds_messages(self, topic: Topic) -> bool:
-        """Committed ones: those of a transaction of ours that ended are nobody's."""
-        partitions = [(topic.name, number) for number in range(topic.partitions)]
-        with closing(self._client.consumer()) as consumer:
-            extent = consumer.extent(partitions)
-            consumer.assign({one: first for one, (first, _) in extent.items()})
-            while any(consumer.positions()[one] < last for one, (_, last) in extent.items()):
-                if consumer.poll(1.0, 1):
-                    return True
-        return False
-
-    def _refuse_shared(self, table: TargetTable, other: TableName) -> None:
-        """Their keys would be mistaken for each other's."""
-        if other == table.table:
-            return
-        raise TargetRefused(
-            f"{table.table} and {other} would be written to one topic",
-            where={"table": str(table.table), "topic": self._name(table)},
-            fix="put what tells them apart into the name (`topic` at the target, `into` at the"
-            " table), such as {schema}",
-        )
-
     def _refuse_others(self, table: TargetTable, topic: Topic) -> None:
         if table.existing == "keep":
             return
-        if not self._holds_messages(topic):
-            return
-        raise TargetRefused(
-            f"topic {topic.name} holds messages that are not ours",
-            where={"table": str(table.table), "topic": topic.name},
-            fix="name another topic (`topic` at the target, `into` at the table); or, to write"
-            " behind them, existing: keep",
-        )
-
-
-def _vanished(table: TargetTable, name: str) -> TargetRefused:
-    return TargetRefused(
-        f"topic {name} was written by this pipeline and is gone",
-        where={"table": str(table.table), "topic": name},
-        fix="its messages will not be sent again: make the topic anew, by hand, to go on without"
-        " them; or copy everything anew",
-    )
+        with closing(self._client.consumer()) as consumer:
+            if holds_messages(consumer, topic):
+                raise of_others(table, topic.name)

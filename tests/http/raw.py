@@ -57,8 +57,8 @@ class Raw:
 
 
 @contextmanager
-def serving(script: Script) -> Iterator[Raw]:
-    listener = socket.create_server(("127.0.0.1", 0))
+def serving(script: Script, listener: socket.socket | None = None) -> Iterator[Raw]:
+    listener = listener or socket.create_server(("127.0.0.1", 0))
     raw = Raw(listener.getsockname()[1])
     open_ones: list[socket.socket] = []
 

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import ipaddress
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ from sinks.http.preflight import inspect
 from tailrace.errors import TargetRefused, TargetUnavailable
 from tests.http.conftest import Made
 from tests.http_api import HttpApi, started
-from tests.httprig import ITEM, PUT, HttpTarget, Rig
+from tests.httprig import ITEM, PUT, HttpTarget, Rig, planned
+from transforms.rows import TargetTable
 
 
 def headers(one: Rig) -> dict[str, str]:
@@ -202,28 +204,53 @@ def test_tls_is_verified_and_shows_our_certificate(
         try:
             if error is None:
                 sent(made)
-                assert inspect(made.target, [ITEM], ["line"]) == []
+                assert inspect(made.target, [planned(ITEM)]) == []
             else:
                 with pytest.raises(error, match=words):
                     sent(made)
         finally:
             made.sink.close()
-    found = inspect(target(api), [ITEM], ["line"])
+    found = inspect(target(api), [planned(ITEM)])
     assert "certificate is not to be trusted" in found[0].what
 
 
 def test_the_preflight_sends_nothing(rig: Made, api: HttpApi) -> None:
     one = rig(auth=oauth(api))
     before = api.state["counts"].get("token client_credentials", 0)
-    assert inspect(one.target, [ITEM], ["line"]) == []
+    assert inspect(one.target, [planned(ITEM)]) == []
     assert api.state["counts"]["token client_credentials"] == before + 1
     assert not one.seen
+
+
+def test_the_preflight_knows_how_values_were_protected(rig: Made) -> None:
+    """Also while a process holds the checkpoint; a run refuses what is an error here."""
+
+    def protected(key: str, code: str) -> TargetTable:
+        columns = list(ITEM.columns)
+        columns[0] = replace(columns[0], field_class="personal", protected=key)
+        columns[1] = replace(columns[1], field_class="personal", protected=code)
+        return replace(ITEM, columns=tuple(columns))
+
+    def found(table: TargetTable) -> list[tuple[str, str]]:
+        line = planned(table, checkpoint=one.checkpoint())
+        return [(each.severity, each.where) for each in inspect(one.target, [line])]
+
+    one = rig(table=protected("hash 1", "mask first"))
+    assert found(one.table) == []
+    assert found(protected("hash 1", "")) == [("warning", "public.item.code")]
+    changed = protected("hash 2", "tokenise 1")
+    assert found(changed) == [("error", "public.item"), ("warning", "public.item.code")]
+    with pytest.raises(TargetRefused, match="protection of its key"):
+        one.sink.prepare([changed])
+    one.sink.close()
+    one.checkpoint().write_bytes(b"not a database")
+    assert found(changed) == []
 
 
 def test_the_preflight_finds(api: HttpApi) -> None:
     settings = {"type": "http", "reach": {"plain": "true"}, "entities": {"other": PUT}}
     there = HttpTarget.model_validate({**settings, "url": api.url})
-    found = [finding.what for finding in inspect(there, [ITEM], ["line"])]
+    found = [finding.what for finding in inspect(there, [planned(ITEM)])]
     assert found == [
         "the target has no requests for it",
         "the name 127.0.0.1 leads to an address that is not public",
@@ -231,7 +258,7 @@ def test_the_preflight_finds(api: HttpApi) -> None:
     away = {**settings, "url": "http://127.0.0.1:1", "reach": {"plain": "1", "private": ["::/0"]}}
     away["reach"] = {"plain": "true", "private": ["127.0.0.1"]}
     with pytest.raises(TargetUnavailable, match="cannot be reached"):
-        inspect(HttpTarget.model_validate(away), [], [])
+        inspect(HttpTarget.model_validate(away), [])
 
 
 @pytest.mark.parametrize(

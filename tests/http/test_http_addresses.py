@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import itertools
 import socket
 from typing import Any
 
@@ -11,12 +12,15 @@ import pytest
 
 from sinks.conformance import upsert
 from sinks.http.addresses import Guard
+from sinks.http.preflight import inspect
 from sinks.http.sink import HttpSink
 from tailrace.errors import AddressForbidden, TargetUnavailable
 from tests.http.conftest import Made
+from tests.http.raw import OK, serving
 from tests.http_api import HttpApi
-from tests.httprig import ITEM, PUT, HttpTarget, rows
+from tests.httprig import ITEM, PUT, HttpTarget, planned, rows
 
+_numbers = itertools.count()
 FORBIDDEN = [
     *("127.0.0.1", "127.8.8.8", "0.0.0.0", "10.0.0.1", "172.16.0.1", "192.168.1.1"),
     *("169.254.169.254", "100.64.0.1", "192.0.0.1", "192.0.2.1", "198.18.0.1", "203.0.113.1"),
@@ -74,8 +78,8 @@ def test_nothing_reaches_us_by_any_spelling(api: HttpApi, tmp_path: Any, host: s
     assert api.state["counts"].get("requests", 0) == before
 
 
-def _send(url: str, directory: Any, private: list[str] | None = None) -> None:
-    target = HttpTarget.model_validate(
+def _target(url: str, private: list[str] | None = None) -> HttpTarget:
+    return HttpTarget.model_validate(
         {
             "type": "http",
             "url": url,
@@ -84,7 +88,11 @@ def _send(url: str, directory: Any, private: list[str] | None = None) -> None:
             "entities": {"item": PUT},
         }
     )
-    sink = HttpSink(target, "line", directory / "line.db")
+
+
+def _send(url: str, directory: Any, private: list[str] | None = None) -> None:
+    line = f"line_{directory.name}_{next(_numbers)}"
+    sink = HttpSink(_target(url, private), line, directory / f"{line}.db")
     sink.open("journal")
     try:
         sink.prepare([ITEM])
@@ -94,15 +102,18 @@ def _send(url: str, directory: Any, private: list[str] | None = None) -> None:
 
 
 def _resolving(monkeypatch: pytest.MonkeyPatch, *answers: str) -> list[str]:
-    """`getaddrinfo` gives these, one after another, the last for ever."""
+    """`getaddrinfo` gives these, one after another, the last for ever; with blanks between
+    several at once."""
     asked: list[str] = []
 
     async def resolve(self: object, host: str, port: int, **more: Any) -> list[Any]:
-        address = answers[min(len(asked), len(answers) - 1)]
+        found = []
+        for address in answers[min(len(asked), len(answers) - 1)].split():
+            family = socket.AF_INET6 if ":" in address else socket.AF_INET
+            end = (address, port, 0, 0) if ":" in address else (address, port)
+            found.append((family, socket.SOCK_STREAM, 6, "", end))
         asked.append(host)
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        end = (address, port, 0, 0) if ":" in address else (address, port)
-        return [(family, socket.SOCK_STREAM, 6, "", end)]
+        return found
 
     monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", resolve)
     return asked
@@ -138,3 +149,48 @@ def test_a_name_that_leads_elsewhere_the_second_time(
         one.write(upsert("2", "a", "1"), entry=2)
     one.sink.close()
     assert len(one.seen) == 1
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        "127.0.0.1 10.0.0.1",
+        "10.0.0.1 127.0.0.1",  # the one that is not allowed is not asked
+        "::1 127.0.0.1",  # allowed, and nobody listens there
+        "fe80::1 169.254.169.254 127.0.0.2 127.0.0.1",
+    ],
+)
+def test_of_several_addresses_the_one_that_is_allowed_and_answers(
+    api: HttpApi, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, addresses: str
+) -> None:
+    _resolving(monkeypatch, addresses)
+    private = ["127.0.0.0/8", "::1"]
+    url = f"http://api.example:{api.port}/{tmp_path.name}"
+    _send(url, tmp_path, private)
+    assert any(tmp_path.name in path for path in api.state["records"])
+    assert inspect(_target(url, private), [planned(ITEM)]) == []
+
+
+@pytest.mark.parametrize("addresses", ["10.0.0.1 169.254.169.254", "::ffff:127.0.0.1 fe80::1 ::1"])
+def test_of_several_addresses_none_is_allowed(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, addresses: str
+) -> None:
+    _resolving(monkeypatch, addresses)
+    with pytest.raises(AddressForbidden, match=r"api\.example leads to an address that is not"):
+        _send("http://api.example", tmp_path)
+    [finding] = inspect(_target("http://api.example"), [planned(ITEM)])
+    assert "not public" in finding.what
+
+
+def test_a_host_that_has_ipv6_only(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    try:
+        listener = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    with serving(lambda number, connection: connection.sendall(OK), listener) as raw:
+        for host in ("[::1]", "six.example"):
+            _resolving(monkeypatch, "::1")
+            _send(f"http://{host}:{raw.port}", tmp_path, ["::1"])
+            assert inspect(_target(f"http://{host}:{raw.port}", ["::1"]), [planned(ITEM)]) == []
+        hosts = [line for head in raw.heads for line in head.split(b"\r\n") if b"Host:" in line]
+        assert hosts[0] == f"Host: [::1]:{raw.port}".encode()

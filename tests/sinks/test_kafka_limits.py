@@ -6,11 +6,14 @@ import json
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from kafka.admin import KafkaAdminClient
 
+from cdc.findings import Finding
 from cdc.schema import TableName
 from sinks import _jsontext
 from sinks.batches import taken_rows
@@ -20,14 +23,14 @@ from sinks.kafka.messages import joined, messages
 from sinks.kafka.plain import CloudEvents, Plain
 from sinks.kafka.preflight import inspect
 from sinks.kafka.settings import KafkaTarget
-from sinks.protocol import Checkpoint
+from sinks.protocol import Checkpoint, Line
 from tailrace.errors import RowRefused, TargetRefused
 from tailrace.kafka.protocol import client_of
 from tailrace.kafka.settings import Cluster
 from tests.localkafka import LocalKafka
 from tests.long import long
 from tests.sinks.test_kafka_sink import JOURNAL, SOURCE, Bus, changes, commit, put
-from transforms.rows import RowChanges
+from transforms.rows import RowChanges, TargetTable
 
 
 @pytest.fixture
@@ -72,8 +75,52 @@ def test_a_checkpoint_that_would_expire_is_refused(bus: Bus) -> None:
     with closing(client.admin()) as admin:
         admin.create(f"tailrace.{bus.pipeline}", 1, -1, {"cleanup.policy": "compact,delete"})
     target = KafkaTarget(type="kafka", brokers=bus.broker.bootstrap)
-    [finding] = inspect(target, [], [bus.pipeline])
+    [finding] = inspect(target, [planned(bus)])
     assert "cleanup.policy=compact" in finding.fix
+
+
+def planned(bus: Bus, *tables: TargetTable, pipeline: str = "", source: str = "erp") -> Line:
+    return Line(pipeline or bus.pipeline, source, tables, Path("/nowhere"))
+
+
+def found(bus: Bus, *lines: Line, topic: str = "{pipeline}.{schema}.{table}") -> list[Finding]:
+    target = KafkaTarget(type="kafka", brokers=bus.broker.bootstrap, topic=topic)
+    return inspect(target, lines)
+
+
+def test_check_finds_tables_that_share_a_topic(bus: Bus) -> None:
+    [made] = changes(put("1", "x"))
+    item = made.table
+    stock = replace(item, table=TableName("stock", "item"))
+    assert found(bus, planned(bus, item, item, stock)) == []
+    topic = bus.pipeline + ".{table}"
+    [finding] = found(bus, planned(bus, item, stock), topic=topic)
+    assert (finding.severity, finding.where) == ("error", "stock.item")
+    assert finding.what == "stock.item and shop.item would be written to one topic"
+    other = planned(bus, item, pipeline="other", source="crm")
+    [finding] = found(bus, planned(bus, item), other, topic=topic)
+    assert f"pipelines {bus.pipeline} and other would both write topic" in finding.what
+    assert found(bus, planned(bus, item), other, topic=topic + ".{source}") == []
+    meant = replace(other, tables=(replace(item, existing="keep"),))
+    assert found(bus, planned(bus, item), meant, topic=topic) == []
+    odd = replace(item, table=TableName("shop", "Größe"))
+    [finding] = found(bus, planned(bus, odd))
+    assert "cannot be the name of a topic" in finding.what
+
+
+def test_check_finds_topics_of_others_and_topics_that_are_gone(bus: Bus) -> None:
+    commit(bus.opened(), 1, put("1", "a"))
+    [made] = changes(put("1", "x"))
+    assert found(bus, planned(bus, made.table)) == []  # its own
+    theirs = planned(bus, made.table, pipeline="another")
+    [finding] = found(bus, theirs, topic=bus.pipeline + ".{schema}.{table}")
+    assert "holds messages that are not ours" in finding.what
+    kept = replace(theirs, tables=(replace(made.table, existing="keep"),))
+    assert found(bus, kept, topic=bus.pipeline + ".{schema}.{table}") == []
+    with closing(KafkaAdminClient(bootstrap_servers=bus.broker.bootstrap)) as admin:
+        admin.delete_topics([bus.topic])
+    [finding] = found(bus, planned(bus, made.table))
+    assert "was written by this pipeline and is gone" in finding.what
 
 
 def test_tables_do_not_share_a_topic(bus: Bus) -> None:
@@ -145,6 +192,14 @@ def test_a_key_that_is_protected_in_another_way_is_refused(bus: Bus) -> None:
     sink.open(JOURNAL)
     with pytest.raises(TargetRefused, match="protection"):
         sink.prepare([protected(0, "hash 2").table])
+    sink.close()
+    [finding] = found(bus, planned(bus, protected(0, "hash 2").table))
+    assert (finding.severity, "now hash 2" in finding.what) == ("error", True)
+    again = protected(0, "hash 1").table
+    columns = (again.columns[0], replace(again.columns[1], field_class="personal"))
+    [finding] = found(bus, planned(bus, replace(again, columns=(*columns, again.columns[2]))))
+    assert (finding.severity, finding.where) == ("warning", "shop.item.name")
+    assert "keep mask first, and later ones get clear values" in finding.what
 
 
 def test_what_is_too_long_for_one_array_is_cut_and_a_row_alone_refused(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from cdc.schema import TableSchema
 from config.load import load_project
 from config.problems import each
 from config.project import Project
+from sinks.protocol import Line
 from tailrace.errors import ConfigError, TailraceError
+from tailrace.service.layout import Layout
 from tailrace.service.output import shown
 from tailrace.state.processes import describe_error
 
@@ -59,12 +62,12 @@ def command(directory: Path, offline: bool, sql: bool, output: str) -> None:
             click.echo(script(project), nl=False)
             return
         if not offline:
-            _look(project, found)
+            _look(project, Layout(directory.resolve()), found)
     _show(found, output)
     raise SystemExit(found.exit_code)
 
 
-def _look(project: Project, found: _Found) -> None:
+def _look(project: Project, layout: Layout, found: _Found) -> None:
     from config.fit import validate_mappings
 
     schemas: dict[str, list[TableSchema]] = {}
@@ -77,7 +80,7 @@ def _look(project: Project, found: _Found) -> None:
     found.errors += misfits
     for name in project.targets:
         try:
-            _look_at_target(project, name, {} if misfits else schemas, found)
+            _look_at_target(project, layout, name, {} if misfits else schemas, found)
         except TailraceError as error:
             found.errors.append(error)
 
@@ -91,23 +94,32 @@ def _look_at_source(project: Project, name: str, found: _Found) -> list[TableSch
 
 
 def _look_at_target(
-    project: Project, name: str, schemas: dict[str, list[TableSchema]], found: _Found
+    project: Project,
+    layout: Layout,
+    name: str,
+    schemas: dict[str, list[TableSchema]],
+    found: _Found,
 ) -> None:
     """Only the server, where the tables to be written are not known."""
-    from tailrace.service.assemble_delivery import router
     from tailrace.service.targets.registry import adapter_of
 
-    used = [key for key, pipeline in project.pipelines.items() if pipeline.target == name]
-    tables = []
-    for pipeline in used:
-        routes = router(project, pipeline)
-        known = schemas.get(project.pipelines[pipeline].source, ())
-        if routes.lookups is not None:
-            routes.lookups.expect(known)
-        for schema in known:
-            if schema.key:
-                tables += routes.target_tables(schema)
-    found.findings[f"target {name}"] = adapter_of(project.targets[name]).look(tables, used)
+    lines = [
+        _line(project, layout, key, schemas.get(pipeline.source, ()))
+        for key, pipeline in project.pipelines.items()
+        if pipeline.target == name
+    ]
+    found.findings[f"target {name}"] = adapter_of(project.targets[name]).look(lines)
+
+
+def _line(project: Project, layout: Layout, pipeline: str, known: Sequence[TableSchema]) -> Line:
+    from tailrace.service.assemble_delivery import router
+
+    routes = router(project, pipeline)
+    if routes.lookups is not None:
+        routes.lookups.expect(known)
+    tables = [table for one in known if one.key for table in routes.target_tables(one)]
+    source = project.pipelines[pipeline].source
+    return Line(pipeline, source, tuple(tables), layout.checkpoint(pipeline))
 
 
 def _show(found: _Found, output: str) -> None:

@@ -13,7 +13,7 @@ from cdc.patterns import Patterns
 from config.project import Source, Target
 from sinks.discrepancies import Discrepancy
 from sinks.identity_people import People
-from sinks.protocol import Sink
+from sinks.protocol import Line, Sink
 from sinks.watch import LongWrite
 from transforms.rows import TargetTable
 
@@ -34,6 +34,14 @@ class Delivery:
     checkpoint: Path
     fact: Callable[[str], str | None]
     write: LongWrite
+
+
+def tables_of(lines: Sequence[Line]) -> list[TargetTable]:
+    return [table for line in lines for table in line.tables]
+
+
+def pipelines_of(lines: Sequence[Line]) -> list[str]:
+    return [line.pipeline for line in lines]
 
 
 class TargetAdapter(ABC, Generic[Settings]):
@@ -57,8 +65,8 @@ class TargetAdapter(ABC, Generic[Settings]):
         """What its administrator runs before `pipelines` may write the tables of `writes`."""
 
     @abstractmethod
-    def look(self, tables: Sequence[TargetTable], pipelines: Sequence[str]) -> list[Finding]:
-        """What stands against `pipelines` writing `tables`. Errors: TargetUnavailable."""
+    def look(self, lines: Sequence[Line]) -> list[Finding]:
+        """What stands against these writing here. Errors: TargetUnavailable."""
 
     @abstractmethod
     def sink(self, delivery: Delivery) -> Sink: ...

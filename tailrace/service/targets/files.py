@@ -10,10 +10,9 @@ from cdc.findings import Finding
 from cdc.patterns import Patterns
 from sinks.duckdb.settings import DuckdbTarget
 from sinks.embedded.session import Engine
-from sinks.protocol import Sink
+from sinks.protocol import Line, Sink
 from sinks.sqlite.settings import SqliteTarget
-from tailrace.service.targets.adapter import Delivery, TargetAdapter
-from transforms.rows import TargetTable
+from tailrace.service.targets.adapter import Delivery, TargetAdapter, pipelines_of, tables_of
 
 File = TypeVar("File", bound=SqliteTarget | DuckdbTarget)
 
@@ -25,10 +24,10 @@ class _FileAdapter(TargetAdapter[File]):
     def script(self, name: str, writes: Patterns, pipelines: Sequence[str]) -> str:
         return f"-- Target {name}: a file, {self.settings.path}; nothing is to be granted.\n"
 
-    def look(self, tables: Sequence[TargetTable], pipelines: Sequence[str]) -> list[Finding]:
+    def look(self, lines: Sequence[Line]) -> list[Finding]:
         from sinks.embedded.preflight import inspect
 
-        return inspect(self.engine(), self.settings.file, tables, pipelines)
+        return inspect(self.engine(), self.settings.file, tables_of(lines), pipelines_of(lines))
 
 
 class SqliteAdapter(_FileAdapter[SqliteTarget]):

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from cdc.findings import Finding
 from cdc.patterns import Patterns
 from sinks.http.settings import HttpTarget
-from sinks.protocol import Sink
+from sinks.protocol import Line, Sink
 from tailrace.service.targets.adapter import Delivery, TargetAdapter
-from transforms.rows import TargetTable
 
 
 class HttpAdapter(TargetAdapter[HttpTarget]):
@@ -22,10 +21,10 @@ class HttpAdapter(TargetAdapter[HttpTarget]):
     def script(self, name: str, writes: Patterns, pipelines: Sequence[str]) -> str:
         return f"-- Target {name}: an API, for which a database has nothing to run\n"
 
-    def look(self, tables: Sequence[TargetTable], pipelines: Sequence[str]) -> list[Finding]:
+    def look(self, lines: Sequence[Line]) -> list[Finding]:
         from sinks.http.preflight import inspect
 
-        return inspect(self.settings, tables, pipelines)
+        return inspect(self.settings, lines)
 
     def sink(self, delivery: Delivery) -> Sink:
         from sinks.http.sink import HttpSink

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from cdc.findings import Finding
 from cdc.patterns import Patterns
 from sinks.kafka.settings import KafkaTarget
-from sinks.protocol import Sink
+from sinks.protocol import Line, Sink
 from tailrace.service.targets.adapter import Delivery, TargetAdapter
 from tailrace.service.targets.origin import database
-from transforms.rows import TargetTable
 
 _RIGHTS = """\
 -- Target {name}: a Kafka cluster. Who writes there needs, of its ACLs: Describe, DescribeConfigs,
@@ -25,10 +24,10 @@ class KafkaAdapter(TargetAdapter[KafkaTarget]):
     def script(self, name: str, writes: Patterns, pipelines: Sequence[str]) -> str:
         return _RIGHTS.format(name=name, pipelines=", ".join(pipelines))
 
-    def look(self, tables: Sequence[TargetTable], pipelines: Sequence[str]) -> list[Finding]:
+    def look(self, lines: Sequence[Line]) -> list[Finding]:
         from sinks.kafka.preflight import inspect
 
-        return inspect(self.settings, tables, pipelines)
+        return inspect(self.settings, lines)
 
     def sink(self, delivery: Delivery) -> Sink:
         from sinks.kafka.sink import KafkaSink

@@ -9,10 +9,9 @@ from cdc.patterns import Patterns
 from sinks.discrepancies import Discrepancy
 from sinks.identity_people import People
 from sinks.postgres.settings import PostgresTarget
-from sinks.protocol import Sink
-from tailrace.service.targets.adapter import Delivery, TargetAdapter
+from sinks.protocol import Line, Sink
+from tailrace.service.targets.adapter import Delivery, TargetAdapter, pipelines_of, tables_of
 from tailrace.service.targets.origin import origin
-from transforms.rows import TargetTable
 
 
 class PostgresAdapter(TargetAdapter[PostgresTarget]):
@@ -21,10 +20,10 @@ class PostgresAdapter(TargetAdapter[PostgresTarget]):
 
         return target_script(f"Target {name}", self.settings, writes)
 
-    def look(self, tables: Sequence[TargetTable], pipelines: Sequence[str]) -> list[Finding]:
+    def look(self, lines: Sequence[Line]) -> list[Finding]:
         from sinks.postgres.preflight import inspect
 
-        return inspect(self.settings, tables, pipelines)
+        return inspect(self.settings, tables_of(lines), pipelines_of(lines))
 
     def sink(self, delivery: Delivery) -> Sink:
         from sinks.postgres.sink import PostgresSink
