@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.debezium.documents import EVENTS, GONE, NESTED, script
 
 BIG = "repeat('0123456789', 1000)"
 
@@ -99,7 +102,7 @@ class Variant:
     schemas: bool
     decimals: str
     times: str
-    more: Mapping[str, str]
+    more: Mapping[str, str] = field(hash=False)
 
     @property
     def properties(self) -> dict[str, str]:
@@ -144,3 +147,19 @@ _ALL = [
     if not (source == "mysql" and times == "adaptive")  # not known there any more
 ]
 VARIANTS = (*_ALL, Variant("postgres-keyless", "postgres", True, "precise", "adaptive", NO_KEYS))
+
+
+def _documents(name: str, mode: str, schemas: bool = True, **more: str) -> Variant:
+    modes = {"capture.mode": mode, **more}
+    return Variant(f"documents-{name}", "mongodb", schemas, "precise", "adaptive", modes)
+
+
+DOCUMENTS = {
+    _documents("full", "change_streams_update_full"): script(EVENTS, NESTED, GONE),
+    _documents("bare", "change_streams_update_full", schemas=False): script(EVENTS, NESTED, GONE),
+    _documents("changed", "change_streams"): script(EVENTS),
+    _documents("nested", "change_streams"): script(NESTED),
+    _documents("images", "change_streams_with_pre_image"): script(EVENTS),
+    _documents("named", "change_streams_update_full", **TRANSACTIONS): script(EVENTS),
+}
+"""Of MongoDB, with what is there and what happens."""

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from tailrace.service.localpg import LocalPostgres
 from tests.debezium.databases import (
+    DOCUMENTS,
     END,
     KEYLESS,
     MYSQL_CHANGES,
@@ -109,6 +110,41 @@ def place(source: str, url: str) -> dict[str, str]:
     return {**found, "database.server.id": "85744"}
 
 
+@contextmanager
+def mongod(script: Record) -> Iterator[dict[str, str]]:
+    """Where the script is played."""
+    process = subprocess.Popen(
+        [str(PYTHON), str(Path(__file__).with_name("mongod.py"))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        json.dump(script, process.stdin)
+        process.stdin.close()
+        port = process.stdout.readline().strip()
+        yield {
+            "connector.class": "io.debezium.connector.mongodb.MongoDbConnector",
+            "mongodb.connection.string": f"mongodb://localhost:{port}/?replicaSet=rs0",
+            "database.include.list": "shop",
+        }
+    finally:
+        process.kill()
+        process.wait()
+
+
+def record_documents(variant: Variant, script: Record) -> list[Record]:
+    found: list[Record] = []
+    with mongod(script) as where, engine({**where, **variant.properties}) as records:
+        for one in records:
+            found.append(one)
+            if one["topic"] == "erp.shop.mark" and "end" in one["key"]:
+                return found
+    raise TimeoutError(f"{variant.name}: Debezium ended after {len(found)} records")
+
+
 def record(
     variant: Variant, url: str, execute: Callable[[str], object], changes: tuple[str, ...]
 ) -> list[Record]:
@@ -168,6 +204,9 @@ def mysqld(directory: Path) -> LocalMysql:
 
 def main(directory: Path, wanted: str = "") -> None:
     directory.mkdir(parents=True, exist_ok=True)
+    for variant, script in DOCUMENTS.items():
+        if wanted in variant.name:
+            _write(directory, variant, record_documents(variant, script))
     with tempfile.TemporaryDirectory(prefix="tailrace-sources-") as scratch:
         os.chmod(scratch, 0o755)
         try:
@@ -179,13 +218,17 @@ def main(directory: Path, wanted: str = "") -> None:
                     if "keyless" in variant.name:
                         changes = (KEYLESS,)
                     records = record(variant, url, execute, changes)
-                path = directory / f"{variant.name}.jsonl.gz"
-                text = "".join(json.dumps(one) + "\n" for one in records)
-                path.write_bytes(gzip.compress(text.encode(), mtime=0))
-                print(f"{variant.name}: {len(records)} records, {path.stat().st_size} bytes")
+                _write(directory, variant, records)
         finally:
             for server in _servers.values():
                 server.stop()
+
+
+def _write(directory: Path, variant: Variant, records: list[Record]) -> None:
+    path = directory / f"{variant.name}.jsonl.gz"
+    text = "".join(json.dumps(one) + "\n" for one in records)
+    path.write_bytes(gzip.compress(text.encode(), mtime=0))
+    print(f"{variant.name}: {len(records)} records, {path.stat().st_size} bytes")
 
 
 if __name__ == "__main__":
