@@ -48,11 +48,11 @@ def _field(schema: Mapping[str, Any], connector: str) -> Field:
     name = str(schema["field"])
     type_, native, parsed, convert, is_unsent = _read(schema, connector, name)
     type_ = str(schema.get("spelled", type_))
-    column = Column(name, type_, _base(type_), bool(schema.get("optional", True)), native)
+    column = Column(name, type_, base_of(type_), bool(schema.get("optional", True)), native)
     return Field(column, parsed, convert, is_unsent)
 
 
-def _base(type_: str) -> str:
+def base_of(type_: str) -> str:
     """The type that mappings compute on: without its modifier; of arrays their text."""
     if type_.endswith("[]"):
         return "text"
@@ -77,15 +77,15 @@ def _read(schema: Mapping[str, Any], connector: str, field: str) -> Read:
         return f"bit({length})", "", pa.string(), numbers.bits(length), _encoded
     if connector in MYSQLS and name in _MYSQL_TIMES:
         unit = _MYSQL_TIMES[name]
-        return "interval", "mysql:time(6)", pa.int64(), moments.times(unit), _never
+        return "interval", "mysql:time(6)", pa.int64(), moments.times(unit), never
     if name in _LOGICAL:
         type_, native, parsed, convert = _LOGICAL[name]
-        return type_, native, parsed, convert, _same if parsed == pa.string() else _never
+        return type_, native, parsed, convert, _same if parsed == pa.string() else never
     if kind == "array":
         return _array(schema["items"], connector, field)
     if not name and kind in _PRIMITIVE:
         type_, parsed, convert = _PRIMITIVE[kind]
-        plain = _encoded if kind == "bytes" else _same if kind == "string" else _never
+        plain = _encoded if kind == "bytes" else _same if kind == "string" else never
         return type_, "", parsed, convert, plain
     raise UnknownType(f"field {field} has the type {name or kind}")
 
@@ -103,33 +103,21 @@ def _array(items: Mapping[str, Any], connector: str, field: str) -> Read:
 
     def literals(column: pa.ListArray) -> pa.Array:
         flat = convert(column.flatten())
-        texts = [None if one is None else _element(str(one)) for one in flat.to_pylist()]
-        sizes = column.value_lengths().to_pylist()
+        texts = flat.to_pylist()
         found: list[str | None] = []
         at = 0
-        for size in sizes:
-            if size is None:
-                found.append(None)
-                continue
-            part = texts[at : at + size]
-            found.append("{" + ",".join("NULL" if one is None else one for one in part) + "}")
-            at += size
+        for size in column.value_lengths().to_pylist():
+            found.append(None if size is None else numbers.array_literal(texts[at : at + size]))
+            at += size or 0
         return pa.array(found, pa.string())
 
     return f"{type_}[]", "", pa.list_(parsed), literals, _list_unsent
 
 
-def _element(text: str) -> str:
-    plain = text and text.upper() != "NULL" and not set(text) & set('{}",\\ \t\n\r\v\f')
-    if plain:
-        return text
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
 # What stands for a value that was not sent
 
 
-def _never(column: pa.Array, placeholder: str) -> None:
+def never(column: pa.Array, placeholder: str) -> None:
     """Values of these types are never left out."""
 
 

@@ -6,27 +6,21 @@ source committed; what has one transaction's name and stands together is one tra
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from cdc.arrays import transactions
 from cdc.changes import ChangeSet
-from cdc.kafka.envelope import Envelope, undecodable
-from cdc.kafka.messages import (
-    Ints,
-    absent_columns,
-    commit_times,
-    tables_of,
-    transaction_names,
-)
+from cdc.kafka.envelope import undecodable
+from cdc.kafka.groups import Group, Parsed, parsed_groups
+from cdc.kafka.keys import key_columns
+from cdc.kafka.messages import Ints, commit_times, transaction_names
 from cdc.kafka.rows import Rows, table_changes
 from cdc.kafka.settings import KafkaDebeziumSource
-from cdc.kafka.shapes import NO_ENVELOPE, Shapes, Unreadable
+from cdc.kafka.shapes import NO_ENVELOPE, Shape, Shapes
 from cdc.schema import TableName
 from tailrace.kafka.records import Fetched
 
@@ -34,12 +28,6 @@ _OPS = frozenset("cudtr")
 _KNOWN = _OPS | {"m"}
 """With messages of the application's own in the log (pg_logical_emit_message), which are passed
 over."""
-
-NO_KEY = (
-    "give the table a primary key, or name its identifying columns at the connector"
-    " (message.key.columns: schema.table:column), and have its rows sent again; or take it out of"
-    " this source's tables"
-)
 
 
 class Decoder:
@@ -50,7 +38,6 @@ class Decoder:
     ) -> None:
         self._settings = settings
         self._patterns = settings.patterns
-        self._declared = settings.declared
         self._topics: dict[str, Shapes] = {}
         self.keys = dict(keys)
 
@@ -97,37 +84,19 @@ class Decoder:
         return ChangeSet(tables, transactions(named), position)
 
     def _rows(self, fetched: Fetched, first: int) -> Iterator[Rows]:
-        shapes = self._topics.setdefault(
-            fetched.topic,
-            Shapes(self._declared, self._settings.decimals, self._settings.times),
-        )
-        messages = fetched.values.to_pylist()
-        groups = _groups(fetched, shapes, messages)
-        parsed = [_parsed(envelope, payloads) for envelope, _, payloads in groups]
-        if any(map(_is_other, groups, parsed)) and shapes.was_wrong():
-            groups = _groups(fetched, shapes, messages)
-            parsed = [_parsed(envelope, payloads) for envelope, _, payloads in groups]
-        for group, rows in zip(groups, parsed, strict=True):
-            yield from self._sorted(fetched, first, group, rows)
+        shapes = self._topics.setdefault(fetched.topic, Shapes(self._settings))
+        for group, parsed in parsed_groups(fetched, shapes):
+            yield from self._sorted(fetched, first, group, parsed)
 
     def _sorted(
         self,
         fetched: Fetched,
         first: int,
         group: Group,
-        read: Parsed | None,
+        read: Parsed,
     ) -> Iterator[Rows]:
         """By their tables, without what is no row. Errors: DecodeError."""
         envelope, indexes, payloads = group
-        if read is None:
-            bad = (n for n, one in enumerate(payloads) if _parsed(envelope, [one]) is None)
-            raise undecodable(
-                fetched,
-                indexes[next(bad, 0)],
-                "messages from here on do not fit the schema they are read by",
-                "where they carry none, see that `columns`, `decimals` and `times` say what the"
-                " connector does; otherwise report the topic's schema",
-            )
         parsed, tables = read
         at = np.array(indexes)
         ops = parsed.column("op").to_pylist()
@@ -135,7 +104,7 @@ class Decoder:
         if wrong is not None:
             what = f"the operation {ops[wrong]!r} is not known"
             raise undecodable(fetched, indexes[wrong], what, NO_ENVELOPE)
-        absent = absent_columns(envelope, payloads, parsed)
+        absent = envelope.absent(payloads, parsed)
         for index, table, op in zip(indexes, tables, ops, strict=True):
             if not table.name and op in _OPS:
                 raise undecodable(
@@ -152,7 +121,7 @@ class Decoder:
             mine, some = at[keep], pa.array(keep)
             chosen = parsed if keep.all() else parsed.filter(some).combine_chunks()
             op = [one for one, kept in zip(ops, keep, strict=True) if kept]
-            key = self._key(fetched, table, mine, op)
+            key = self._key(fetched, envelope, table, mine[np.array([one != "t" for one in op])])
             if key is None:
                 continue  # a TRUNCATE of a table of which no row has come yet
             _verify(fetched, envelope, chosen, op, key, mine)
@@ -160,74 +129,17 @@ class Decoder:
             yield Rows(table, envelope, key, chosen, op, mine + first, fetched, first, lacks)
 
     def _key(
-        self, fetched: Fetched, table: TableName, rows: Ints, ops: Sequence[str]
+        self, fetched: Fetched, shape: Shape, table: TableName, rows: Ints
     ) -> tuple[str, ...] | None:
-        """Names of the key's columns, as the messages' keys have them. Errors: DecodeError."""
-        changing = rows[np.array([op != "t" for op in ops])]
-        if not len(changing):
-            return self.keys.get(table)
-        keys = fetched.keys.take(pa.array(changing))
-        if keys.null_count:
-            index = int(changing[pc.index(keys.is_null(), True).as_py()])
-            raise undecodable(fetched, index, f"rows of {table} have no key", NO_KEY)
-        names = {_names(keys[0].as_py()), _names(keys[len(keys) - 1].as_py())}
-        if len(names) > 1 or None in names:
-            raise undecodable(
-                fetched,
-                int(changing[0]),
-                f"the keys of {table} are no JSON, or change their columns here",
-                "let the connector write its keys with the JsonConverter, too",
-            )
-        (found,) = names
-        assert found is not None
-        self.keys[table] = found
-        return found
-
-
-Group = tuple[Envelope, list[int], list[bytes]]
-"""Messages that are read alike: their indexes in what was fetched, and their payloads."""
-Parsed = tuple[pa.Table, list[TableName]]
-"""Their rows, and the table of each."""
-
-
-def _groups(fetched: Fetched, shapes: Shapes, messages: Sequence[bytes | None]) -> list[Group]:
-    """Errors: DecodeError."""
-    groups: dict[int, Group] = {}
-    for index, message in enumerate(messages):
-        if message is None:
-            continue  # a tombstone, for compaction
-        try:
-            envelope, payload = shapes.split(message)
-        except Unreadable as error:
-            raise undecodable(fetched, index, str(error), error.fix) from None
-        group = groups.get(id(envelope))
-        if group is None:
-            group = groups[id(envelope)] = (envelope, [], [])
-        group[1].append(index)
-        group[2].append(payload)
-    return list(groups.values())
-
-
-def _parsed(envelope: Envelope, payloads: Sequence[bytes]) -> Parsed | None:
-    """None where one of them does not fit."""
-    try:
-        found = envelope.parse(payloads)
-    except (ValueError, TypeError, AttributeError, OverflowError):
-        return None
-    return found, tables_of(found)
-
-
-def _is_other(group: Group, read: Parsed | None) -> bool:
-    """Whether some of it may be of another table than was guessed."""
-    table = group[0].declared
-    if table is None:
-        return False
-    return read is None or any(one != table for one in set(read[1]))
+        """Names of the key's columns, as the keys of these messages have them."""
+        if len(rows):
+            self.keys[table] = key_columns(fetched, shape, table, rows)
+        return self.keys.get(table)
 
 
 def _verify(
     fetched: Fetched,
-    envelope: Envelope,
+    envelope: Shape,
     parsed: pa.Table,
     ops: Sequence[str],
     key: tuple[str, ...],
@@ -248,6 +160,9 @@ def _verify(
         if (op in "cru" and not has_after) or (op == "d" and not has_before):
             what = f"a message with operation {op!r} has no row"
             raise undecodable(fetched, int(index), what, NO_ENVELOPE)
+    if (fault := envelope.fault(parsed)) is not None:
+        row, what, fix = fault
+        raise undecodable(fetched, int(rows[row]), what, fix)
 
 
 def _transactions(
@@ -266,14 +181,3 @@ def _transactions(
         position = f"{topic}/{partition}@{offset}"
         found.append((seq, position, int(times[seq]), xid, None))
     return found
-
-
-def _names(key: bytes) -> tuple[str, ...] | None:
-    """The columns of a message's key; None where it is none of Connect's JSON."""
-    try:
-        found = json.loads(key)
-        if isinstance(found, dict) and set(found) == {"schema", "payload"}:
-            found = found["payload"]
-        return tuple(found) if isinstance(found, dict) and found else None
-    except ValueError:
-        return None

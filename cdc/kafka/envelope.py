@@ -16,7 +16,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.json as pj
 
 from cdc.kafka.connect import Field
@@ -27,17 +30,21 @@ from tailrace.kafka.records import Fetched
 _PAYLOAD = b',"payload":'
 WITH_SCHEMA = b'{"schema":'
 
-_SOURCE: Mapping[str, pa.DataType] = {
-    "connector": pa.string(),
-    "ts_ms": pa.int64(),
-    "ts_us": pa.int64(),
-    "db": pa.string(),
-    "schema": pa.string(),
-    "table": pa.string(),
-    "collection": pa.string(),
-    "gtid": pa.string(),
-}
+SOURCE: Sequence[tuple[str, pa.DataType]] = (
+    ("connector", pa.string()),
+    ("ts_ms", pa.int64()),
+    ("ts_us", pa.int64()),
+    ("db", pa.string()),
+    ("schema", pa.string()),
+    ("table", pa.string()),
+    ("collection", pa.string()),
+    ("gtid", pa.string()),
+)
 """What is read of `source`; `txId` is a number or a text, as the connector has it."""
+transaction = ("transaction", pa.struct([("id", pa.string())]))
+Flags = npt.NDArray[np.bool_]
+Fault = tuple[int, str, str]
+"""A row, what is wrong with its message, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,30 +88,60 @@ class Envelope:
     @property
     def schema(self) -> pa.Schema:
         row = pa.struct([(one.column.name, one.parsed) for one in self.fields])
-        source = pa.struct([*_SOURCE.items(), ("txId", self.tx_id)])
+        source = pa.struct([*SOURCE, ("txId", self.tx_id)])
         return pa.schema(
             [
                 ("before", row),
                 ("after", row),
                 ("source", source),
-                ("transaction", pa.struct([("id", pa.string())])),
+                transaction,
                 ("op", pa.string()),
             ]
         )
 
-    def parse(self, payloads: Sequence[bytes]) -> pa.Table:
+    def key(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """The columns of the row that a key's fields are."""
+        return names
+
+    def parse(self, payloads: Sequence[bytes], keys: Sequence[bytes | None]) -> pa.Table:
         """One row a message. Errors: ValueError."""
-        schema = self.schema
-        try:
-            found = _read(payloads, schema)
-        except pa.ArrowInvalid:
-            return _one_by_one(payloads, schema)
-        if found.num_rows != len(payloads):
-            return _one_by_one(payloads, schema)
+        return read(payloads, self.schema)
+
+    def absent(self, payloads: Sequence[bytes], parsed: pa.Table) -> dict[int, Flags]:
+        """Declared columns that messages of updates have no field for: those are not sent."""
+        found: dict[int, Flags] = {}
+        if self.declared is None:
+            return found
+        after = parsed.column("after").combine_chunks()
+        updates = pc.and_(after.is_valid(), pc.equal(parsed.column("op").chunk(0), "u"))
+        for index, field in enumerate(self.fields):
+            empty = pc.struct_field(after, [index]).is_null()
+            rows = pc.and_(updates, empty).fill_null(False)
+            says = f"{json.dumps(field.column.name, ensure_ascii=False)}:null".encode()
+            for row in np.flatnonzero(rows.to_numpy(zero_copy_only=False)).tolist():
+                if says in payloads[row]:
+                    continue
+                if field.column.name not in json.loads(payloads[row])["after"]:
+                    found.setdefault(index, np.zeros(len(payloads), bool))[row] = True
         return found
 
+    def fault(self, parsed: pa.Table) -> Fault | None:
+        """What a row says is all there is."""
+        return None
 
-def _read(payloads: Sequence[bytes], schema: pa.Schema) -> pa.Table:
+
+def read(payloads: Sequence[bytes], schema: pa.Schema) -> pa.Table:
+    """One row a message. Errors: ValueError."""
+    try:
+        found = _by_arrow(payloads, schema)
+    except pa.ArrowInvalid:
+        return _one_by_one(payloads, schema)
+    if found.num_rows != len(payloads):
+        return _one_by_one(payloads, schema)
+    return found
+
+
+def _by_arrow(payloads: Sequence[bytes], schema: pa.Schema) -> pa.Table:
     text = b"\n".join(payloads)
     table = pj.read_json(
         io.BytesIO(text),

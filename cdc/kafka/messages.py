@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,12 +9,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cdc.kafka.envelope import Envelope
 from cdc.kafka.shapes import table_of
 from cdc.schema import TableName
 
 Ints = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
 
 
 def struct(parsed: pa.Table, name: str) -> pa.StructArray:
@@ -38,15 +34,27 @@ def commit_times(parsed: pa.Table) -> Ints:
     return found
 
 
+_IN_PARTS = frozenset({"postgresql", "yugabytedb"})
+"""Connectors that name a transaction by its number and, behind a colon, where each change stands in
+the log. Elsewhere colons are of the name: SQL Server's is ``00000025:00000d08:0025``."""
+
+
 def transaction_names(parsed: pa.Table) -> list[str]:
     """The transaction of each row, as far as it is named."""
     source = struct(parsed, "source")
     ids = pc.struct_field(struct(parsed, "transaction"), [0]).to_pylist()
     gtids, xids = source.field("gtid").to_pylist(), source.field("txId").to_pylist()
+    connectors = source.field("connector").to_pylist()
     return [
-        one.partition(":")[0] if one and not gtid else gtid or ("" if xid is None else str(xid))
-        for one, gtid, xid in zip(ids, gtids, xids, strict=True)
+        gtid or _named(id_, connector) or ("" if xid is None else str(xid))
+        for id_, gtid, xid, connector in zip(ids, gtids, xids, connectors, strict=True)
     ]
+
+
+def _named(transaction: str | None, connector: str | None) -> str | None:
+    if transaction and connector in _IN_PARTS:
+        return transaction.partition(":")[0]
+    return transaction
 
 
 def tables_of(parsed: pa.Table) -> list[TableName]:
@@ -59,24 +67,4 @@ def tables_of(parsed: pa.Table) -> list[TableName]:
         if one not in known:
             known[one] = table_of(dict(zip(names, one, strict=True)))
         found.append(known[one])
-    return found
-
-
-def absent_columns(
-    envelope: Envelope, payloads: Sequence[bytes], parsed: pa.Table
-) -> dict[int, Flags]:
-    """Declared columns that messages of updates have no field for: those are not sent."""
-    found: dict[int, Flags] = {}
-    if envelope.declared is None:
-        return found
-    after = struct(parsed, "after")
-    updates = pc.and_(after.is_valid(), pc.equal(parsed.column("op").chunk(0), "u"))
-    for index, field in enumerate(envelope.fields):
-        rows = pc.and_(updates, member(after, index).is_null()).fill_null(False)
-        says = f"{json.dumps(field.column.name, ensure_ascii=False)}:null".encode()
-        for row in np.flatnonzero(rows.to_numpy(zero_copy_only=False)).tolist():
-            if says in payloads[row]:
-                continue
-            if field.column.name not in json.loads(payloads[row])["after"]:
-                found.setdefault(index, np.zeros(len(payloads), bool))[row] = True
     return found

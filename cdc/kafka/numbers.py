@@ -7,7 +7,7 @@ scale stands in the schema or, with VariableScaleDecimal, beside the value.
 from __future__ import annotations
 
 from binascii import a2b_base64
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -41,7 +41,7 @@ def variable_decimals(column: pa.StructArray) -> pa.Array:
 
 
 def decimal_text(encoded: str, scale: int) -> str:
-    value = int.from_bytes(_bytes(encoded), "big", signed=True)
+    value = int.from_bytes(unbase64(encoded), "big", signed=True)
     sign, digits = ("-" if value < 0 else ""), str(abs(value))
     if scale <= 0:
         return sign + (digits + "0" * -scale if value else digits)
@@ -49,7 +49,7 @@ def decimal_text(encoded: str, scale: int) -> str:
     return f"{sign}{digits[:-scale]}.{digits[-scale:]}"
 
 
-def _bytes(encoded: str) -> bytes:
+def unbase64(encoded: str) -> bytes:
     """Errors: ValueError."""
     return a2b_base64(encoded, strict_mode=True)
 
@@ -72,16 +72,28 @@ def truths(column: pa.Array) -> pa.Array:
 
 def hexed(column: pa.Array) -> pa.Array:
     """Base64 → \\x and hexadecimal digits."""
-    return distinct(column, lambda text: "\\x" + _bytes(text).hex())
+    return distinct(column, lambda text: "\\x" + unbase64(text).hex())
 
 
 def bits(length: int) -> Convert:
     """Base64 of little-endian bytes → as many binary digits."""
     return lambda column: distinct(
         column,
-        lambda text: format(int.from_bytes(_bytes(text), "little"), "b").rjust(length, "0"),
+        lambda text: format(int.from_bytes(unbase64(text), "little"), "b").rjust(length, "0"),
     )
 
 
 def texts(column: pa.Array) -> pa.Array:
     return column
+
+
+def array_literal(items: Sequence[object]) -> str:
+    """As PostgreSQL prints an array of these."""
+    return "{" + ",".join("NULL" if one is None else _element(str(one)) for one in items) + "}"
+
+
+def _element(text: str) -> str:
+    plain = text and text.upper() != "NULL" and not set(text) & set('{}",\\ \t\n\r\v\f')
+    if plain:
+        return text
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -78,7 +78,9 @@ def refuse_absent(settings: KafkaDebeziumSource, fetched: Fetched) -> None:
         table, row = table_of(message["source"]), message["after"] or message["before"]
     except (ValueError, KeyError, TypeError, AttributeError):
         return  # what it is, the decoder says
-    absent = [name for name in settings.declared.get(table, ()) if row and name not in row]
+    if not isinstance(row, dict):
+        return  # a document, which has what fields it likes
+    absent = [name for name in settings.declared.get(table, ()) if name not in row]
     if absent:
         raise undecodable(
             fetched,

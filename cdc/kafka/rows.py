@@ -11,8 +11,9 @@ import pyarrow.compute as pc
 
 from cdc.changes import OLD_KEY, OLD_NONE, TableChanges
 from cdc.kafka.connect import Field
-from cdc.kafka.envelope import Envelope, undecodable
-from cdc.kafka.messages import Flags, Ints, member, struct
+from cdc.kafka.envelope import Flags, undecodable
+from cdc.kafka.messages import Ints, member, struct
+from cdc.kafka.shapes import Shape
 from cdc.schema import TableName, TableSchema
 from tailrace.errors import DecodeError
 from tailrace.kafka.records import Fetched
@@ -24,7 +25,7 @@ class Rows:
     which `fetched` begins at `first`. `absent`: index of a column → rows whose message lacks it."""
 
     table: TableName
-    envelope: Envelope
+    envelope: Shape
     key: tuple[str, ...]
     parsed: pa.Table
     op: list[str]

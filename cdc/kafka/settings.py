@@ -55,6 +55,8 @@ class KafkaDebeziumSource(Cluster):
     group        under which Kafka is told how far we are; the journal alone decides where to go on
     columns      of tables whose messages carry no schema: their types
     decimals, times  how the connector is set, for messages without a schema
+    updates      of MongoDB: `full` where the connector looks documents up, so that an update
+                 without its document is of one that has been deleted since
     unavailable  what stands for a value that the source did not send
     incomplete   what to do with topics whose beginning Kafka has deleted, at the first start
     """
@@ -66,6 +68,7 @@ class KafkaDebeziumSource(Cluster):
     columns: dict[Annotated[str, AfterValidator(_table)], Types] = Field(default_factory=dict)
     decimals: Decimals = "precise"
     times: Times = "adaptive"
+    updates: Literal["any", "full"] = "any"
     unavailable: Annotated[str, Field(min_length=1)] = UNAVAILABLE
     incomplete: Literal["refuse", "accept"] = "refuse"
 

@@ -10,13 +10,19 @@ import pyarrow as pa
 
 from cdc.kafka.connect import Field, UnknownType, fields_of
 from cdc.kafka.declared import parse_type, schema_of
+from cdc.kafka.documents import CONNECTOR, Documents, documents_of
 from cdc.kafka.envelope import WITH_SCHEMA, Envelope, Prefix, prefix_of
+from cdc.kafka.settings import KafkaDebeziumSource
 from cdc.schema import TableName
 
 NO_ENVELOPE = (
     "take transformations such as ExtractNewRecordState out of the connector: rows are read from"
     " Debezium's envelope (before, after, source, op)"
 )
+
+
+Shape = Envelope | Documents
+"""How messages are read: by the structure that a row is, or as documents."""
 
 
 class Unreadable(Exception):
@@ -28,38 +34,39 @@ class Unreadable(Exception):
 
 
 class Shapes:
-    """Of one topic. `columns`: the declared columns of each table."""
+    """Of one topic."""
 
-    def __init__(
-        self, columns: Mapping[TableName, Mapping[str, str]], decimals: str, times: str
-    ) -> None:
-        self._columns = columns
-        self._decimals = decimals
-        self._times = times
-        self._prefixes: list[tuple[Prefix, Envelope]] = []
-        self._plain: dict[TableName, Envelope] = {}
-        self._guess: Envelope | None = None
+    def __init__(self, settings: KafkaDebeziumSource) -> None:
+        self._settings = settings
+        self._columns = settings.declared
+        self._prefixes: list[tuple[Prefix, Envelope | None]] = []
+        self._tables: dict[TableName, Shape] = {}
+        self._guess: Shape | None = None
         self._is_mixed = False
 
-    def split(self, message: bytes) -> tuple[Envelope, bytes]:
+    def split(self, message: bytes) -> tuple[Shape, bytes]:
         """How it is read, and the payload. Errors: Unreadable."""
         for prefix, envelope in self._prefixes:
             payload = prefix.payload(message)
             if payload is not None:
-                return envelope, payload
+                return envelope or self._guessed(payload), payload
         if message.startswith(WITH_SCHEMA):
             return self._learnt(message)
+        return self._guessed(message), message
+
+    def _guessed(self, payload: bytes) -> Shape:
+        """Where it is the table that says the columns."""
         if self._guess is None or self._is_mixed:
-            self._guess = self._declared(message)
-        return self._guess, message
+            self._guess = self._declared(payload)
+        return self._guess
 
     def was_wrong(self) -> bool:
-        """Messages without a schema are taken for the table of the first one, until it shows that
-        they are of several. False where each was looked at already."""
+        """Messages that do not say their columns are taken for the table of the first one, until it
+        shows that they are of several. False where each was looked at already."""
         before, self._is_mixed = self._is_mixed, True
         return not before
 
-    def _learnt(self, message: bytes) -> tuple[Envelope, bytes]:
+    def _learnt(self, message: bytes) -> tuple[Shape, bytes]:
         try:
             prefix = prefix_of(message)
             payload = prefix.payload(message)
@@ -67,34 +74,50 @@ class Shapes:
             envelope = _with_schema(prefix.schema, _source_of(payload))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             says = f"{type(error).__name__}: {error}"
-            raise Unreadable(f"a message is no JSON of Kafka Connect: {says}", _FORMAT) from None
+            raise Unreadable(f"a message is no JSON of Kafka Connect: {says}", FORMAT) from None
         self._prefixes.insert(0, (prefix, envelope))
-        return envelope, payload
+        return envelope or self._guessed(payload), payload
 
-    def _declared(self, message: bytes) -> Envelope:
+    def _declared(self, message: bytes) -> Shape:
         """By the table that the message names."""
         source = _source_of(message)
         table = table_of(source)
-        found = self._plain.get(table)
+        found = self._tables.get(table)
         if found is None:
-            types = self._columns.get(table)
-            if types is None:
-                raise Unreadable(
-                    f"messages of {table} carry no schema, and its columns are not declared",
-                    f"declare columns: {{{table}: {{COLUMN: TYPE, …}}}} of this source, or set"
-                    " value.converter.schemas.enable and key.converter.schemas.enable to true at"
-                    " the connector",
-                )
-            schema = [
-                {"field": name, "spelled": parse_type(text).spelled}
-                | schema_of(text, self._decimals, self._times)
-                for name, text in types.items()
-            ]
-            found = self._plain[table] = Envelope(_fields(schema, source), _tx_id(source), table)
+            found = self._tables[table] = (
+                self._documents(table)
+                if source.get("connector") == CONNECTOR
+                else self._plain(table, source)
+            )
         return found
 
+    def _documents(self, table: TableName) -> Documents:
+        try:
+            return documents_of(table, self._columns.get(table), self._settings.updates == "full")
+        except ValueError as error:
+            raise Unreadable(
+                f"columns of {table}, which is a collection: {error}",
+                "correct `columns` of this source; text and json take any value",
+            ) from None
 
-_FORMAT = (
+    def _plain(self, table: TableName, source: Mapping[str, Any]) -> Envelope:
+        types = self._columns.get(table)
+        if types is None:
+            raise Unreadable(
+                f"messages of {table} carry no schema, and its columns are not declared",
+                f"declare columns: {{{table}: {{COLUMN: TYPE, …}}}} of this source, or set"
+                " value.converter.schemas.enable and key.converter.schemas.enable to true at"
+                " the connector",
+            )
+        schema = [
+            {"field": name, "spelled": parse_type(text).spelled}
+            | schema_of(text, self._settings.decimals, self._settings.times)
+            for name, text in types.items()
+        ]
+        return Envelope(_fields(schema, source), _tx_id(source), table)
+
+
+FORMAT = (
     "let the connector write JSON (org.apache.kafka.connect.json.JsonConverter for keys and"
     " values); Avro and Protobuf are not read"
 )
@@ -111,22 +134,21 @@ def _source_of(payload: bytes) -> Mapping[str, Any]:
     try:
         message = json.loads(payload)
     except (ValueError, RecursionError):
-        raise Unreadable("a message is no JSON", _FORMAT) from None
+        raise Unreadable("a message is no JSON", FORMAT) from None
     source = message.get("source") if isinstance(message, dict) else None
     if not isinstance(source, dict) or "op" not in message:
         raise Unreadable("a message is not in Debezium's envelope", NO_ENVELOPE)
     return source
 
 
-def _with_schema(schema: Mapping[str, Any], source: Mapping[str, Any]) -> Envelope:
+def _with_schema(schema: Mapping[str, Any], source: Mapping[str, Any]) -> Envelope | None:
+    """None where rows are documents, which are texts to the schema."""
     for one in schema.get("fields", ()):
         if one.get("field") == "after":
-            if one.get("type") != "struct":
-                raise Unreadable(
-                    "rows are no structures here, as those of MongoDB's connector are not",
-                    "MongoDB's documents are not read yet: leave the topic out",
-                )
-            return Envelope(_fields(one["fields"], source), _tx_id_of(schema["fields"]))
+            if one.get("type") == "struct":
+                return Envelope(_fields(one["fields"], source), _tx_id_of(schema["fields"]))
+            if source.get("connector") == CONNECTOR:
+                return None
     raise Unreadable("a message is not in Debezium's envelope", NO_ENVELOPE)
 
 

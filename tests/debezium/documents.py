@@ -59,7 +59,11 @@ VALUES: Document = {
     "nothing": None,
     "tags": ["a", None, 'b "c"'],
     "numbers": [whole(1), {"$numberLong": "2"}],
-    "nested": {"when": date(0), "n": {"$numberLong": "1"}, "deep": [{"x": {"$numberDouble": "1.0"}}]},
+    "nested": {
+        "when": date(0),
+        "n": {"$numberLong": "1"},
+        "deep": [{"x": {"$numberDouble": "1.0"}}],
+    },
     "id": "a field that is called so",
 }
 KEYS: tuple[Any, ...] = (
@@ -146,11 +150,19 @@ EVENTS: list[Document] = [
         oid(1),
         VALUES,
         {**VALUES, "i8": whole(6), "ts": date(0), "u": UUID},
-        {"i8": {"$numberLong": "6"}, "ts": date(0), "early": date(-1), "u": UUID, "y": binary("AA==")},
+        {
+            "i8": {"$numberLong": "6"},
+            "ts": date(0),
+            "early": date(-1),
+            "u": UUID,
+            "y": binary("AA=="),
+        },
     ),
 ]
 NESTED: list[Document] = [
-    update("order", whole(4), ORDER, {**ORDER, "lines": [{"n": whole(2)}]}, {"lines.0.n": whole(2)}),
+    update(
+        "order", whole(4), ORDER, {**ORDER, "lines": [{"n": whole(2)}]}, {"lines.0.n": whole(2)}
+    ),
     update("order", whole(4), ORDER, {**ORDER, "lines": []}, truncated={"lines": 0}),
 ]
 GONE: list[Document] = [

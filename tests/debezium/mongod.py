@@ -13,6 +13,7 @@ from __future__ import annotations
 import socketserver
 import struct
 import sys
+import time
 from itertools import count
 from typing import Any
 
@@ -21,7 +22,7 @@ from bson import json_util
 from bson.codec_options import CodecOptions
 
 OP_REPLY, OP_QUERY, OP_MSG = 1, 2004, 2013
-BEGIN_S = 1_700_000_000
+BEGIN_S = int(time.time())
 """When the stream begins; the events follow, one a second."""
 EXACT = json_util.JSONOptions(
     json_mode=json_util.JSONMode.CANONICAL, document_class=bson.SON, tz_aware=True
@@ -33,7 +34,7 @@ Document = dict[str, Any]
 
 class Script:
     """`{"documents": {"db.collection": [document, …]}, "events": [event, …]}`, in canonical
-    Extended JSON. Times and tokens are given here to events that have none."""
+    Extended JSON. Their times and tokens are given here."""
 
     def __init__(self, text: str) -> None:
         said = json_util.loads(
@@ -43,15 +44,18 @@ class Script:
             ),
         )
         self.documents: dict[str, list[Document]] = said["documents"]
-        self.events = [
-            {
-                "_id": token(BEGIN_S + number),
-                "clusterTime": bson.Timestamp(BEGIN_S + number, 1),
-                "wallTime": bson.DatetimeMS((BEGIN_S + number) * 1000 + 250),
-                **event,
+        self.events: list[Document] = []
+        second = BEGIN_S
+        for number, event in enumerate(said["events"]):
+            previous = self.events[-1] if self.events else {}
+            if "txnNumber" not in event or event["txnNumber"] != previous.get("txnNumber"):
+                second += 1  # a transaction commits at one time
+            times = {
+                "_id": token(second, number),
+                "clusterTime": bson.Timestamp(second, 1),
+                "wallTime": bson.DatetimeMS(second * 1000 + 250),
             }
-            for number, event in enumerate(said["events"], 1)
-        ]
+            self.events.append(times | event)
 
     def after(self, stream: Document) -> list[Document]:
         """What a stream of these options is told."""
@@ -61,9 +65,9 @@ class Script:
         return [_shown(one, stream) for one in self.events if one["_id"]["_data"] > begun["_data"]]
 
 
-def token(seconds: int) -> Document:
+def token(second: int, number: int = 0) -> Document:
     """It holds the event's time, which Debezium reads."""
-    return {"_data": f"82{seconds:08X}000000012B0429296E1404"}
+    return {"_data": f"82{second:08X}000000012B{number:04X}296E1404"}
 
 
 def _shown(event: Document, stream: Document) -> Document:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from cdc.kafka import moments
 from cdc.kafka.decode import Decoder
-from cdc.kafka.envelope import _one_by_one, _read
+from cdc.kafka.envelope import _by_arrow, _one_by_one
 from cdc.kafka.names import rows_topics
 from cdc.kafka.numbers import decimal_text
 from cdc.kafka.preflight import refuse_absent
@@ -287,7 +287,7 @@ def test_both_ways_to_parse_agree(name: str) -> None:
     """Arrow's reader, and value by value."""
     groups: dict[int, tuple[Any, list[bytes]]] = {}
     for topic in fetched(records(name)):
-        shapes = Shapes({}, "precise", "adaptive")
+        shapes = Shapes(settings())
         for message in topic.values.to_pylist():
             if message is not None:
                 envelope, payload = shapes.split(message)
@@ -295,7 +295,7 @@ def test_both_ways_to_parse_agree(name: str) -> None:
     assert groups
     for envelope, payloads in groups.values():
         schema = envelope.schema
-        assert _read(payloads, schema).equals(_one_by_one(payloads, schema))
+        assert _by_arrow(payloads, schema).equals(_one_by_one(payloads, schema))
 
 
 @given(st.integers(-(10**40), 10**40), st.integers(-5, 45))
