@@ -30,8 +30,8 @@ class UnknownType(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """`parsed`: the Arrow type of its JSON. `convert`: those values → PostgreSQL's text, or Arrow
-    numbers. `is_unsent`: parsed values and the placeholder → flags."""
+    """`parsed`: the Arrow type of its JSON. `convert`: those values → PostgreSQL's text.
+    `is_unsent`: parsed values and the placeholder → flags."""
 
     column: Column
     parsed: pa.DataType

@@ -5,7 +5,7 @@ r"""Messages of MongoDB's connector into columns. Pure.
 
 Documents are texts of Extended JSON. A table's columns are `_id`, out of the key, and those that
 are declared, or else `document`, which is all of it. An update whose document was not looked up
-says what it changed (``capture.mode=change_streams``): columns that it did not touch are *not sent*.
+says what it changed (``capture.mode=change_streams``): those it did not touch are *not sent*.
 
 https://debezium.io/documentation/reference/stable/connectors/mongodb.html#mongodb-events
 """

@@ -63,7 +63,7 @@ def doubles(column: pa.Array) -> pa.Array:
 
 
 def integers(column: pa.Array) -> pa.Array:
-    return column
+    return column.cast(pa.string())
 
 
 def truths(column: pa.Array) -> pa.Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from contextlib import closing
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,69 @@ def test_what_debezium_says_is_what_the_database_has(
     ):
         assert ask(target, query) == ask(source, query)
     assert ask(target, "select count(*) from shop.value") == [(3,)]
+
+
+ORDER = """entity: order
+key: [order_no]
+fields:
+  order_no: {type: integer}
+  total: {type: "decimal(12,2)"}
+  state: {type: text}
+"""
+ORDERS = """mapping: orders
+entity: order
+table: shop.order
+key: {order_no: _id}
+fields:
+  total: total
+  state: upper(state)
+"""
+FIELDS = (
+    "columns: {shop.order: {_id: integer, total: 'numeric(12,2)', state: text}, "
+    "shop.value: {i8: bigint, t: text, tags: 'text[]', nested: jsonb}}"
+)
+
+
+def test_documents_become_tables_and_entities(
+    kafka: LocalKafka, client: Client, databases: tuple[str, str], tmp_path: Path
+) -> None:
+    """Of a connector that says of updates what they change: what they do not is kept."""
+    _, target = databases
+    prefix = kafka.name("erp").replace("-", "")
+    write(client, prefix, records("documents-changed"))
+    made = line_of(tmp_path / "project", kafka, prefix, target, FIELDS)
+    for name, text in (("entities", ORDER), ("mappings", ORDERS)):
+        (made.directory / name).mkdir()
+        (made.directory / name / "order.yml").write_text(text)
+    project = made.directory / "tailrace.yml"
+    project.write_text(
+        project.read_text().replace("- {tables: [shop.*],", '- {tables: [shop.*, "!shop.order"],')
+        + "    mappings: [orders]\n"
+    )
+    with made:
+        wait_until(lambda: ask(target, "select 1 from shop.mark where _id = '\"end\"'"), "the end")
+        checked = made.command("check")
+        assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert ask(target, 'select order_no, total, state from "order" order by 1') == [
+        (1, Decimal("9.90"), "PAID"),
+        (3, None, "REPLACED"),
+        (4, Decimal("9.90"), "NEW"),
+    ]
+    assert ask(target, "select count(*) from shop.key") == [(0,)]
+    assert ask(target, "select i8, t, tags::text, nested from shop.value order by _id") == [
+        (
+            6,
+            'Grüße "NaN" \\ \t',
+            '{a,NULL,"b \\"c\\""}',
+            {"when": {"$date": "1970-01-01T00:00:00Z"}, "n": 1, "deep": [{"x": 1.0}]},
+        ),
+        (None, None, None, None),
+        (None, "in a transaction", None, None),
+    ]
+    assert ask(target, "select document->>'_id' from shop.mark order by 1") == [
+        ("end",),
+        ("snapshot",),
+    ]
 
 
 def item(number: int, text: str, op: str = "c") -> Said:

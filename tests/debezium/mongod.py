@@ -22,8 +22,8 @@ from bson import json_util
 from bson.codec_options import CodecOptions
 
 OP_REPLY, OP_QUERY, OP_MSG = 1, 2004, 2013
-BEGIN_S = int(time.time())
-"""When the stream begins; the events follow, one a second."""
+BEGIN_S = int(time.time()) + 3600
+"""When the stream begins, after what is read before; the events follow, one a second."""
 EXACT = json_util.JSONOptions(
     json_mode=json_util.JSONMode.CANONICAL, document_class=bson.SON, tz_aware=True
 )
@@ -178,8 +178,14 @@ class Server(socketserver.ThreadingTCPServer):
 class Connection(socketserver.StreamRequestHandler):
     server: Server
 
+    def _read(self, size: int) -> bytes:
+        try:
+            return self.rfile.read(size)
+        except ConnectionResetError:
+            return b""
+
     def handle(self) -> None:
-        while head := self.rfile.read(16):
+        while head := self._read(16):
             length, request, _, code = struct.unpack("<iiii", head)
             body = self.rfile.read(length - 16)
             if code == OP_QUERY:

@@ -161,6 +161,19 @@ def test_declared_columns_give_the_same_as_embedded_schemas(name: str) -> None:
     assert ours == theirs
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "postgres-keyless"])
+def test_every_value_is_text(name: str) -> None:
+    """As mappings expect it."""
+    declared = POSTGRES if name.startswith("postgres") else MYSQL
+    more = {"columns": declared} if "-plain-" in name else {"updates": "full"}
+    if "-plain-" in name:
+        more["decimals"], more["times"] = name.split("-")[2:]
+    tables = ("shop.key", "shop.mark") if name.startswith("documents") else ("shop.*",)
+    for table in decoded(name, tables=tables, **more).tables:
+        columns = [*table.new, *(one for one in table.old or () if one is not None)]
+        assert {one.type for one in columns} == {pa.string()}
+
+
 def test_operations_of_postgres() -> None:
     found = list(events(decoded("postgres-schemas-precise-adaptive")))
     of_pair = [one for one in found if one["table"] == "pair"]
