@@ -50,13 +50,6 @@ class Brokers:
             names = rows_topics(self._opened().names(), self._settings.topics)
             return self._opened().topics(names)
 
-    def partitions(self) -> list[Partition]:
-        return [
-            (topic.name, number)
-            for topic in self.topics().values()
-            for number in range(topic.partitions)
-        ]
-
     def extent(self, partitions: Sequence[Partition]) -> dict[Partition, tuple[int, int]]:
         """(first offset, offset behind the last committed record) of each."""
         if not partitions:
@@ -105,3 +98,7 @@ class Brokers:
         if self._admin is None:
             self._admin = self.client.admin()
         return self._admin
+
+
+def partitions_of(topics: Mapping[str, Topic]) -> list[Partition]:
+    return [(topic.name, number) for topic in topics.values() for number in range(topic.partitions)]

@@ -22,6 +22,7 @@ from cdc.kafka.rows import Rows, table_changes
 from cdc.kafka.settings import KafkaDebeziumSource
 from cdc.kafka.shapes import NO_ENVELOPE, Shape, Shapes
 from cdc.schema import TableName
+from tailrace.kafka.protocol import Topic
 from tailrace.kafka.records import Fetched
 
 _OPS = frozenset("cudtr")
@@ -34,11 +35,15 @@ class Decoder:
     """`keys`: of tables known before. It learns the keys of others from messages' keys."""
 
     def __init__(
-        self, settings: KafkaDebeziumSource, keys: Mapping[TableName, tuple[str, ...]]
+        self,
+        settings: KafkaDebeziumSource,
+        keys: Mapping[TableName, tuple[str, ...]],
+        topics: Mapping[str, Topic],
     ) -> None:
         self._settings = settings
         self._patterns = settings.patterns
-        self._topics: dict[str, Shapes] = {}
+        self._shapes: dict[str, Shapes] = {}
+        self._topics = topics
         self.keys = dict(keys)
 
     def change_set(self, fetched: Sequence[Fetched], position: str) -> ChangeSet | None:
@@ -84,7 +89,7 @@ class Decoder:
         return ChangeSet(tables, transactions(named), position)
 
     def _rows(self, fetched: Fetched, first: int) -> Iterator[Rows]:
-        shapes = self._topics.setdefault(fetched.topic, Shapes(self._settings))
+        shapes = self._shapes.setdefault(fetched.topic, Shapes(self._settings))
         for group, parsed in parsed_groups(fetched, shapes):
             yield from self._sorted(fetched, first, group, parsed)
 
@@ -121,12 +126,29 @@ class Decoder:
             mine, some = at[keep], pa.array(keep)
             chosen = parsed if keep.all() else parsed.filter(some).combine_chunks()
             op = [one for one, kept in zip(ops, keep, strict=True) if kept]
+            if "t" in op:
+                self._verify_one_partition(fetched, table, int(mine[op.index("t")]))
             key = self._key(fetched, envelope, table, mine[np.array([one != "t" for one in op])])
             if key is None:
                 continue  # a TRUNCATE of a table of which no row has come yet
             _verify(fetched, envelope, chosen, op, key, mine)
             lacks = {column: flags[keep] for column, flags in absent.items()}
             yield Rows(table, envelope, key, chosen, op, mine + first, fetched, first, lacks)
+
+    def _verify_one_partition(self, fetched: Fetched, table: TableName, row: int) -> None:
+        """A truncate has no key, so it stands on any of a topic's partitions. Errors: DecodeError
+        where that leaves open which rows of the others it takes away."""
+        topic = self._topics.get(fetched.topic)
+        if topic is not None and topic.partitions > 1:
+            raise undecodable(
+                fetched,
+                row,
+                f"a TRUNCATE of {table} stands on a topic of {topic.partitions} partitions: which"
+                " rows on the others it takes away is not known",
+                "give the topics of tables that are truncated one partition, or let the connector"
+                " leave truncates out (skipped.operations=t), and have it send its snapshot again"
+                " to a topic made anew",
+            )
 
     def _key(
         self, fetched: Fetched, shape: Shape, table: TableName, rows: Ints

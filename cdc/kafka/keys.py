@@ -32,7 +32,7 @@ def key_columns(fetched: Fetched, shape: Shape, table: TableName, rows: Ints) ->
             fetched,
             int(rows[0]),
             f"the keys of {table} are no JSON, or change their columns here",
-            "let the connector write its keys with the JsonConverter, too",
+            "set key.converter to org.apache.kafka.connect.json.JsonConverter at the connector",
         )
     (found,) = names
     assert found is not None

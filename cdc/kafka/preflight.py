@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from cdc.changes import ChangeSet
 from cdc.findings import Finding
-from cdc.kafka.cluster import Brokers, translated
+from cdc.kafka.cluster import Brokers, partitions_of, translated
 from cdc.kafka.decode import Decoder
 from cdc.kafka.envelope import WITH_SCHEMA, undecodable
 from cdc.kafka.settings import KafkaDebeziumSource
@@ -37,11 +37,11 @@ def inspect(
             " describe and read them",
         )
         return [finding], []
-    extent = brokers.extent(brokers.partitions())
+    extent = brokers.extent(partitions_of(topics))
     found = list(_beginnings(settings, topics, extent))
     schemas: dict[TableName, TableSchema] = {}
     try:
-        for changes in sampled(settings, brokers, extent):
+        for changes in sampled(settings, brokers, topics, extent):
             for table in changes.tables:
                 schemas[table.schema.table] = table.schema
     except DecodeError as error:
@@ -93,6 +93,7 @@ def refuse_absent(settings: KafkaDebeziumSource, fetched: Fetched) -> None:
 def sampled(
     settings: KafkaDebeziumSource,
     brokers: Brokers,
+    topics: Mapping[str, Topic],
     extent: Mapping[Partition, tuple[int, int]],
 ) -> Iterator[ChangeSet]:
     """The last rows of each topic. Errors: DecodeError, SourceUnavailable."""
@@ -100,7 +101,7 @@ def sampled(
     starts = {one: max(extent[one][0], end - SAMPLE_RECORDS) for one, end in ends.items()}
     if not starts:
         return
-    decoder = Decoder(settings, {})
+    decoder = Decoder(settings, {}, topics)
     consumer = brokers.client.consumer()
     deadline = time.monotonic() + SAMPLE_S
     try:

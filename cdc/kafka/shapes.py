@@ -52,6 +52,8 @@ class Shapes:
                 return envelope or self._guessed(payload), payload
         if message.startswith(WITH_SCHEMA):
             return self._learnt(message)
+        if message.startswith(_REGISTRY):
+            raise Unreadable(_OF_REGISTRY, FORMAT)
         return self._guessed(message), message
 
     def _guessed(self, payload: bytes) -> Shape:
@@ -118,8 +120,16 @@ class Shapes:
 
 
 FORMAT = (
-    "let the connector write JSON (org.apache.kafka.connect.json.JsonConverter for keys and"
-    " values); Avro and Protobuf are not read"
+    "set key.converter and value.converter to org.apache.kafka.connect.json.JsonConverter at the"
+    " connector, and have it send its snapshot again to topics made anew; Avro and Protobuf are not"
+    " read"
+)
+
+
+_REGISTRY = b"\0"
+_OF_REGISTRY = (
+    "a message begins with byte 0, as Avro, Protobuf and JSON of a schema registry do, whose"
+    " schemas stand there and not in the message"
 )
 
 

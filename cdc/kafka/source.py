@@ -14,26 +14,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from cdc.changes import ROWS_MAX, ChangeSet
 from cdc.findings import refuse_errors
 from cdc.kafka import positions
-from cdc.kafka.cluster import Brokers, translated
+from cdc.kafka.cluster import Brokers, partitions_of, translated
+from cdc.kafka.continuity import made_anew, verify_extent, verify_topics
 from cdc.kafka.decode import Decoder
 from cdc.kafka.preflight import inspect
 from cdc.kafka.settings import KafkaDebeziumSource
 from cdc.protocol import START_OVER, SnapshotProgress, SourceState
 from cdc.schema import TableName
 from tailrace.errors import ContinuityError
-from tailrace.kafka.protocol import Consumer, Partition
+from tailrace.kafka.protocol import Consumer, Partition, Topic
 
 log = logging.getLogger("tailrace.kafka-debezium")
 
 CLUSTER = "kafka.cluster"
 """The fact that names the cluster of the topics."""
+TOPICS = "kafka.topics"
+"""The fact that holds the id of each topic: JSON, {topic: id}."""
 KEYS = "kafka.keys"
 """The fact that holds the keys' columns of each table: JSON, [[schema, name, [column, …]], …]."""
-
-GAP = (
-    "have Debezium send its snapshot again, let the topic keep more (retention.ms, or"
-    f" cleanup.policy=compact), and {START_OVER}"
-)
 
 
 class KafkaDebezium:
@@ -56,13 +54,7 @@ class KafkaDebezium:
                 fix=f"write the right brokers into the source; or {START_OVER}",
             )
         offsets = positions.parse(position)
-        missing = sorted({topic for topic, _ in offsets} - set(self._brokers.topics()))
-        if missing:
-            raise ContinuityError(
-                f"topics that were read are gone: {', '.join(missing)}",
-                where={"topic": missing[0], "from": _first(offsets, missing[0])},
-                fix=f"restore them, or {START_OVER}",
-            )
+        verify_topics(offsets, self._brokers.topics(), json.loads(facts.get(TOPICS, "{}")))
         verify_extent(offsets, self._brokers.extent(list(offsets)))
 
     def snapshot(self, previous: Mapping[str, str]) -> KafkaSnapshot:
@@ -72,20 +64,23 @@ class KafkaDebezium:
         """
         findings, _ = inspect(self._settings, self._brokers)
         refuse_errors(findings)
-        first = {one: begin for one, (begin, _) in self._extent().items()}
+        topics = self._brokers.topics()
+        extent = self._brokers.extent(partitions_of(topics))
+        first = {one: begin for one, (begin, _) in extent.items()}
         self._keys = {}
-        return KafkaSnapshot(positions.show(first), {CLUSTER: self._brokers.cluster_id()})
-
-    def _extent(self) -> dict[Partition, tuple[int, int]]:
-        return self._brokers.extent(self._brokers.partitions())
+        facts = {CLUSTER: self._brokers.cluster_id(), TOPICS: shown_ids(topics)}
+        return KafkaSnapshot(positions.show(first), facts)
 
     def stream(self, position: str) -> KafkaStream:
         """After `verify` or `snapshot`."""
         offsets = positions.parse(position)
-        for partition in self._brokers.partitions():
+        topics = self._brokers.topics()
+        for partition in partitions_of(topics):
             offsets.setdefault(partition, 0)  # made since; all of it is new
         verify_extent(offsets, self._brokers.extent(list(offsets)))
-        self._stream = KafkaStream(self._settings, self._brokers, self._group, offsets, self._keys)
+        self._stream = KafkaStream(
+            self._settings, self._brokers, self._group, offsets, topics, self._keys
+        )
         return self._stream
 
     def heartbeat(self) -> None:
@@ -97,11 +92,12 @@ class KafkaDebezium:
         Errors: SourceUnavailable when topics or partitions have been added: reading begins anew,
         with them.
         """
-        extent = self._extent()
+        topics = self._brokers.topics()
+        extent = self._brokers.extent(partitions_of(topics))
         ends = {one: end for one, (_, end) in extent.items()}
         lag = 0
         if self._stream is not None:
-            self._stream.expect(extent)
+            self._stream.expect(topics, extent)
             lag = self._stream.lag_bytes(ends)
         return SourceState(positions.show(ends), lag_bytes=lag, held_bytes=0, room_bytes=None)
 
@@ -135,12 +131,14 @@ class KafkaStream:
         brokers: Brokers,
         group: str,
         offsets: dict[Partition, int],
+        topics: Mapping[str, Topic],
         keys: Mapping[TableName, tuple[str, ...]],
     ) -> None:
         self._brokers = brokers
         self._group = group
         self._offsets = offsets
-        self._decoder = Decoder(settings, keys)
+        self._ids = shown_ids(topics)
+        self._decoder = Decoder(settings, keys, topics)
         self._records = self._bytes = 0
         self._consumer: Consumer = brokers.client.consumer()
         with translated("reading"):
@@ -152,7 +150,7 @@ class KafkaStream:
 
     @property
     def facts(self) -> Mapping[str, str]:
-        return {KEYS: shown_keys(self._decoder.keys)}
+        return {KEYS: shown_keys(self._decoder.keys), TOPICS: self._ids}
 
     @property
     def at_rest(self) -> bool:
@@ -169,7 +167,7 @@ class KafkaStream:
             expected = self._offsets[partition]
             if int(one.offsets[0]) != expected:  # compacted, a marker, or a gap
                 if int(one.offsets[0]) < expected:
-                    raise _made_anew(partition, expected, int(one.offsets[0]))
+                    raise made_anew(partition, expected, int(one.offsets[0]))
                 verify_extent({partition: expected}, self._brokers.extent([partition]))
             self._offsets[partition] = one.next_offset
             self._records += one.count
@@ -185,8 +183,11 @@ class KafkaStream:
         """Tell the group. Where others are in it, Kafka refuses; nothing of ours depends on it."""
         self._brokers.tell(self._group, positions.parse(position))
 
-    def expect(self, extent: Mapping[Partition, tuple[int, int]]) -> None:
+    def expect(
+        self, topics: Mapping[str, Topic], extent: Mapping[Partition, tuple[int, int]]
+    ) -> None:
         """Errors: SourceUnavailable, ContinuityError."""
+        verify_topics(self._offsets, topics, json.loads(self._ids))
         self._brokers.refuse_new(set(extent) - set(self._offsets))
         verify_extent(self._offsets, extent)
 
@@ -196,33 +197,6 @@ class KafkaStream:
 
     def close(self) -> None:
         self._consumer.close()
-
-
-def verify_extent(
-    offsets: Mapping[Partition, int], extent: Mapping[Partition, tuple[int, int]]
-) -> None:
-    """Errors: ContinuityError where a partition does not hold the offset to be read next."""
-    for (topic, number), offset in sorted(offsets.items()):
-        if (topic, number) not in extent:
-            continue
-        first, end = extent[topic, number]
-        where = {"topic": topic, "partition": number, "from": offset}
-        if offset < first:
-            raise ContinuityError(
-                f"Kafka has deleted {first - offset} offset(s) that were not read yet",
-                where={**where, "to": first},
-                fix=GAP,
-            )
-        if offset > end:
-            raise _made_anew((topic, number), offset, end)
-
-
-def _made_anew(partition: Partition, offset: int, to: int) -> ContinuityError:
-    return ContinuityError(
-        "the topic ends before what was read of it: it was made anew, or has lost records",
-        where={"topic": partition[0], "partition": partition[1], "from": offset, "to": to},
-        fix=GAP,
-    )
 
 
 def keys_of(facts: Mapping[str, str]) -> dict[TableName, tuple[str, ...]]:
@@ -236,5 +210,5 @@ def shown_keys(keys: Mapping[TableName, Sequence[str]]) -> str:
     return json.dumps([[one.schema, one.name, list(keys[one])] for one in sorted(keys)])
 
 
-def _first(offsets: Mapping[Partition, int], topic: str) -> int:
-    return min(offset for (name, _), offset in offsets.items() if name == topic)
+def shown_ids(topics: Mapping[str, Topic]) -> str:
+    return json.dumps({name: topics[name].id for name in sorted(topics)})

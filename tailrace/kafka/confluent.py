@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from tailrace.kafka.errors import Refused, Superseded, TransportError, Unreachable
-from tailrace.kafka.protocol import Topic
+from tailrace.kafka.protocol import Topic, shown_id
 from tailrace.kafka.settings import Cluster
 
 if TYPE_CHECKING:
@@ -143,6 +144,7 @@ class ConfluentAdmin:
                 request_timeout=REQUEST_S,
             )
             settings = {resource.name: future.result() for resource, future in asked.items()}
+            ids = self._ids(there)
         return {
             name: Topic(
                 name,
@@ -150,9 +152,23 @@ class ConfluentAdmin:
                 int(settings[name]["max.message.bytes"].value),
                 "compact" in settings[name]["cleanup.policy"].value,
                 "delete" in settings[name]["cleanup.policy"].value,
+                ids.get(name, ""),
             )
             for name in there
         }
+
+    def _ids(self, names: list[str]) -> dict[str, str]:
+        """Of those to which the brokers give one."""
+        from confluent_kafka import KafkaException, TopicCollection
+
+        found = {}
+        asked = self._admin.describe_topics(TopicCollection(names), request_timeout=REQUEST_S)
+        for name, future in asked.items():
+            with suppress(KafkaException):
+                id_ = future.result().topic_id
+                high, low = id_.get_most_significant_bits(), id_.get_least_significant_bits()
+                found[name] = shown_id(UUID(int=(high % 2**64) << 64 | low % 2**64))
+        return found
 
     def create(
         self, name: str, partitions: int, replication: int, settings: Mapping[str, str]

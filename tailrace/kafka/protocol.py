@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+from uuid import UUID
 
 from tailrace.kafka.records import MESSAGE_MAX, Fetched, Records
 from tailrace.kafka.settings import Cluster
@@ -20,13 +21,20 @@ Partition = tuple[str, int]
 class Topic:
     """A topic as it is. `message_max` is the size of a batch of records that it takes, in bytes,
     as compressed; `is_compacted`: it may forget records whose key came again; `expires`: it
-    forgets old ones, too."""
+    forgets old ones, too; `id`: a UUID's 32 digits, of no other topic, not even of one of the same
+    name later, and empty where brokers give none (before Kafka 2.8)."""
 
     name: str
     partitions: int
     message_max: int
     is_compacted: bool
     expires: bool
+    id: str = ""
+
+
+def shown_id(found: UUID) -> str:
+    """A topic's id; zeros are none."""
+    return found.hex if found.int else ""
 
 
 class Producer(Protocol):

@@ -11,9 +11,10 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from tailrace.kafka.errors import Refused, Superseded, Unreachable
-from tailrace.kafka.protocol import Topic
+from tailrace.kafka.protocol import Topic, shown_id
 from tailrace.kafka.records import MESSAGE_MAX
 from tailrace.kafka.settings import Cluster
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 REQUEST_S = 30.0
 CONNECT_S = 10.0
 _POLL_S = 0.05
+_NO_ID = "0" * 32
 
 _SUPERSEDED = {"ProducerFencedError", "InvalidProducerEpochError", "InvalidProducerIdMappingError"}
 _REFUSED = {
@@ -207,7 +209,7 @@ class PythonAdmin:
             return {}
         with translated("looking at topics"):
             there = {
-                topic["name"]: topic["partitions"]
+                topic["name"]: topic
                 for topic in self._admin.describe_topics(list(names))
                 if not topic["error_code"]
             }
@@ -215,12 +217,13 @@ class PythonAdmin:
         return {
             name: Topic(
                 name,
-                len(partitions),
+                len(topic["partitions"]),
                 int(settings[name].get("max.message.bytes", MESSAGE_MAX)),
                 "compact" in settings[name].get("cleanup.policy", ""),
                 "delete" in settings[name].get("cleanup.policy", ""),
+                shown_id(UUID(topic.get("topic_id") or _NO_ID)),
             )
-            for name, partitions in there.items()
+            for name, topic in there.items()
         }
 
     def _settings(self, names: list[str]) -> dict[str, dict[str, str]]:

@@ -286,13 +286,41 @@ def test_a_topic_that_is_gone_or_made_anew_is_a_gap(
         admin.delete_topics([topic])
     source = KafkaDebezium(settings, "group")
     wait_until(lambda: topic not in source._brokers.topics(), "the topic to be gone")
-    with pytest.raises(ContinuityError, match="are gone") as raised:
+    with pytest.raises(ContinuityError, match="is gone") as raised:
         source.verify(*held)
     assert raised.value.where == {"topic": topic, "from": 20}
     write(client, topic.partition(".")[0], [item(1, "new")])
     with pytest.raises(ContinuityError, match="made anew") as raised:
         source.verify(*held)
     assert raised.value.where["from"] == 20
+    source.close()
+
+
+@pytest.mark.parametrize("library", ["kafka-python", "confluent"])
+def test_a_topic_made_anew_is_told_by_its_id_however_long_it_is(
+    kafka: LocalKafka,
+    client: Client,
+    begun: tuple[str, KafkaDebeziumSource, Any],
+    library: str,
+) -> None:
+    """At the next start, and while it is read; whichever library had read it."""
+    kafka.must_be_apache()
+    topic, settings, held = begun
+    source = KafkaDebezium(settings.model_copy(update={"client": library}), "group")
+    source.verify(*held)
+    stream = source.stream(held[1])
+    with closing(admin_of(kafka)) as admin:
+        admin.delete_topics([topic])
+    wait_until(lambda: topic not in source._brokers.topics(), "the topic to be gone")
+    with pytest.raises(ContinuityError, match="is gone"):
+        source.state()
+    write(client, topic.partition(".")[0], [item(n, "new") for n in range(30)])
+    with pytest.raises(ContinuityError, match="another of the same name"):
+        source.state()
+    with pytest.raises(ContinuityError, match="another of the same name") as raised:
+        source.verify(*held)
+    assert raised.value.where == {"topic": topic, "from": 20}
+    stream.close()
     source.close()
 
 

@@ -72,7 +72,7 @@ def settings(**more: Any) -> KafkaDebeziumSource:
 
 
 def decoded(name: str, **more: Any) -> ChangeSet:
-    found = Decoder(settings(**more), {}).change_set(fetched(records(name)), "{}")
+    found = Decoder(settings(**more), {}, {}).change_set(fetched(records(name)), "{}")
     assert found is not None
     return found
 

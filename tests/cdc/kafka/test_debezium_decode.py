@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -22,6 +23,7 @@ from cdc.kafka.preflight import refuse_absent
 from cdc.kafka.shapes import Shapes
 from cdc.schema import TableName
 from tailrace.errors import DecodeError
+from tailrace.kafka.protocol import Topic
 from tests.cdc.kafka.debezium import NAMES, Event, Said, decoded, events, fetched, records, settings
 
 POSTGRES = {
@@ -251,7 +253,7 @@ def item(**after: Any) -> dict[str, Any]:
         (b"not JSON", "no JSON"),
         (b"[]", "not in Debezium's envelope"),
         (b'{"id": 1, "d": 2}', "not in Debezium's envelope"),  # as ExtractNewRecordState makes it
-        (b"\x00\x00\x00\x00\x01avro", "no JSON"),
+        (b"\x00\x00\x00\x00\x01avro", "schema registry"),
         ({**item(), "op": "x"}, "operation 'x' is not known"),
         ({**item(), "after": None}, "operation 'c' has no row"),
         ({**item(), "op": "d"}, "operation 'd' has no row"),
@@ -261,16 +263,73 @@ def item(**after: Any) -> dict[str, Any]:
     ],
 )
 def test_what_is_no_row_stops_without_its_values(message: Any, what: str) -> None:
-    decoder = Decoder(settings(columns=ITEM), {})
+    decoder = Decoder(settings(columns=ITEM), {}, {})
     with pytest.raises(DecodeError, match=what) as raised:
         decoder.change_set(fetched(one(message), first=7), "{}")
     assert "s3cret" not in str(raised.value)
     assert raised.value.where["offset"] == 7
 
 
+@pytest.mark.parametrize(
+    ("of", "converter"), [("value", "value.converter"), ("key", "key.converter")]
+)
+def test_of_a_schema_registry_the_setting_is_named(of: str, converter: str) -> None:
+    avro = b"\x00\x00\x00\x00\x07\x02\x0cs3cret"
+    [(topic, key, value)] = one(item())
+    said = [(topic, avro, value)] if of == "key" else [(topic, key, avro)]
+    decoder = Decoder(settings(columns=ITEM), {}, {})
+    with pytest.raises(DecodeError) as raised:
+        decoder.change_set(fetched(said, first=7), "{}")
+    assert f"{converter} to org.apache.kafka.connect.json.JsonConverter" in (raised.value.fix or "")
+    assert raised.value.where == {"topic": "erp.shop.item", "partition": 0, "offset": 7}
+    assert "s3cret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("keys", [{}, {TableName("shop", "item"): ("id",)}])
+def test_a_truncate_on_one_of_several_partitions_stops(keys: Any) -> None:
+    """Rows of the others may come before it or after."""
+    truncate = {**item(), "after": None, "op": "t"}
+    said = [*one(item(d=1)), ("erp.shop.item", None, one(truncate)[0][2])]
+    topic = Topic("erp.shop.item", 1, 0, False, False)
+    found = Decoder(settings(columns=ITEM), keys, {topic.name: topic}).change_set(
+        fetched(said), "{}"
+    )
+    assert found is not None
+    assert [event["op"] for event in events(found)] == ["c", "t"]
+    of_two = {topic.name: replace(topic, partitions=2)}
+    decoder = Decoder(settings(columns=ITEM), keys, of_two)
+    with pytest.raises(DecodeError, match=r"TRUNCATE of shop\.item .* 2 partitions") as raised:
+        decoder.change_set(fetched(said[1:]), "{}")
+    assert raised.value.where["offset"] == 0
+    other = Decoder(settings(columns=ITEM, tables=("shop.other",)), keys, of_two)
+    assert other.change_set(fetched(said), "{}") is None
+
+
+@pytest.mark.parametrize(
+    ("connector", "first", "second", "are_one"),
+    [
+        ("postgresql", "571:100", "571:101", True),
+        ("sqlserver", "00000025:00000d08:0025", "00000025:00000d09:0003", False),
+        ("db2", "00000025:00000d08:0025", "00000025:00000d08:0025", True),
+        ("oracle", "6.28.807", "6.28.808", False),
+    ],
+)
+def test_transactions_by_their_names(
+    connector: str, first: str, second: str, are_one: bool
+) -> None:
+    source = {**SOURCE, "connector": connector}
+    said = [
+        *one({**item(), "transaction": {"id": first}, "source": source}),
+        *one({**item(), "transaction": {"id": second}, "source": source}),
+    ]
+    found = Decoder(settings(columns=ITEM), {}, {}).change_set(fetched(said), "{}")
+    assert found is not None
+    assert found.transactions.num_rows == (1 if are_one else 2)
+
+
 def test_numbers_that_json_has_not() -> None:
     said = one(item(d="NaN", n="AJY=")) + one(item(d="-Infinity", n=None)) + one(item(d=1))
-    found = Decoder(settings(columns=ITEM), {}).change_set(fetched(said), "{}")
+    found = Decoder(settings(columns=ITEM), {}, {}).change_set(fetched(said), "{}")
     assert found is not None
     assert [event["new"]["d"] for event in events(found)] == ["NaN", "-Infinity", "1"]
     assert [event["new"]["n"] for event in events(found)] == ["1.50", None, None]
@@ -279,9 +338,9 @@ def test_numbers_that_json_has_not() -> None:
 def test_tombstones_and_unknown_truncates_are_no_changes() -> None:
     truncate = {**item(), "after": None, "op": "t"}
     said = [("erp.shop.item", b'{"id": 1}', None), ("erp.shop.item", None, one(truncate)[0][2])]
-    assert Decoder(settings(columns=ITEM), {}).change_set(fetched(said), "{}") is None
+    assert Decoder(settings(columns=ITEM), {}, {}).change_set(fetched(said), "{}") is None
     known = {TableName("shop", "item"): ("id",)}
-    found = Decoder(settings(columns=ITEM), known).change_set(fetched(said), "{}")
+    found = Decoder(settings(columns=ITEM), known, {}).change_set(fetched(said), "{}")
     assert found is not None
     assert [event["op"] for event in events(found)] == ["t"]
 
@@ -332,7 +391,7 @@ def test_a_topic_of_several_tables() -> None:
     """As a router makes them; without schemas each message has to be looked at."""
     other = {**item(), "after": {"id": 2, "t": "x"}, "source": {**SOURCE, "table": "other"}}
     columns = {**ITEM, "shop.other": {"id": "int", "t": "text"}}
-    decoder = Decoder(settings(columns=columns), {})
+    decoder = Decoder(settings(columns=columns), {}, {})
     for _ in range(2):
         said = [*one(item(d=1)), *one(other), *one(item(d=2))]
         found = decoder.change_set(fetched(said), "{}")

@@ -37,7 +37,7 @@ def typed(schema: dict[str, Any], payload: dict[str, Any], tx_id: str = "int64")
 
 
 def read(*messages: Said, **more: Any) -> list[Event]:
-    found = Decoder(settings(**more), {}).change_set(fetched(list(messages), first=7), "{}")
+    found = Decoder(settings(**more), {}, {}).change_set(fetched(list(messages), first=7), "{}")
     assert isinstance(found, ChangeSet)
     return list(events(found))
 

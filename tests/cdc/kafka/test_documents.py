@@ -228,7 +228,7 @@ def test_columns_that_no_document_can_have_are_named() -> None:
         ({"at": "time"}, "at: MongoDB has no values of type time"),
         ({"document": "text"}, "document is the whole document"),
     ):
-        decoder = Decoder(settings(columns={"shop.item": columns}), {})
+        decoder = Decoder(settings(columns={"shop.item": columns}), {}, {})
         with pytest.raises(DecodeError, match=what):
             decoder.change_set(fetched(said({"id": "1"}, {"_id": 1})), "{}")
 
@@ -244,7 +244,7 @@ def test_columns_that_no_document_can_have_are_named() -> None:
     ],
 )
 def test_an_id_of_another_type_is_refused_and_not_shown(declared: str, key: str) -> None:
-    decoder = Decoder(settings(columns={"shop.item": {"_id": declared}}), {})
+    decoder = Decoder(settings(columns={"shop.item": {"_id": declared}}), {}, {})
     with pytest.raises(
         DecodeError, match=rf"a value of _id in shop\.item is no {declared}"
     ) as raised:
@@ -259,7 +259,7 @@ def test_an_id_of_another_type_is_refused_and_not_shown(declared: str, key: str)
 def test_keys_that_are_no_ids_are_refused(key: bytes) -> None:
     [(topic, _, value)] = said({"id": "1"}, {"_id": 1})
     with pytest.raises(DecodeError, match="key") as raised:
-        Decoder(settings(), {}).change_set(fetched([(topic, key, value)]), "{}")
+        Decoder(settings(), {}, {}).change_set(fetched([(topic, key, value)]), "{}")
     assert "JsonConverter" in (raised.value.fix or "")
     assert "s3cret" not in str(raised.value)
 
@@ -267,7 +267,7 @@ def test_keys_that_are_no_ids_are_refused(key: bytes) -> None:
 @pytest.mark.parametrize("after", ["s3cret", 7, [], None])
 def test_documents_that_are_none_are_refused(after: object) -> None:
     with pytest.raises(DecodeError) as raised:
-        Decoder(settings(), {}).change_set(fetched(said({"id": "1"}, after)), "{}")
+        Decoder(settings(), {}, {}).change_set(fetched(said({"id": "1"}, after)), "{}")
     assert "s3cret" not in str(raised.value)
 
 
