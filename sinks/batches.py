@@ -89,6 +89,7 @@ def _mapped(change: RowChanges, pick: Callable[[pa.Array], pa.Array]) -> RowChan
         if change.old_key is None
         else tuple(pick(column) for column in change.old_key),
         created=None if change.created is None else pick(change.created),
+        entered=None if change.entered is None else pick(change.entered),
         before=None if change.before is None else _before(change.before, pick),
     )
 
@@ -123,15 +124,18 @@ def joined(changes: Sequence[RowChanges]) -> RowChanges:
         source=first.source,
         logged=tuple(one for change in changes for one in change.logged),
         origins=first.origins,
-        created=None
-        if any(change.created is None for change in changes)
-        else concat([change.created for change in changes]),
+        created=_joined_flags([change.created for change in changes]),
+        entered=_joined_flags([change.entered for change in changes]),
         before=_joined_before(changes),
     )
     seq = together.seq.to_numpy()
     if (np.diff(seq) > 0).all():
         return together
     return taken_rows(together, np.argsort(seq, kind="stable"))
+
+
+def _joined_flags(flags: Sequence[pa.BooleanArray | None]) -> pa.BooleanArray | None:
+    return None if any(one is None for one in flags) else concat(flags)
 
 
 def _joined_before(changes: Sequence[RowChanges]) -> Before | None:

@@ -4,7 +4,8 @@ checkpoint   one row: which journal, how far
 receipt      ids of the pipeline's parked changes
 sent         what the target took since the checkpoint, so that it is not sent again after a crash
 tried        of parked changes: how often the target refused each of their rows, and which it took
-prepared     the tables that were prepared, and how their columns are protected
+prepared     the tables that were prepared, and how their columns are protected; under no column's
+             name which rows they admit (`TargetTable.admits`), or that this has changed
 
 Everything a commit moves is one transaction. A lock beside the file lets one process at a time
 have it, and goes with the process, however that ends.
@@ -212,7 +213,9 @@ class LocalCheckpoint:
         protected. Nothing where the file is not there, or none that can be read."""
         try:
             with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
-                rows = db.execute("SELECT target, name, protected FROM prepared").fetchall()
+                rows = db.execute(
+                    "SELECT target, name, protected FROM prepared WHERE name <> ''"
+                ).fetchall()
         except sqlite3.Error:  # delivery says what is wrong with it
             return {}
         found: dict[str, dict[str, str]] = {}
@@ -224,9 +227,25 @@ class LocalCheckpoint:
         """By column how a table was protected when it was prepared last; None: it never was."""
         with self._errors():
             rows = self._held.execute(
-                "SELECT name, protected FROM prepared WHERE target = ?", (target,)
+                "SELECT name, protected FROM prepared WHERE target = ? AND name <> ''", (target,)
             ).fetchall()
         return dict(rows) if rows else None
+
+    def admits(self, target: str, admits: str) -> bool:
+        """Whether the table has admitted the same rows (`TargetTable.admits`) from its first row
+        on. Once it has not, it is not known for ever. Before `prepared`."""
+        with self._errors(), transaction(self._held):
+            rows = dict(
+                self._held.execute(
+                    "SELECT name, protected FROM prepared WHERE target = ?", (target,)
+                ).fetchall()
+            )
+            same = bool(admits) and (rows[""] == admits if "" in rows else not rows)
+            if rows.get("") != (said := admits if same else _CHANGED):
+                self._held.execute(
+                    "INSERT OR REPLACE INTO prepared VALUES (?, '', ?)", (target, said)
+                )
+        return same
 
     def prepared(self, target: str, columns: Iterable[tuple[str, str]]) -> None:
         with self._errors(), transaction(self._held):
@@ -268,6 +287,7 @@ class LocalCheckpoint:
             ) from error
 
 
+_CHANGED = "changed"
 _PASSING = {
     code & 0xFF
     for code in (

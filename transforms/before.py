@@ -1,8 +1,9 @@
 """What the log says of the rows before their changes, in the words of the target.
 
-The rows before are sent through the same mappings as those after; so whatever a mapping, a value
-map or a protection makes of a field, it can be compared. Where they cannot be mapped (they may
-break a contract that the rows after keep) nothing is known of them.
+The updates are sent through the same mappings the other way round; so whatever a mapping, a value
+map or a protection makes of a field, it can be compared, and a row that a mapping admits only now
+is known as such. Where rows before cannot be mapped (they may break a contract that the rows after
+keep) nothing is known of them.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import cdc.changes as change
 from cdc.changes import TableChanges
 from tailrace.errors import TransformError
 from transforms import columns
-from transforms.rows import Before, RowChanges
+from transforms.errors import RowError
+from transforms.rows import DELETE, UPSERT, Before, RowChanges
 
 Routed = Callable[[TableChanges], Sequence[RowChanges]]
 
@@ -25,31 +27,47 @@ Routed = Callable[[TableChanges], Sequence[RowChanges]]
 def with_before(
     changes: TableChanges, made: Sequence[RowChanges], base: int, route: Routed
 ) -> list[RowChanges]:
-    """`made`, which `route` made of `changes`, with `created` and `before`."""
+    """`made`, which `route` made of `changes`, with `created`, `entered` and `before`."""
     numbers = changes.seq.to_numpy().astype(np.int64) + base
     operations = columns.operations(changes)
     created = np.isin(operations, (change.CREATE, change.READ))
-    old = _old_rows(changes)
-    try:
-        earlier = [] if old is None else route(old)
-    except TransformError:
-        earlier = []
+    earlier = _earlier(changes, route)
     found = []
     for rows in made:
         at = np.searchsorted(numbers, rows.seq.to_numpy())
-        candidates = [_beside(rows, one) for one in earlier if one.table.table == rows.table.table]
+        mine = [one for one in earlier if one.table.table == rows.table.table]
+        candidates = [_beside(rows, one) for one in mine]
         found.append(
             replace(
                 rows,
                 created=pa.array(created[at]),
+                entered=pa.array(_entered(rows, mine)),
                 before=max(candidates, key=_known, default=None),
             )
         )
     return found
 
 
-def _old_rows(changes: TableChanges) -> TableChanges | None:
-    """Those of updates of which the log has the whole row, as if they were read now."""
+def _earlier(changes: TableChanges, route: Routed) -> list[RowChanges]:
+    """What comes of updates taken back: the rows before are put there again, or removed where they
+    were not admitted. Without those that cannot be mapped."""
+    back = _taken_back(changes)
+    for _ in range(2):
+        if back is None:
+            break
+        try:
+            return list(route(back))
+        except RowError as error:
+            failing = [fault.seq for fault in error.faults]
+            keep = ~np.isin(back.seq.to_numpy(), failing)
+            back = _kept(back, np.flatnonzero(keep)) if failing and keep.any() else None
+        except TransformError:
+            break
+    return []
+
+
+def _taken_back(changes: TableChanges) -> TableChanges | None:
+    """The updates of which the log has the whole row before, the other way round."""
     if changes.old is None or changes.old_kind is None:
         return None
     whole = changes.old_kind.to_numpy() == change.OLD_ROW
@@ -57,29 +75,60 @@ def _old_rows(changes: TableChanges) -> TableChanges | None:
     if not len(rows):
         return None
     lacking = {at for at, column in enumerate(changes.old) if column is None}
+    after, _ = columns.completed(changes)
     return TableChanges(
         schema=changes.schema,
-        op=pa.array(np.full(len(rows), change.READ, np.uint8)),
+        op=pa.array(np.full(len(rows), change.UPDATE, np.uint8)),
         seq=changes.seq.take(pa.array(rows)),
         new=tuple(
             columns.nulls(len(rows)) if column is None else columns.take(column, rows)
             for column in changes.old
         ),
         unsent={at: pa.array(np.ones(len(rows), bool)) for at in lacking},
+        old_kind=pa.array(np.full(len(rows), change.OLD_KEY, np.uint8)),
+        old=tuple(
+            columns.take(column, rows) if at in changes.schema.key_indexes else None
+            for at, column in enumerate(after)
+        ),
     )
 
 
+def _kept(changes: TableChanges, rows: columns.Rows) -> TableChanges:
+    """Of what `_taken_back` made."""
+    assert changes.old is not None
+    assert changes.old_kind is not None
+    index = pa.array(rows)
+    return replace(
+        changes,
+        op=changes.op.take(index),
+        seq=changes.seq.take(index),
+        new=tuple(column.take(index) for column in changes.new),
+        unsent={at: mask.take(index) for at, mask in changes.unsent.items()},
+        old_kind=changes.old_kind.take(index),
+        old=tuple(None if column is None else column.take(index) for column in changes.old),
+    )
+
+
+def _entered(rows: RowChanges, earlier: Sequence[RowChanges]) -> columns.Flags:
+    """Those whose change, taken back, would remove them."""
+    found = np.zeros(rows.rows, np.bool_)
+    if not rows.table.admits:
+        return found
+    for one in earlier:
+        gone = np.flatnonzero(one.op.to_numpy() == DELETE)
+        if len(gone):
+            place, same = _same_rows(rows, one)
+            found |= same & np.isin(place, gone)
+    found &= rows.op.to_numpy() == UPSERT
+    return found
+
+
 def _beside(rows: RowChanges, before: RowChanges) -> Before:
-    """For each of `rows` the one of `before` with its `seq` and key, without columns that were not
-    sent. Several rows of a change may be of one table: each knows itself by its key."""
-    numbers, wanted = before.seq.to_numpy(), rows.seq.to_numpy()
-    place = np.searchsorted(numbers, wanted)
-    known = place < len(numbers)
-    known[known] = numbers[place[known]] == wanted[known]
+    """For each of `rows` the one of `before` that was put there with its `seq` and key, without
+    columns that were not sent."""
+    place, known = _same_rows(rows, before)
+    known &= np.isin(place, np.flatnonzero(before.op.to_numpy() == UPSERT))
     index = pa.array(np.where(known, place, 0), mask=~known)
-    for at in rows.table.key_indexes:
-        keys, old = rows.values[at].to_pylist(), before.values[at].take(index).to_pylist()
-        known &= np.fromiter((a == b for a, b in zip(keys, old, strict=True)), bool, len(keys))
     return Before(
         known=pa.array(known),
         values={
@@ -88,6 +137,20 @@ def _beside(rows: RowChanges, before: RowChanges) -> Before:
             if at not in before.unsent
         },
     )
+
+
+def _same_rows(rows: RowChanges, before: RowChanges) -> tuple[columns.Rows, columns.Flags]:
+    """For each of `rows` the place in `before` of the one with its `seq` and key, and whether there
+    is one. Several rows of a change may be of one table: each knows itself by its key."""
+    numbers, wanted = before.seq.to_numpy(), rows.seq.to_numpy()
+    place = np.searchsorted(numbers, wanted)
+    known = place < len(numbers)
+    known[known] = numbers[place[known]] == wanted[known]
+    index = pa.array(np.where(known, place, 0), mask=~known)
+    for at in rows.table.key_indexes:
+        keys, old = rows.values[at].to_pylist(), before.values[at].take(index).to_pylist()
+        known &= np.fromiter((a == b for a, b in zip(keys, old, strict=True)), bool, len(keys))
+    return place, known
 
 
 def _known(before: Before) -> int:

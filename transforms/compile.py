@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -151,7 +152,15 @@ class _Compiler(Checks):
             contract=contract_of(entity)[0],
             lookups=self.joined.used(frozenset(self.read)),
             parents=tuple(self.parents),
+            admits=self._admits(),
         )
+
+    def _admits(self) -> str:
+        rows = self.rows
+        if rows.on_delete.action != "delete":
+            return ""
+        said = repr((self.mapping.source, sorted(rows.key.items()), rows.where))
+        return hashlib.sha256(said.encode()).hexdigest()[:16]
 
     def _delivered(self, entity: Entity) -> list[str]:
         """The fields this mapping writes, in the entity's order."""

@@ -198,12 +198,13 @@ class Mapped:
         try:
             return [
                 Evaluation(
-                    self._placed(program),
+                    self._placed(program if not sole else _admitting(program)),
                     self._engine,
-                    sole=writers.count(program.target.table) == 1,
+                    sole=sole,
                     tables=self.lookups,
                 )
                 for program in programs
+                for sole in (writers.count(program.target.table) == 1,)
             ]
         except EvaluationError as error:
             raise TransformError(
@@ -212,6 +213,15 @@ class Mapped:
                 where={"table": str(schema.table)},
                 fix="mend the mapping: tailrace check shows where",
             ) from None
+
+
+def _admitting(program: Program) -> Program:
+    """With tables that say which rows are there: no other mapping has a say in it."""
+    return replace(
+        program,
+        target=replace(program.target, admits=program.admits),
+        entity=replace(program.entity, admits=program.admits),
+    )
 
 
 def _settle(

@@ -72,6 +72,7 @@ class Program:
     contract  what the entity's contract demands of its values
     lookups   what is joined to each row
     parents   the entities that it refers to, whole, as they are made where they are absent
+    admits    see `TargetTable`
     """
 
     name: str
@@ -90,6 +91,7 @@ class Program:
     contract: tuple[Rule, ...] = ()
     lookups: tuple[LookupProgram, ...] = ()
     parents: tuple[TargetTable, ...] = ()
+    admits: str = ""
 
     @property
     def source(self) -> str:

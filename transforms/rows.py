@@ -59,6 +59,8 @@ class TargetTable:
     `unique`: columns whose values together no two rows share; NULL is like no other.
     `composite`: of an entity that several sources feed, to which this table belongs.
     `refs`: columns, by position, whose values are keys of other entities.
+    `admits` changes with the mapping's key, `where` and `on_delete`: which rows are there; empty
+    where one mapping alone does not say so, or what it does not admit any more may stay.
     """
 
     table: TableName
@@ -68,6 +70,7 @@ class TargetTable:
     unique: tuple[tuple[str, ...], ...] = ()
     composite: Composite | None = field(default=None, compare=False, repr=False)
     refs: tuple[tuple[int, Reference], ...] = ()
+    admits: str = field(default="", compare=False, repr=False)
 
     @property
     def key_indexes(self) -> tuple[int, ...]:
@@ -136,6 +139,7 @@ class RowChanges:
              joined; none where nobody delivers them
     origins  where each came from, by `seq`; None where nobody delivers them
     created  true where the source says that the row is new; None where nobody asked for it
+    entered  true where the log has the row before, and `table.admits` it only now; None as above
     before   what the log says of the rows before; None where it is silent, or nobody asked
     """
 
@@ -150,6 +154,7 @@ class RowChanges:
     logged: tuple[Logged, ...] = field(default=(), compare=False, repr=False)
     origins: Origins | None = field(default=None, compare=False, repr=False)
     created: pa.BooleanArray | None = None
+    entered: pa.BooleanArray | None = None
     before: Before | None = None
 
     @property

@@ -90,10 +90,19 @@ class Request:
 
 
 class Plan:
-    """Of one target table. Errors: TargetRefused where a template names what the table lacks."""
+    """Of one target table. `admits`: what its mapping admits is what it has admitted from the
+    beginning. Errors: TargetRefused where a template names what the table lacks."""
 
-    def __init__(self, table: TargetTable, entity: EntityRequests, target: HttpTarget) -> None:
+    def __init__(
+        self,
+        table: TargetTable,
+        entity: EntityRequests,
+        target: HttpTarget,
+        *,
+        admits: bool = False,
+    ) -> None:
         self.table = table
+        self.admits = admits
         self.name = str(table.table)
         self.entity = entity
         self._names = [column.name for column in table.columns]

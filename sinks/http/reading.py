@@ -10,6 +10,7 @@ from itertools import groupby
 from operator import attrgetter
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sinks.batches import sliced
 from sinks.http.identity import digest
@@ -31,7 +32,7 @@ class Change:
     entry, number   its place in the journal, the same for ever
     missing         columns that are not sent
     before          the values before where the log has them, by column
-    created         the source says that the row is new
+    created         the API has not had it: the source says that it is new, or it was not admitted
     slot            the target table; of several rows there that are of one change, each its own
     name            its idempotency key
     attempt         how many requests of other contents or with another answer came before it
@@ -98,6 +99,8 @@ def _read(change: RowChanges, plan: Plan) -> Iterator[Change]:
     old_keys = None if change.old_key is None else _tuples(change.old_key)
     before = None if change.before is None else _Before(change)
     created = None if change.created is None else change.created.to_pylist()
+    if created is not None and change.entered is not None and plan.admits:
+        created = pc.or_(change.created, change.entered).to_pylist()
     key_indexes = change.table.key_indexes
     for n, (seq, op) in enumerate(zip(change.seq.to_pylist(), change.op.to_pylist(), strict=True)):
         old = None if old_keys is None or op != UPSERT else old_keys[n]

@@ -110,7 +110,8 @@ class HttpSink:
             refusal = key_refusal(table, recorded)
             if refusal is not None:
                 raise refusal
-        self._plans[name] = Plan(table, entity, self._target)
+        admits = self._local.admits(name, table.admits)
+        self._plans[name] = Plan(table, entity, self._target, admits=admits)
         self._local.prepared(name, [(one.name, one.protected) for one in table.columns])
 
     def write(self, changes: Sequence[RowChanges]) -> dict[str, Written]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
+from dataclasses import replace
 
 import pyarrow as pa
 import pytest
@@ -156,6 +158,31 @@ def test_by_operation(rig: Made) -> None:
     one.apply(upsert("1", "a", "1"), upsert("1", "b", "1"), created=pa.array([True, False]))
     assert [seen["method"] for seen in one.seen] == ["POST", "PATCH"]
     assert one.records["/items/1"]["code"] == "b"
+
+
+def test_by_operation_creates_what_the_mapping_admits_only_now(rig: Made) -> None:
+    """Until it admits others: then older rows may be there, and a PATCH tells."""
+    table = replace(ITEM, admits="where a")
+    one = rig({**PATCHED, "upsert": "by_operation"}, table=table)
+    none, entered = pa.array([False]), pa.array([True])
+    one.apply(upsert("1", "a", "1"), created=none, entered=entered)
+    assert [seen["method"] for seen in one.seen] == ["POST"]
+    one.sink.close()
+    for entry, admits in enumerate(("where a", "where b", "where a"), start=2):
+        one.sink.open("journal")
+        one.table = replace(ITEM, admits=admits)
+        one.sink.prepare([one.table])
+        with suppress(RowRefused):
+            one.write(upsert(str(entry), "a", "1"), entry=entry, created=none, entered=entered)
+        one.sink.close()
+    assert [seen["method"] for seen in one.seen] == ["POST", "POST", "PATCH", "PATCH"]
+
+
+def test_by_operation_where_it_is_not_known_what_was_admitted(rig: Made) -> None:
+    one = rig({**PATCHED, "upsert": "by_operation"})
+    flags = {"created": pa.array([False]), "entered": pa.array([True])}
+    with pytest.raises(RowRefused, match="status 404"):
+        one.write(upsert("1", "a", "1"), **flags)
 
 
 SEARCHED = {
