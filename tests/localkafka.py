@@ -7,7 +7,7 @@ import itertools
 import shutil
 import signal
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Self
@@ -70,8 +70,15 @@ class LocalKafka(LocalServer):
         return f"{prefix}-{next(_numbers)}"
 
     @classmethod
-    def start(cls, directory: Path, *, settings: Mapping[str, str] | None = None) -> Self:
-        """``{port}`` and ``{controller}`` in settings' values are the ports."""
+    def start(
+        cls,
+        directory: Path,
+        *,
+        settings: Mapping[str, str] | None = None,
+        scram: Sequence[str] = (),
+    ) -> Self:
+        """``{port}`` and ``{controller}`` in settings' values are the ports. `scram`: credentials
+        as `kafka-storage.sh format --add-scram` takes them."""
         directory.mkdir(parents=True, exist_ok=True)
         server = cls(directory, free_port())
         controller = free_port()
@@ -89,9 +96,9 @@ class LocalKafka(LocalServer):
             .replace("{port}", str(server.port))
             .replace("{controller}", str(controller))
         )
-        server._run(
-            [*_JAVA, "kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c", str(properties)]
-        )
+        users = [word for one in scram for word in ("--add-scram", one)]
+        format_ = ["format", "-t", CLUSTER, "-c", str(properties), *users]
+        server._run([*_JAVA, "kafka.tools.StorageTool", *format_])
         server._launch([*_JAVA, "kafka.Kafka", str(properties)])
         atexit.register(server.stop)
         return server
@@ -123,10 +130,16 @@ class StandIn(LocalKafka):
         return False
 
     @classmethod
-    def start(cls, directory: Path, *, settings: Mapping[str, str] | None = None) -> Self:
+    def start(
+        cls,
+        directory: Path,
+        *,
+        settings: Mapping[str, str] | None = None,
+        scram: Sequence[str] = (),
+    ) -> Self:
         directory.mkdir(parents=True, exist_ok=True)
         server = cls(directory, free_port())
-        if settings:
+        if settings or scram:
             server.must_be_apache()
         server.restart()
         atexit.register(server.stop)
@@ -157,7 +170,9 @@ def committed(client: Client, *partitions: Partition) -> list[Fetched]:
 
 
 @contextmanager
-def kafka_server(settings: Mapping[str, str] | None = None) -> Iterator[LocalKafka]:
+def kafka_server(
+    settings: Mapping[str, str] | None = None, scram: Sequence[str] = ()
+) -> Iterator[LocalKafka]:
     """A broker of its own, or a skipped test."""
     from tests.conftest import open_directory
 
@@ -167,7 +182,10 @@ def kafka_server(settings: Mapping[str, str] | None = None) -> Iterator[LocalKaf
         kind = StandIn
     else:
         pytest.skip("no Kafka was fetched (make servers)")
-    with open_directory() as directory, kind.start(directory / "kafka", settings=settings) as found:
+    with (
+        open_directory() as directory,
+        kind.start(directory / "kafka", settings=settings, scram=scram) as found,
+    ):
         yield found
 
 

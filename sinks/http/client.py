@@ -220,9 +220,8 @@ def tls_context(tls: Tls) -> ssl.SSLContext:
     """Errors: TargetRefused where a file cannot be used."""
     try:
         context = ssl.create_default_context(cafile=tls.ca)
-        if tls.certificate is not None:
-            password: Any = tls.key_password
-            context.load_cert_chain(tls.certificate, tls.key, password)
+        if tls.certificate is not None:  # without a password OpenSSL would ask at the terminal
+            context.load_cert_chain(tls.certificate, tls.key, tls.key_password or "")
     except (OSError, ssl.SSLError) as error:
         raise TargetRefused(
             f"the files of `tls` cannot be used: {error.strerror or type(error).__name__}",

@@ -15,10 +15,15 @@ from sinks.kafka.topics import misfits, topic_of
 from sinks.protection import findings
 from sinks.protocol import Line
 from tailrace.errors import TargetRefused, TargetUnavailable
-from tailrace.kafka.errors import TransportError
+from tailrace.kafka.errors import Refused, TransportError
 from tailrace.kafka.protocol import Client, Topic, client_of
 from tailrace.kafka.settings import cluster_of
 from transforms.rows import TargetTable
+
+_RIGHTS = (
+    "-- see to `sasl` and `tls`, and grant Describe, DescribeConfigs, Create, Read and Write on the"
+    " topics and on tailrace.PIPELINE, Describe and Write on the transactional id"
+)
 
 
 def inspect(target: KafkaTarget, lines: Sequence[Line]) -> list[Finding]:
@@ -29,6 +34,9 @@ def inspect(target: KafkaTarget, lines: Sequence[Line]) -> list[Finding]:
     found, planned = _planned(target, lines)
     try:
         found += _looked_at(client_of(cluster_of(target)), lines, planned)
+    except Refused as error:
+        what = f"the cluster refuses us: {error.what}"
+        found.append(Finding("error", what, error.topic or target.brokers, _RIGHTS))
     except TransportError as error:
         raise TargetUnavailable(f"looking at the target: {error.what}") from error
     for line in lines:

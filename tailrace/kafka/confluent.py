@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -16,6 +16,8 @@ from tailrace.kafka.protocol import Topic, shown_id
 from tailrace.kafka.settings import Cluster
 
 if TYPE_CHECKING:
+    from confluent_kafka.admin import TopicDescription
+
     from tailrace.kafka.confluent_consumer import ConfluentConsumer
     from tailrace.kafka.confluent_producer import ConfluentProducer
 
@@ -135,8 +137,7 @@ class ConfluentAdmin:
         from confluent_kafka.admin import ConfigResource, ResourceType
 
         with translated("looking at topics"):
-            known = self._admin.list_topics(timeout=CONNECT_S).topics
-            there = [name for name in names if name in known]
+            there = self._described(names)
             if not there:
                 return {}
             asked = self._admin.describe_configs(
@@ -144,30 +145,33 @@ class ConfluentAdmin:
                 request_timeout=REQUEST_S,
             )
             settings = {resource.name: future.result() for resource, future in asked.items()}
-            ids = self._ids(there)
         return {
             name: Topic(
                 name,
-                len(known[name].partitions),
+                len(topic.partitions),
                 int(settings[name]["max.message.bytes"].value),
                 "compact" in settings[name]["cleanup.policy"].value,
                 "delete" in settings[name]["cleanup.policy"].value,
-                ids.get(name, ""),
+                _id(topic),
             )
-            for name in there
+            for name, topic in there.items()
         }
 
-    def _ids(self, names: list[str]) -> dict[str, str]:
-        """Of those to which the brokers give one."""
+    def _described(self, names: Sequence[str]) -> dict[str, TopicDescription]:
+        """Topics that are there. Errors: KafkaException, where we may not see."""
         from confluent_kafka import KafkaException, TopicCollection
 
-        found = {}
-        asked = self._admin.describe_topics(TopicCollection(names), request_timeout=REQUEST_S)
+        found: dict[str, TopicDescription] = {}
+        if not names:
+            return found
+        wanted = TopicCollection(list(dict.fromkeys(names)))
+        asked = self._admin.describe_topics(wanted, request_timeout=REQUEST_S)
         for name, future in asked.items():
-            with suppress(KafkaException):
-                id_ = future.result().topic_id
-                high, low = id_.get_most_significant_bits(), id_.get_least_significant_bits()
-                found[name] = shown_id(UUID(int=(high % 2**64) << 64 | low % 2**64))
+            try:
+                found[name] = future.result()
+            except KafkaException as error:
+                if error.args[0].name() != "UNKNOWN_TOPIC_OR_PART":
+                    raise
         return found
 
     def create(
@@ -203,3 +207,9 @@ class ConfluentAdmin:
 
     def close(self) -> None:
         pass
+
+
+def _id(topic: TopicDescription) -> str:
+    id_ = topic.topic_id
+    high, low = id_.get_most_significant_bits(), id_.get_least_significant_bits()
+    return shown_id(UUID(int=(high % 2**64) << 64 | low % 2**64))

@@ -19,6 +19,7 @@ class ConfluentConsumer:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._consumer: Any = None
+        self._in_group = False  # the library asks for one's coordinator all the same
         self._positions: dict[Partition, int] = {}
 
     def assign(self, offsets: Mapping[Partition, int], group: str | None = None) -> None:
@@ -74,7 +75,7 @@ class ConfluentConsumer:
             self._positions[partition] = message.offset() + 1
         elif error.name() == "_PARTITION_EOF":
             self._positions[partition] = message.offset()
-        else:
+        elif error.name() != "GROUP_AUTHORIZATION_FAILED" or self._in_group:
             raise translate(error, "reading", message.topic())
 
     def extent(self, partitions: Sequence[Partition]) -> dict[Partition, tuple[int, int]]:
@@ -117,6 +118,7 @@ class ConfluentConsumer:
         if self._consumer is None:
             from confluent_kafka import Consumer
 
+            self._in_group = group is not None
             self._consumer = Consumer(
                 {
                     **configuration(self._cluster),

@@ -75,8 +75,8 @@ def _context(cluster: Cluster) -> ssl.SSLContext:
     assert tls is not None
     try:
         context = ssl.create_default_context(cafile=tls.ca)
-        if tls.certificate is not None:
-            context.load_cert_chain(tls.certificate, tls.key, tls.key_password)
+        if tls.certificate is not None:  # without a password OpenSSL would ask at the terminal
+            context.load_cert_chain(tls.certificate, tls.key, tls.key_password or "")
     except (OSError, ssl.SSLError) as error:
         raise Refused(f"the files of `tls` cannot be used: {error.strerror or error}") from None
     return context
@@ -207,12 +207,13 @@ class PythonAdmin:
     def topics(self, names: Sequence[str]) -> dict[str, Topic]:
         if not names:
             return {}
+        from kafka.errors import TopicAuthorizationFailedError
+
         with translated("looking at topics"):
-            there = {
-                topic["name"]: topic
-                for topic in self._admin.describe_topics(list(names))
-                if not topic["error_code"]
-            }
+            described = self._admin.describe_topics(list(names))
+            if any(one["error_code"] == TopicAuthorizationFailedError.errno for one in described):
+                raise TopicAuthorizationFailedError
+            there = {one["name"]: one for one in described if not one["error_code"]}
             settings = self._settings(list(there))
         return {
             name: Topic(
@@ -227,19 +228,23 @@ class PythonAdmin:
         }
 
     def _settings(self, names: list[str]) -> dict[str, dict[str, str]]:
-        from kafka.admin import ConfigResource, ConfigResourceType
+        """In a request of our own: the library passes over what we may not see."""
+        from kafka.errors import for_code
+        from kafka.protocol.admin import DescribeConfigsRequest
 
         if not names:
             return {}
-        keys = ["max.message.bytes", "cleanup.policy"]
-        found = self._admin.describe_configs(
-            [ConfigResource(ConfigResourceType.TOPIC, name, keys) for name in names],
-            config_filter="all",
-        )["topic"]
-        return {
-            name: {key: str(found[name][key]["value"]) for key in keys if key in found[name]}
-            for name in names
-        }
+        kind, keys = 2, ["max.message.bytes", "cleanup.policy"]
+        manager = self._admin._manager
+        request = DescribeConfigsRequest(
+            resources=[(kind, name, keys) for name in names], include_synonyms=False, min_version=0
+        )
+        found: dict[str, dict[str, str]] = {}
+        for result in manager.run(manager.send, request).results:
+            if result.error_code:
+                raise for_code(result.error_code)()
+            found[result.resource_name] = {one.name: str(one.value) for one in result.configs}
+        return found
 
     def create(
         self, name: str, partitions: int, replication: int, settings: Mapping[str, str]
