@@ -20,6 +20,22 @@ cdef class Text:
     cdef int repeat_last_of(self, Text other) except -1
 
 
+cdef class Replaced:
+    cdef Text values
+    cdef bytearray columns  # int16 an entry
+    cdef bytearray ends  # int32 a row, behind a zero
+    cdef bytearray known  # 1 where the row before is known
+    cdef unsigned char* p_columns
+    cdef int* p_ends
+    cdef unsigned char* p_known
+    cdef Py_ssize_t room
+    cdef Py_ssize_t rows
+    cdef Py_ssize_t rows_room
+    cdef int unknown_until(self, Py_ssize_t rows) except -1
+    cdef int add(self, int column) except -1
+    cdef int end_row(self, int known) except -1
+
+
 cdef class Table:
     cdef object schema
     cdef list columns
@@ -33,6 +49,7 @@ cdef class Table:
     cdef int* p_seqs
     cdef list old  # of Text or None a column; None while no old tuple came
     cdef bytearray old_kind
+    cdef Replaced replaced  # None while no row before is known by what replaced it
     cdef dict unsent  # column index -> bytearray, 1 where not sent
     cdef bint full_row  # the row under construction has its whole old row
     cdef int reset(self) except -1
@@ -40,6 +57,7 @@ cdef class Table:
     cdef int no_row_after(self) except -1
     cdef int mark_unsent(self, int index) except -1
     cdef Text old_column(self, int index)
+    cdef Replaced replaced_values(self)
 
 
 cdef int u16(unsigned char* p, Py_ssize_t at) noexcept

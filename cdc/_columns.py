@@ -142,6 +142,53 @@ class Text:
         return self.rows, self.nulls, self.valid, self.offsets, self.data, self.used
 
 
+class Replaced:
+    """`TableChanges.replaced` under construction: a list of (column, value before) a row."""
+
+    def __init__(self) -> None:
+        self.values = Text()
+        self.room = self.rows_room = 64
+        self.columns = bytearray(2 * self.room)
+        self.ends = bytearray(4 * (self.rows_room + 1))
+        self.known = bytearray(self.rows_room)
+        self.p_columns = bytes_of(self.columns)
+        self.p_ends = ints_of(self.ends)
+        self.p_known = bytes_of(self.known)
+        self.rows = 0
+
+    def add(self, column: cython.int) -> cython.int:
+        """Name the column of the value that is put next."""
+        entry: cython.Py_ssize_t = self.values.rows
+        if entry == self.room:
+            self.room *= 2
+            self.columns = grown(self.columns, 2 * self.room)
+            self.p_columns = bytes_of(self.columns)
+        self.p_columns[2 * entry] = column & 255
+        self.p_columns[2 * entry + 1] = column >> 8 & 255
+        return 0
+
+    def end_row(self, known: cython.int) -> cython.int:
+        if self.rows == self.rows_room:
+            self.rows_room *= 2
+            self.ends = grown(self.ends, 4 * (self.rows_room + 1))
+            self.known = grown(self.known, self.rows_room)
+            self.p_ends = ints_of(self.ends)
+            self.p_known = bytes_of(self.known)
+        self.p_known[self.rows] = known
+        self.rows += 1
+        self.p_ends[self.rows] = cython.cast(cython.int, self.values.rows)
+        return 0
+
+    def unknown_until(self, rows: cython.Py_ssize_t) -> cython.int:
+        while self.rows < rows:
+            self.end_row(0)
+        return 0
+
+    def buffers(self) -> tuple:
+        """(known, ends, columns, values as in `Text.buffers`)."""
+        return self.known, self.ends, self.columns, self.values.buffers()
+
+
 class Table:
     """The changes of one table in the set under construction."""
 
@@ -159,7 +206,7 @@ class Table:
         self.seqs = bytearray(4 * self.room)
         self.p_ops = bytes_of(self.ops)
         self.p_seqs = ints_of(self.seqs)
-        self.old = self.old_kind = self.unsent = None
+        self.old = self.old_kind = self.unsent = self.replaced = None
         self.full_row = False
         return 0
 
@@ -203,11 +250,18 @@ class Table:
         column.null_until(self.rows)
         return column
 
+    def replaced_values(self) -> Replaced:
+        """Made when first needed and padded up to this row."""
+        if self.replaced is None:
+            self.replaced = Replaced()
+        self.replaced.unknown_until(self.rows)
+        return self.replaced
+
     def result(self) -> tuple:
         """Hand over the buffers and begin anew.
 
-        (schema, rows, ops, seqs, columns, unsent or None, old kinds or None, old or None), a
-        column as in `Text.buffers`.
+        (schema, rows, ops, seqs, columns, unsent or None, old kinds or None, old or None, replaced
+        or None), a column as in `Text.buffers`.
         """
         column: Text
         old: list = None
@@ -217,6 +271,10 @@ class Table:
                 if column is not None:
                     column.null_until(self.rows)
                 old.append(None if column is None else column.buffers())
+        replaced: tuple = None
+        if self.replaced is not None:
+            self.replaced.unknown_until(self.rows)
+            replaced = self.replaced.buffers()
         columns: list = []
         for column in self.columns:
             columns.append(column.buffers())
@@ -229,6 +287,7 @@ class Table:
             self.unsent,
             self.old_kind,
             old,
+            replaced,
         )
         self.reset()
         return taken

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from cdc.changes import TRANSACTIONS, TableChanges
+from cdc.changes import REPLACED, TRANSACTIONS, TableChanges
 from cdc.schema import TableSchema
 
 
@@ -19,6 +20,7 @@ def table_changes(
     unsent: dict[int, bytearray] | None,
     old_kind: bytearray | None,
     old: list[tuple[Any, ...] | None] | None,
+    replaced: tuple[Any, ...] | None,
 ) -> TableChanges:
     """Takes what `cdc._columns.Table.result` hands over."""
     return TableChanges(
@@ -34,6 +36,22 @@ def table_changes(
         old=None
         if old is None
         else tuple(None if column is None else _strings(*column) for column in old),
+        replaced=None if replaced is None else _replaced(rows, *replaced),
+    )
+
+
+def _replaced(
+    rows: int, known: bytearray, ends: bytearray, columns: bytearray, values: tuple[Any, ...]
+) -> pa.ListArray:
+    entries = _strings(*values)
+    return pa.ListArray.from_arrays(
+        _fixed(pa.int32(), rows + 1, ends),
+        pa.StructArray.from_arrays(
+            [_fixed(pa.int16(), len(entries), columns), entries],
+            fields=list(REPLACED.value_type),
+        ),
+        type=REPLACED,
+        mask=pc.invert(_fixed(pa.uint8(), rows, known).cast(pa.bool_())),
     )
 
 

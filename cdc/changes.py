@@ -13,7 +13,7 @@ of a binary log.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -32,6 +32,12 @@ BYTES_MAX = 8 << 20
 
 OLD_NONE, OLD_KEY, OLD_ROW = 0, 1, 2
 """What the log said of the row before the change: nothing (its key is the new one), key, or all."""
+
+REPLACED = pa.list_(
+    pa.struct([pa.field("column", pa.int16(), nullable=False), pa.field("value", pa.string())])
+)
+"""Of a change: values that were in the place of those after. A column's index, or for one whose
+value before was *not sent* that index's complement (~)."""
 
 TRANSACTIONS = pa.schema(
     [
@@ -57,6 +63,9 @@ class TableChanges:
     old_kind  uint8, one of OLD_*; None when OLD_NONE throughout
     old       per column the value before; None for a column of which the log carried nothing.
               Only the columns of the key are meaningful where old_kind is OLD_KEY.
+    replaced  of type REPLACED, NULL where the log says no more than that; elsewhere the row before
+              is the row after, but for the key that stands in `old` and for the values here
+              (of columns of text); None when NULL throughout. `cdc.before` puts it together.
     """
 
     schema: TableSchema
@@ -66,10 +75,25 @@ class TableChanges:
     unsent: Mapping[int, pa.BooleanArray] = field(default_factory=dict)
     old_kind: pa.UInt8Array | None = None
     old: tuple[pa.Array | None, ...] | None = None
+    replaced: pa.ListArray | None = None
 
     @property
     def rows(self) -> int:
         return len(self.op)
+
+    def picked(self, pick: Callable[[pa.Array], pa.Array]) -> TableChanges:
+        """The same with each array as `pick` makes it: some of the changes."""
+        old = self.old
+        return TableChanges(
+            schema=self.schema,
+            op=pick(self.op),
+            seq=pick(self.seq),
+            new=tuple(map(pick, self.new)),
+            unsent={index: pick(flags) for index, flags in self.unsent.items()},
+            old_kind=None if self.old_kind is None else pick(self.old_kind),
+            old=None if old is None else tuple(one if one is None else pick(one) for one in old),
+            replaced=None if self.replaced is None else pick(self.replaced),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 import cdc.changes as change
+from cdc.before import rows_before
 from cdc.changes import TableChanges
 from tailrace.errors import TransformError
 from transforms import columns
@@ -53,14 +56,14 @@ def _earlier(changes: TableChanges, route: Routed) -> list[RowChanges]:
     were not admitted. Without those that cannot be mapped."""
     back = _taken_back(changes)
     for _ in range(2):
-        if back is None:
+        if back is None or not back.rows:
             break
         try:
             return list(route(back))
         except RowError as error:
             failing = [fault.seq for fault in error.faults]
-            keep = ~np.isin(back.seq.to_numpy(), failing)
-            back = _kept(back, np.flatnonzero(keep)) if failing and keep.any() else None
+            keep = pa.array(~np.isin(back.seq.to_numpy(), failing))
+            back = back.picked(partial(pc.filter, selection_filter=keep)) if failing else None
         except TransformError:
             break
     return []
@@ -68,44 +71,25 @@ def _earlier(changes: TableChanges, route: Routed) -> list[RowChanges]:
 
 def _taken_back(changes: TableChanges) -> TableChanges | None:
     """The updates of which the log has the whole row before, the other way round."""
-    if changes.old is None or changes.old_kind is None:
+    before = rows_before(changes)
+    if before is None:
         return None
-    whole = changes.old_kind.to_numpy() == change.OLD_ROW
-    rows = np.flatnonzero(whole & (columns.operations(changes) == change.UPDATE))
+    rows = np.flatnonzero(before.known & (columns.operations(changes) == change.UPDATE))
     if not len(rows):
         return None
-    lacking = {at for at, column in enumerate(changes.old) if column is None}
+    before = before.picked(rows)
     after, _ = columns.completed(changes)
     return TableChanges(
         schema=changes.schema,
         op=pa.array(np.full(len(rows), change.UPDATE, np.uint8)),
         seq=changes.seq.take(pa.array(rows)),
-        new=tuple(
-            columns.nulls(len(rows)) if column is None else columns.take(column, rows)
-            for column in changes.old
-        ),
-        unsent={at: pa.array(np.ones(len(rows), bool)) for at in lacking},
+        new=before.values,
+        unsent={at: pa.array(flags) for at, flags in before.unsent.items()},
         old_kind=pa.array(np.full(len(rows), change.OLD_KEY, np.uint8)),
         old=tuple(
             columns.take(column, rows) if at in changes.schema.key_indexes else None
             for at, column in enumerate(after)
         ),
-    )
-
-
-def _kept(changes: TableChanges, rows: columns.Rows) -> TableChanges:
-    """Of what `_taken_back` made."""
-    assert changes.old is not None
-    assert changes.old_kind is not None
-    index = pa.array(rows)
-    return replace(
-        changes,
-        op=changes.op.take(index),
-        seq=changes.seq.take(index),
-        new=tuple(column.take(index) for column in changes.new),
-        unsent={at: mask.take(index) for at, mask in changes.unsent.items()},
-        old_kind=changes.old_kind.take(index),
-        old=tuple(None if column is None else column.take(index) for column in changes.old),
     )
 
 

@@ -67,8 +67,8 @@ def replicate(changes: TableChanges, target: TargetTable, base: int) -> list[Row
     opening = int(changes.rows > 0 and operations[0] == change.TRUNCATE)
     if opening and changes.rows > 1:  # apart from it, a snapshot's rows may take the fast path
         return [
-            *_replicate(_sliced(changes, 0, 1), target, base),
-            *_replicate(_sliced(changes, 1, changes.rows - 1), target, base),
+            *_replicate(changes.picked(lambda array: array.slice(0, 1)), target, base),
+            *_replicate(changes.picked(lambda array: array.slice(1)), target, base),
         ]
     return _replicate(changes, target, base)
 
@@ -157,17 +157,3 @@ def refuse_clear(changes: TableChanges, target: TargetTable) -> None:
             fix="allow it: existing: refuse",
             seq=int(changes.seq[int(np.argmax(clears))].as_py()),
         )
-
-
-def _sliced(changes: TableChanges, start: int, rows: int) -> TableChanges:
-    return TableChanges(
-        changes.schema,
-        changes.op.slice(start, rows),
-        changes.seq.slice(start, rows),
-        tuple(column.slice(start, rows) for column in changes.new),
-        {at: mask.slice(start, rows) for at, mask in changes.unsent.items()},
-        None if changes.old_kind is None else changes.old_kind.slice(start, rows),
-        None
-        if changes.old is None
-        else tuple(None if column is None else column.slice(start, rows) for column in changes.old),
-    )

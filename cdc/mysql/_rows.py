@@ -35,12 +35,12 @@ from cdc.mysql.jsontext import json_text
 from tailrace.errors import DecodeError
 
 if cython.compiled:
-    from cython.cimports.cdc._columns import Table, Text
+    from cython.cimports.cdc._columns import Replaced, Table, Text
     from cython.cimports.cdc.mysql._shortest import shortest
-    from cython.cimports.libc.string import memcpy
+    from cython.cimports.libc.string import memcmp, memcpy
     from cython.cimports.tailrace._buffers import bytes_of, ints_of
 else:
-    from cdc._columns import Table, Text
+    from cdc._columns import Replaced, Table, Text
     from tailrace._buffers import bytes_of, ints_of
 
 COMPILED = cython.compiled
@@ -155,6 +155,8 @@ class RowTable(Table):
     p_scratch: cython.p_uchar
     filled: cython.Py_ssize_t
     keys: tuple
+    is_key: bytearray  # 1 for a column of the key
+    p_key: cython.p_uchar
 
     def __init__(
         self,
@@ -168,6 +170,8 @@ class RowTable(Table):
     ) -> None:
         Table.__init__(self, schema, width, key)
         self.keys = key
+        self.is_key = bytearray(i in key for i in range(width))
+        self.p_key = bytes_of(self.is_key)
         self.kinds = kinds
         self.sizes = sizes
         self.mores = mores
@@ -227,6 +231,7 @@ class RowTable(Table):
         count: cython.int = 0
         before: bytearray = bytearray(before_bits)
         after: bytearray = bytearray(after_bits)
+        tells: cython.bint = op != 99 and self.tells(before)
         while at < end:
             self.begin_row(op, seq + count)
             if op != 99:  # c
@@ -236,10 +241,12 @@ class RowTable(Table):
                 self.created(p)
             elif op == 117:  # u
                 at = self.image(p, at, end, after, self.p_after)
-                self.updated(p)
+                self.updated(p, tells)
             else:
                 self.old_key(p)
                 self.no_row_after()
+                if tells:
+                    self.deleted(p)
             self.rows += 1
             count += 1
         return count
@@ -328,23 +335,63 @@ class RowTable(Table):
         return 0
 
     @cython.cfunc
+    def tells(self, before: bytearray) -> cython.bint:
+        """Whether images with these columns tell of a row more than its key."""
+        i: cython.int
+        whole: cython.bint = True
+        for i in range(self.width):
+            if not before[i >> 3] >> (i & 7) & 1:
+                whole = False
+            elif not self.p_key[i]:
+                return True
+        return whole
+
+    @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def updated(self, p: cython.p_uchar) -> cython.int:
+    def updated(self, p: cython.p_uchar, tells: cython.bint) -> cython.int:
         """Absent after but present before: unchanged. Absent in both: not sent."""
         i: cython.int
+        moves: cython.bint = False
+        replaced: Replaced = self.replaced_values() if tells else None
         for i in range(self.width):
-            if self.p_after[2 * i] != -2:
-                self.put_span(i, p, self.p_after, self.columns[i])
-            elif self.p_before[2 * i] != -2:
-                self.put_span(i, p, self.p_before, self.columns[i])
-            else:
-                self.mark_unsent(i)
-                cython.cast(Text, self.columns[i]).null()
-        for i in self.keys:
-            if self.p_after[2 * i] != -2 and not self.same(i, p):
-                self.old_key(p)
-                break
+            if self.p_after[2 * i] == -2:
+                if self.p_before[2 * i] != -2:
+                    self.put_span(i, p, self.p_before, self.columns[i])
+                else:
+                    self.mark_unsent(i)
+                    cython.cast(Text, self.columns[i]).null()
+                continue
+            self.put_span(i, p, self.p_after, self.columns[i])
+            if self.p_key[i]:
+                moves = moves or not self.same(i, p)
+            elif tells and not self.same(i, p):
+                self.replace(i, p, replaced)
+        if moves:
+            self.old_key(p)
+        if tells:
+            replaced.end_row(1)
         return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def deleted(self, p: cython.p_uchar) -> cython.int:
+        """What the row held besides its key; that something was NULL needs no telling."""
+        i: cython.int
+        replaced: Replaced = self.replaced_values()
+        for i in range(self.width):
+            if not self.p_key[i] and self.p_before[2 * i] != -1:
+                self.replace(i, p, replaced)
+        replaced.end_row(1)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def replace(self, i: cython.int, p: cython.p_uchar, replaced: Replaced) -> cython.int:
+        if self.p_before[2 * i] == -2:
+            replaced.add(~i)
+            return replaced.values.null()
+        replaced.add(i)
+        return self.put_span(i, p, self.p_before, replaced.values)
 
     @cython.cfunc
     def same(self, i: cython.int, p: cython.p_uchar) -> cython.bint:
@@ -352,16 +399,14 @@ class RowTable(Table):
         one: cython.int = self.p_before[2 * i]
         other: cython.int = self.p_after[2 * i]
         size: cython.int
-        j: cython.int
         if one < 0 or other < 0:
             return one == other
         size = self.p_before[2 * i + 1] - one
         if size != self.p_after[2 * i + 1] - other:
             return False
-        for j in range(size):
-            if p[one + j] != p[other + j]:
-                return False
-        return True
+        if cython.compiled:
+            return memcmp(p + one, p + other, size) == 0
+        return p[one : one + size] == p[other : other + size]
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)

@@ -15,12 +15,13 @@ from dataclasses import replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cdc.changes import TableChanges
+from cdc.changes import REPLACED, TableChanges
 from cdc.mysql.settings import Policy
 from cdc.schema import Column, TableSchema
 
 _KINDS = frozenset({"date", "timestamp without time zone", "timestamp with time zone"})
 _ZERO = r"^(0000|....-00|....-..-00)"
+_NOTHING = pa.scalar(None, pa.string())
 
 
 class ZeroDates:
@@ -41,7 +42,10 @@ class ZeroDates:
             return replace(changes, schema=schema)
         old = None if changes.old is None else _without(changes.old, dates)
         new = [column for column in _without(changes.new, dates) if column is not None]
-        return replace(changes, schema=schema, new=tuple(new), old=old)
+        replaced = changes.replaced
+        if replaced is not None:
+            replaced = _none_replaced(replaced, dates)
+        return replace(changes, schema=schema, new=tuple(new), old=old, replaced=replaced)
 
     def _of(self, schema: TableSchema) -> tuple[TableSchema, tuple[int, ...]]:
         found = self._schemas.get(schema.version)
@@ -74,6 +78,19 @@ def _without(
     for i in dates:
         column = found[i]
         if column is not None:
-            zero = pc.match_substring_regex(column, _ZERO)
-            found[i] = pc.if_else(zero, pa.scalar(None, pa.string()), column)
+            found[i] = pc.if_else(_is_zero(column), _NOTHING, column)
     return tuple(found)
+
+
+def _none_replaced(replaced: pa.ListArray, dates: Sequence[int]) -> pa.ListArray:
+    entries = replaced.values
+    column, value = entries.field("column"), entries.field("value")
+    zero = pc.and_(pc.is_in(column, pa.array(dates, pa.int16())), _is_zero(value))
+    shown = pa.StructArray.from_arrays(
+        [column, pc.if_else(zero, _NOTHING, value)], fields=list(REPLACED.value_type)
+    )
+    return pa.ListArray.from_arrays(replaced.offsets, shown, type=REPLACED, mask=replaced.is_null())
+
+
+def _is_zero(column: pa.StringArray) -> pa.BooleanArray:
+    return pc.match_substring_regex(column, _ZERO)

@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 import cdc.changes as log
-from sinks.jsontext import Template
+from cdc.before import RowsBefore
+from sinks.jsontext import Field, Template
 from sinks.kafka.facts import Facts, Flags
 from sinks.kafka.messages import Steps, stepped
 from sinks.kafka.source import Source, source_schema, source_texts
@@ -96,27 +97,36 @@ class Debezium:
     def _before(self, template: Template, after: RowChanges, facts: Facts, steps: Steps) -> None:
         """The row before where the log has it; of a deleted row that it does not have, the key,
         and for the rest what stands for nothing."""
-        whole = facts.is_whole[steps.rows]
         dies = steps.letters == log.DELETE
-        present = dies | (whole & (steps.letters == log.UPDATE))
+        before = facts.before
+        if before is not None and len(steps.rows) != len(facts.letters):
+            before = before.picked(steps.rows)
+        known = np.zeros(len(dies), np.bool_) if before is None else before.known
+        present = dies | (known & (steps.letters == log.UPDATE))
         if not present.any():
             template.constant("null")
             return
         template.open(present)
-        take = None if len(steps.rows) == len(facts.letters) else pa.array(steps.rows)
         keys = self._old_keys(after, dies & steps.moved)
         for at, field in enumerate(self._fields):
-            old = None if facts.before is None else facts.before[at]
             if at in keys:
                 template.value(field, keys[at])
-            elif old is None or not whole.any():
+            elif before is None:
                 template.constant(f"{json.dumps(field.name)}:{field.nothing},")
             else:
-                column = old if take is None else old.take(take)
-                template.value(
-                    replace(field, absent=field.nothing), column, None if whole.all() else ~whole
-                )
+                self._value_before(template, field, at, before)
         template.close()
+
+    def _value_before(self, template: Template, field: Field, at: int, before: RowsBefore) -> None:
+        """Beside values that were not sent, those of rows of which only the key is known are the
+        same; a template has one text for what is absent."""
+        absent = ~before.known
+        unsent = before.unsent.get(at)
+        if unsent is None:
+            field = replace(field, absent=field.nothing)
+        else:
+            absent |= unsent
+        template.value(field, before.values[at], absent if absent.any() else None)
 
     def _old_keys(self, after: RowChanges, moved: Flags) -> dict[int, pa.Array]:
         """The columns of the key as they were before."""

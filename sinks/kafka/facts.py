@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 import cdc.changes as log
+from cdc.before import RowsBefore, rows_before
 from cdc.schema import TableName
 from sinks.batches import taken_rows
 from transforms.rows import CLEAR, DELETE, PATCH, Logged, RowChanges
@@ -25,17 +26,15 @@ class Facts:
 
     letters      what became of the row, with Debezium's letters (`cdc.changes`)
     transaction  index into `transactions`
-    before       per column the row before, where the log had any of it; None for entities, whose
-                 rows are not the source's
-    is_whole     the row before is there, and not its key only
+    before       the rows before, where the log tells any; None for entities, whose rows are not
+                 the source's
     """
 
     letters: Letters
     transaction: npt.NDArray[np.int32]
     transactions: pa.RecordBatch
     table: TableName
-    before: tuple[pa.Array | None, ...] | None
-    is_whole: Flags
+    before: RowsBefore | None
 
 
 def runs(change: RowChanges) -> Iterator[tuple[RowChanges, Facts]]:
@@ -68,14 +67,10 @@ def _facts(change: RowChanges, logged: Logged, at: Ints) -> Facts:
         index = np.maximum(index, 0).astype(np.int32)
     else:
         index = np.zeros(change.rows, np.int32)
-    before, is_whole = None, np.zeros(change.rows, np.bool_)
-    if is_copy(change) and changes.old is not None and changes.old_kind is not None:
-        rows = None if len(at) == changes.rows else pa.array(at)
-        before = tuple(
-            old if old is None or rows is None else old.take(rows) for old in changes.old
-        )
-        is_whole = changes.old_kind.to_numpy()[at] == log.OLD_ROW
-    return Facts(letters, index, transactions, changes.schema.table, before, is_whole)
+    before = rows_before(changes) if is_copy(change) else None
+    if before is not None and len(at) != changes.rows:
+        before = before.picked(at)
+    return Facts(letters, index, transactions, changes.schema.table, before)
 
 
 def _letters(did: Letters, logged: Letters) -> Letters:

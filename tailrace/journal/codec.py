@@ -6,6 +6,7 @@
     lengths   u64 a message: the transactions', then one a table
     layout    schema version 8 bytes │ columns u16 │ old_kind u8 │ old u8 │ type of each new column
               │ unsent flag of each │ type of each old column, 0 where absent (only with `old`)
+    old       1 with `old`, 2 with `replaced` (not in format 1), 3 with both
 
 A message is an Arrow IPC record batch without its schema, which the layout tells. The names and
 types of a table's columns are not here: its `TableSchema` is stored once, by version.
@@ -25,12 +26,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from cdc.changes import TRANSACTIONS, ChangeSet, TableChanges
+from cdc.changes import REPLACED, TRANSACTIONS, ChangeSet, TableChanges
 from cdc.schema import TableSchema
 from tailrace.errors import JournalCorrupt
 
 MAGIC = 0x7254
-FORMAT = 1
+FORMAT = 2
 
 _FIXED = struct.Struct("<IHBBIHHII")
 _AFTER_CHECKSUM = struct.Struct("<HBBIHHII")
@@ -75,7 +76,7 @@ class Payload:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """How one table's record batch is made up: op, seq, old_kind?, new…, unsent…, old…"""
+    """How a table's record batch is made up: op, seq, old_kind?, new…, unsent…, old…, replaced?"""
 
     version: str
     batch: pa.Schema
@@ -83,6 +84,7 @@ class _Layout:
     has_old_kind: bool
     unsent: tuple[int, ...]
     old: tuple[int, ...] | None
+    has_replaced: bool
 
 
 def encode(changes: ChangeSet) -> Payload:
@@ -144,11 +146,11 @@ def _verify(buffer: pa.Buffer, checksum: int) -> None:
     stored, magic, version, *_ = _FIXED.unpack_from(view)
     if stored != checksum or zlib.crc32(view[4:]) != checksum or magic != MAGIC:
         raise JournalCorrupt("a stored entry's checksum does not fit", where={"bytes": len(view)})
-    if version != FORMAT:
+    if not 1 <= version <= FORMAT:
         raise JournalCorrupt(
             "a stored entry has a format of another release",
             where={"format": version},
-            fix=f"read it with the release that wrote it; this one reads format {FORMAT}",
+            fix=f"read it with the release that wrote it; this one reads formats 1 to {FORMAT}",
         )
 
 
@@ -186,7 +188,7 @@ def _raw_layout(table: TableChanges) -> bytes:
             bytes.fromhex(table.schema.version),
             columns,
             table.old_kind is not None,
-            table.old is not None,
+            (table.old is not None) | (table.replaced is not None) << 1,
         )
         + _codes(table.new)
         + unsent
@@ -203,13 +205,13 @@ def _codes(arrays: Sequence[pa.Array | None]) -> bytes:
 
 
 def _layout_bytes(view: memoryview, at: int) -> int:
-    _, columns, _, has_old = _LAYOUT.unpack_from(view, at)
-    return int(_LAYOUT.size + columns * (3 if has_old else 2))
+    _, columns, _, old = _LAYOUT.unpack_from(view, at)
+    return int(_LAYOUT.size + columns * (3 if old & 1 else 2))
 
 
 @lru_cache(maxsize=4096)
 def _layout(raw: bytes) -> _Layout:
-    version, columns, has_old_kind, has_old = _LAYOUT.unpack_from(raw)
+    version, columns, has_old_kind, olds = _LAYOUT.unpack_from(raw)
     new, unsent, old = (
         raw[_LAYOUT.size + i * columns : _LAYOUT.size + (i + 1) * columns] for i in range(3)
     )
@@ -222,6 +224,7 @@ def _layout(raw: bytes) -> _Layout:
         *(TYPES[code] for code in new),
         *(pa.bool_() for _ in unsent_at),
         *(TYPES[old[i]] for i in old_at),
+        *([REPLACED] if olds & 2 else []),
     ]
     return _Layout(
         version=version.hex(),
@@ -229,7 +232,8 @@ def _layout(raw: bytes) -> _Layout:
         columns=columns,
         has_old_kind=bool(has_old_kind),
         unsent=unsent_at,
-        old=old_at if has_old else None,
+        old=old_at if olds & 1 else None,
+        has_replaced=bool(olds & 2),
     )
 
 
@@ -241,11 +245,13 @@ def _arrays(table: TableChanges) -> list[pa.Array]:
         *table.new,
         *(table.unsent[index] for index in sorted(table.unsent)),
         *(array for array in table.old or () if array is not None),
+        *(() if table.replaced is None else (table.replaced,)),
     ]
 
 
 def _table(layout: _Layout, schema: TableSchema, batch: pa.RecordBatch) -> TableChanges:
     arrays = batch.columns
+    replaced = arrays.pop() if layout.has_replaced else None
     first = 3 if layout.has_old_kind else 2
     flags = first + layout.columns
     befores = flags + len(layout.unsent)
@@ -262,4 +268,5 @@ def _table(layout: _Layout, schema: TableSchema, batch: pa.RecordBatch) -> Table
         unsent=dict(zip(layout.unsent, arrays[flags:befores], strict=True)),
         old_kind=arrays[2] if layout.has_old_kind else None,
         old=None if old is None else tuple(old),
+        replaced=replaced,
     )

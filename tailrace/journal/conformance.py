@@ -76,6 +76,7 @@ def _columns(table: TableChanges) -> dict[str, object]:
         "op": table.op,
         "seq": table.seq,
         "old_kind": table.old_kind,
+        "replaced": table.replaced,
         **{f"new {i}": array for i, array in enumerate(table.new)},
         **{f"unsent {i}": array for i, array in table.unsent.items()},
         **{f"old {i}": array for i, array in enumerate(table.old or ())},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -49,30 +48,10 @@ def sliced(table: TableChanges, first: int, rows: int) -> TableChanges:
     """Rows first … first + rows, without a copy."""
     if rows == table.rows:
         return table
-    return replace(
-        table,
-        op=table.op.slice(first, rows),
-        seq=table.seq.slice(first, rows),
-        new=tuple(column.slice(first, rows) for column in table.new),
-        unsent={index: flags.slice(first, rows) for index, flags in table.unsent.items()},
-        old_kind=None if table.old_kind is None else table.old_kind.slice(first, rows),
-        old=None
-        if table.old is None
-        else tuple(None if column is None else column.slice(first, rows) for column in table.old),
-    )
+    return table.picked(lambda array: array.slice(first, rows))
 
 
 def filtered(table: TableChanges, rows: np.ndarray) -> TableChanges:
     """The changes that `rows`, a flag for each, says."""
     keep = pa.array(rows)
-    return replace(
-        table,
-        op=table.op.filter(keep),
-        seq=table.seq.filter(keep),
-        new=tuple(column.filter(keep) for column in table.new),
-        unsent={index: flags.filter(keep) for index, flags in table.unsent.items()},
-        old_kind=None if table.old_kind is None else table.old_kind.filter(keep),
-        old=None
-        if table.old is None
-        else tuple(None if column is None else column.filter(keep) for column in table.old),
-    )
+    return table.picked(lambda array: array.filter(keep))

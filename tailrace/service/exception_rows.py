@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from cdc.before import spelt_out
 from cdc.changes import DELETE, OLD_NONE, OLD_ROW, TableChanges
 from tailrace.errors import ConfigError
 from tailrace.service.exceptions import Office
@@ -50,6 +51,7 @@ def _not_sent(changes: TableChanges) -> list[str]:
 
 
 def _before(changes: TableChanges) -> Row | None:
+    changes = spelt_out(changes)
     kind = OLD_NONE if changes.old_kind is None else changes.old_kind[0].as_py()
     if kind == OLD_NONE or changes.old is None:
         return None
@@ -65,7 +67,7 @@ def _before(changes: TableChanges) -> Row | None:
 def edited(office: Office, held: Held, given: Mapping[str, str | None]) -> bytes:
     """The row after, with other values. Errors: ConfigError for what cannot be edited."""
     schema = office.store.schema(held.schema)
-    changes = unpack([held.current], schema)
+    changes = spelt_out(unpack([held.current], schema))
     where = {"id": held.id, "table": held.ref.table}
     if changes.op[0].as_py() == DELETE:
         raise ConfigError("a delete has no values to edit", where=where)

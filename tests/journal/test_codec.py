@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cdc.changes import OLD_KEY, OLD_NONE, OLD_ROW, TRANSACTIONS, ChangeSet, TableChanges
+from cdc.changes import OLD_KEY, OLD_NONE, OLD_ROW, REPLACED, TRANSACTIONS, ChangeSet, TableChanges
 from cdc.schema import Column, TableName, TableSchema
 from tailrace.errors import JournalCorrupt
 from tailrace.journal.codec import TYPES, Payload, decode, encode
@@ -83,7 +84,20 @@ def tables(draw: st.DrawFn) -> TableChanges:
         unsent={index: pa.array(draw(flags), pa.bool_()) for index in unsent},
         old_kind=draw(st.none() | old_kinds.map(lambda kinds: pa.array(kinds, pa.uint8()))),
         old=old,
+        replaced=draw(st.none() | replaced(rows)),
     )
+
+
+@st.composite
+def replaced(draw: st.DrawFn, rows: int) -> pa.ListArray:
+    """Often a slice out of a longer one."""
+    before = draw(st.integers(0, 5))
+    value = st.fixed_dictionaries(
+        {"column": st.integers(-(2**15), 2**15 - 1), "value": st.none() | st.text()}
+    )
+    lists = st.none() | st.lists(value, max_size=3)
+    values = draw(st.lists(lists, min_size=before + rows, max_size=before + rows))
+    return pa.array(values, REPLACED).slice(before)
 
 
 @st.composite
@@ -216,3 +230,21 @@ def test_arrays_that_do_not_fit_are_refused_when_written() -> None:
             encode(ChangeSet((table,), change_set().transactions, "0/1"))
     with pytest.raises(TypeError, match="TRANSACTIONS"):
         encode(ChangeSet((), pa.record_batch([pa.array([1])], names=["a"]), "0/1"))
+
+
+def test_what_format_1_wrote_is_read() -> None:
+    """`format_1.bin` was written before rows before stood in change sets as what was replaced."""
+    stored = (Path(__file__).parent / "format_1.bin").read_bytes()
+    got = decode(stored, lambda _: ORDERS, 839469818)
+    first, second = got.tables
+    assert first.op.to_pylist() == list(b"cuudt")
+    assert first.old_kind is not None
+    assert first.old_kind.to_pylist() == [OLD_NONE, OLD_KEY, OLD_ROW, OLD_KEY, OLD_NONE]
+    assert [column and column.to_pylist() for column in first.old or ()] == [
+        [None, "7", "3", "4", None],
+        [None, None, "before", None, None],
+    ]
+    assert first.unsent[1].to_pylist() == [False, True, False, False, False]
+    assert first.replaced is None
+    assert [column.to_pylist() for column in second.new] == [["9"], [None]]
+    assert (got.position, got.complete, got.part) == ("0-1-6", True, 3)

@@ -1,7 +1,7 @@
 """Single changes to bytes and back: an Arrow stream of one row, whole and exact.
 
 Fields: ``op``, ``seq``, ``kind`` (of the old row, where there is one), ``n<i>`` a value after,
-``u<i>`` whether it was not sent, ``o<i>`` a value before.
+``u<i>`` whether it was not sent, ``o<i>`` a value before, ``replaced`` as in `TableChanges`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ def pack(changes: TableChanges, rows: Sequence[int]) -> list[bytes]:
     columns |= {f"n{i}": array for i, array in enumerate(changes.new)}
     columns |= {f"u{i}": flags for i, flags in changes.unsent.items()}
     columns |= {f"o{i}": array for i, array in enumerate(changes.old or ()) if array is not None}
+    if changes.replaced is not None:
+        columns["replaced"] = changes.replaced
     batch = pa.RecordBatch.from_pydict(columns)
     return [_bytes(batch.take(pa.array([row], pa.int64()))) for row in rows]
 
@@ -50,6 +52,7 @@ def unpack(rows: Sequence[bytes], schema: TableSchema) -> TableChanges:
         old=tuple(_joined(batches, f"o{i}") if _any(batches, f"o{i}") else None for i in columns)
         if has_old
         else None,
+        replaced=_joined(batches, "replaced") if _any(batches, "replaced") else None,
     )
 
 
