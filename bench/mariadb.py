@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import pymysql
@@ -38,6 +39,10 @@ create table wide (
     changed_at timestamp(6) null, booked_at datetime(6), booked_on date)
 """
 
+UPDATE = """
+update wide set amount = amount + 1, description = concat('changed ', description),
+    changed_at = changed_at + interval 1 hour, active = not active
+"""
 DONE = "create table done (number int primary key)"
 TARGET = dict.fromkeys(("log_bin", "binlog_format", "binlog_row_metadata")) | {
     "innodb_buffer_pool_size": "512M"
@@ -181,39 +186,64 @@ def measure(rows: int) -> dict[str, float | int | None]:
 def capture(
     source: Source, settings: MariadbSource, rows: int, directory: Path
 ) -> dict[str, float | int | None]:
+    """Of inserts, then of updates of four columns, whose rows before are kept as well."""
+    inserts = captured(source, settings, insert(1, rows), rows, directory / "inserts")
+    updates = captured(source, settings, UPDATE, rows, directory / "updates")
+    return {
+        "capture_vs_mysql_replication": inserts.times_rival,
+        "capture_rows_per_cpu_s": inserts.rows_per_cpu_s,
+        "capture_updates_vs_mysql_replication": updates.times_rival,
+        "capture_updates_per_cpu_s": updates.rows_per_cpu_s,
+        "journal_bytes_per_insert": inserts.journal_bytes_per_row,
+        "journal_bytes_per_update": updates.journal_bytes_per_row,
+    }
+
+
+@dataclass(frozen=True)
+class Captured:
+    times_rival: float
+    rows_per_cpu_s: int
+    journal_bytes_per_row: int
+
+
+def captured(
+    source: Source, settings: MariadbSource, sql: str, rows: int, directory: Path
+) -> Captured:
     with closing(BinlogDatabase(settings, "bench")) as ours:
         with closing(ours.snapshot({})) as snapshot:
             list(snapshot.changes())
             position = snapshot.position
-        source.do(insert(1, rows))
+        source.do(sql)
         before, began = time.process_time(), time.monotonic()
-        captured = 0
+        found = 0
         with (
             closing(ours.stream(position)) as stream,
-            SqliteWriter(directory / "journal" / "journal.db") as journal,
+            SqliteWriter(directory / "journal.db") as journal,
         ):
-            while captured < rows:
+            while found < rows:
                 for changes in stream.changes(1):
                     journal.append([changes])
-                    captured += changes.rows
+                    found += changes.rows
         elapsed, cpu = time.monotonic() - began, time.process_time() - before
+    size = sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())
     rival = rival_rows_per_s(source, position, min(rows, RIVAL_ROWS))
-    print(f"capture     {rows / elapsed:,.0f} rows/s, mysql-replication {rival:,.0f} rows/s")
-    return {
-        "capture_vs_mysql_replication": round(rows / elapsed / rival, 2),
-        "capture_rows_per_cpu_s": round(rows / cpu),
-    }
+    print(
+        f"capture     {sql.split()[0]} {rows / elapsed:,.0f} rows/s, mysql-replication"
+        f" {rival:,.0f} rows/s, {size / rows:.0f} bytes of journal a row",
+        flush=True,
+    )
+    return Captured(round(rows / elapsed / rival, 2), round(rows / cpu), round(size / rows))
 
 
 def rival_rows_per_s(source: Source, position: str, rows: int) -> float:
     """https://pypi.org/project/mysql-replication/, which decodes to rows and stores nothing."""
     from pymysqlreplication import BinLogStreamReader
-    from pymysqlreplication.row_event import WriteRowsEvent
+    from pymysqlreplication.row_event import UpdateRowsEvent, WriteRowsEvent
 
     reader = BinLogStreamReader(
         connection_settings={"host": "127.0.0.1", "port": source.server.port, "user": "root"},
         server_id=4711,
-        only_events=[WriteRowsEvent],
+        only_events=[WriteRowsEvent, UpdateRowsEvent],
         is_mariadb=True,
         auto_position=position,
         blocking=True,

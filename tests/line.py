@@ -187,9 +187,9 @@ pipelines:
         """Rows, as delivery counts them."""
         return int(self.report("deliver")["facts"].get("rows", {}).get("written", 0))
 
-    def kill(self, role: str, *pipeline: str) -> bool:
+    def kill(self, role: str) -> bool:
         """SIGKILL the process of this role; False where there is none at this moment."""
-        pid = self.report(role, *pipeline)["pid"]
+        pid = self.report(role)["pid"]
         if not pid:
             return False
         with suppress(ProcessLookupError):

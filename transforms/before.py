@@ -10,11 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 import cdc.changes as change
 from cdc.before import rows_before
@@ -62,8 +60,7 @@ def _earlier(changes: TableChanges, route: Routed) -> list[RowChanges]:
             return list(route(back))
         except RowError as error:
             failing = [fault.seq for fault in error.faults]
-            keep = pa.array(~np.isin(back.seq.to_numpy(), failing))
-            back = back.picked(partial(pc.filter, selection_filter=keep)) if failing else None
+            back = _without(back, failing) if failing else None
         except TransformError:
             break
     return []
@@ -91,6 +88,11 @@ def _taken_back(changes: TableChanges) -> TableChanges | None:
             for at, column in enumerate(after)
         ),
     )
+
+
+def _without(changes: TableChanges, seqs: Sequence[int]) -> TableChanges:
+    keep = pa.array(~np.isin(changes.seq.to_numpy(), seqs))
+    return changes.picked(lambda array: array.filter(keep))
 
 
 def _entered(rows: RowChanges, earlier: Sequence[RowChanges]) -> columns.Flags:

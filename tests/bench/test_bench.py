@@ -62,6 +62,10 @@ def test_a_small_bench_of_mariadb(monkeypatch: pytest.MonkeyPatch) -> None:
         "rows",
         "capture_vs_mysql_replication",
         "capture_rows_per_cpu_s",
+        "capture_updates_vs_mysql_replication",
+        "capture_updates_per_cpu_s",
+        "journal_bytes_per_insert",
+        "journal_bytes_per_update",
         "mariadb_to_pg_vs_pg_to_pg",
         "mariadb_to_mariadb_vs_native",
     }

@@ -104,8 +104,8 @@ def test_an_update_sends_what_changed(tmp_path: Path, maria: Maria, api: HttpApi
             wait_until(lambda: sent(api)[-1:] == [last()], f"the changes: {line.log[-3000:]}")
             api.fault("reject", path="/items/I-11", status=422)
             maria.execute("update item set amount = -1, kind = 'B' where id = 11")
-            wait_until(lambda: held(line), f"what is parked: {line.log[-3000:]}")
-            (parked,) = held(line)
+            wait_until(lambda: line.desk()["exceptions"], f"what is parked: {line.log[-3000:]}")
+            (parked,) = line.desk()["exceptions"]
             shown = line.command("exceptions", "show", parked["id"], "-o", "json")
             row = json.loads(shown.stdout)["before"]
             assert (row["kind"], row["amount"], row["note"]) == ("A", "11.00", "n")
@@ -130,13 +130,6 @@ def test_an_update_sends_what_changed(tmp_path: Path, maria: Maria, api: HttpApi
         ]
     )
     assert "clear" not in str(api.state["seen"])
-
-
-def held(line: Line) -> list[dict[str, Any]]:
-    shown = line.command("exceptions", "list", "-o", "json")
-    assert shown.returncode == 0, shown.stderr
-    found: list[dict[str, Any]] = json.loads(shown.stdout)["exceptions"]
-    return found
 
 
 def last() -> tuple[str, str, str]:

@@ -14,7 +14,7 @@ from tests.debezium.databases import MYSQL_CHANGES, MYSQL_SETUP
 from tests.line import Line, wait_until
 from tests.localkafka import LocalKafka, settled
 from tests.maria import Maria, both
-from tests.service.test_kafka import difference, messages, picked, written
+from tests.service.test_kafka import difference, messages, picked
 
 RECORDED = Path(__file__).parents[1] / "debezium" / "recorded"
 VARIANT = "mysql-plain-precise-adaptive_time_microseconds"
@@ -60,16 +60,15 @@ def test_rows_before_are_debeziums(tmp_path: Path, maria: Maria, kafka: LocalKaf
             f'{{type: kafka, brokers: "{kafka.bootstrap}", topic: "{{pipeline}}.{{table}}"}}',
             tables=tables,
             rules=f'- {{tables: [{tables}], into: "{{schema}}.{{table}}"}}',
+            pipeline=name,
         )
-        file = line.directory / "tailrace.yml"
-        file.write_text(file.read_text().replace("  line:\n", f"  {name}:\n"))
         with line:
             line.streams()
-            wait_until(lambda: written(line, name) >= 4, f"the snapshot; log: {line.log[-2000:]}")
+            wait_until(lambda: line.written() >= 4, f"the snapshot; log: {line.log[-2000:]}")
             wait_until(lambda: line.kill("capture"), "a capture to kill")
             for changes in MYSQL_CHANGES[:3]:
                 maria.execute("begin", *statements(changes, maria), "commit")
-            wait_until(lambda: line.kill("deliver", name), "a delivery to kill")
+            wait_until(lambda: line.kill("deliver"), "a delivery to kill")
             for changes in MYSQL_CHANGES[3:]:
                 maria.execute("begin", *statements(changes, maria), "commit")
             wait_until(lambda: arrived(kafka, name), f"all of it; log: {line.log[-3000:]}")

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
+import pyarrow as pa
+
+from cdc.changes import REPLACED
 from tests.transforms.batches import Change, batch, table
 from transforms.entity import Entity
 from transforms.model import Mapping
@@ -151,3 +155,26 @@ def test_what_is_admitted_changes_with_key_where_and_on_delete() -> None:
     assert len({one, *map(admits, others)}) == 4
     assert admits(mapping(on_delete="ignore")) == ""
     assert admits(mapping(), mapping("other", where="kind = 'B'")) == ""
+
+
+def test_what_was_replaced_tells_the_row_before() -> None:
+    changes = [Change("u", {"id": "1", "home": "a", "work": "b"})] * 2
+    changed = replace(batch(PERSON, changes), replaced=pa.array([[(1, "h")], None], REPLACED))
+    with Router((), (BOTH,), {"phone": PHONE}, tells_before=True) as router:
+        made = router.route(changed, 0)
+    assert sorted(row for rows in made for row in known(rows) if row[2]) == [
+        ("home-1", "a", "h"),
+        ("work-1", "b", "b"),
+    ]
+
+
+def test_nothing_is_said_of_a_field_whose_value_before_was_not_sent() -> None:
+    changed = replace(
+        batch(PERSON, [Change("u", {"id": "1", "home": "a", "work": "b"})]),
+        replaced=pa.array([[(~1, None), (2, "w")]], REPLACED),
+    )
+    with Router((), (BOTH,), {"phone": PHONE}, tells_before=True) as router:
+        home, work = router.route(changed, 0)
+    assert home.before is not None
+    assert 1 not in home.before.values
+    assert list(known(work)) == [("work-1", "b", "w")]

@@ -12,7 +12,7 @@ from cdc.before import rows_before
 from cdc.changes import ChangeSet, TableChanges
 from cdc.mysql.settings import MariadbSource
 from cdc.mysql.source import BinlogDatabase
-from tests.cdc.mysql.test_mariadb_source import COLUMNS, EVERYTHING, ROWS
+from tests.cdc.mysql.test_mariadb_source import COLUMNS, EVERYTHING, GENERATED, ROWS, SHAPES
 from tests.maria import Maria, both
 
 NOT_SENT = "(not sent)"
@@ -133,6 +133,20 @@ def test_of_compressed_events(maria: Maria) -> None:
         assert Replayed().apply(maria.changes()).told == UPDATES_AND_DELETES
     finally:
         maria.execute("set global log_bin_compress = off")
+
+
+@both
+def test_computed_columns(maria: Maria) -> None:
+    """As the server computed them for the row before."""
+    maria.execute(
+        f"create table t ({GENERATED})",
+        *(f"insert into t (g, h, l, a, i) values ({one}, 'ä', 1, 2)" for one in SHAPES),
+        "update t set a = 5, l = 'x'",
+        "update t set i = 7",
+        "update t set h = null where id = 1",
+        "delete from t",
+    )
+    assert Replayed().apply(maria.changes(shape_of=maria.shapes().get)).told == 7
 
 
 def test_zero_dates_are_null_there_too(maria: Maria) -> None:
