@@ -99,7 +99,7 @@ def made(maria: Maria) -> None:
 def test_every_type_of_every_row(maria: Maria) -> None:
     made(maria)
     maria.execute(*work(maria))
-    replayed = Replayed().apply(maria.changes(rows_max=5))
+    replayed = Replayed().apply(maria.changes(rows_max=5, chronicle=maria.chronicle()))
     # What an update leaves as it is, is not logged: in row 1 every value is another one each time.
     assert replayed.told == UPDATES_AND_DELETES
     assert replayed.unsent == 0
@@ -113,9 +113,9 @@ def test_what_an_image_leaves_out_is_not_sent(image: str, maria: Maria) -> None:
     insert = [one for one in work(maria) if one.startswith(("set", "insert into t (d"))]
     rest = [one for one in work(maria) if not one.startswith("insert")]
     maria.execute(*insert, *(one.replace("into t", "into u") for one in insert))
-    first = Replayed().apply(maria.changes())
+    first = Replayed().apply(maria.changes(chronicle=maria.chronicle()))
     maria.execute(*rest[:1], f"set session binlog_row_image = {image}", *rest[1:])
-    first.apply(maria.changes(shape_of=maria.shapes().get))
+    first.apply(maria.changes(shape_of=maria.shapes().get, chronicle=maria.chronicle()))
     assert first.told == (0 if image == "minimal" else UPDATES_AND_DELETES - 2)
     assert (first.unsent > 0) == (image == "noblob")
 
@@ -125,12 +125,16 @@ def test_of_compressed_events(maria: Maria) -> None:
     made(maria)
     if maria.kind == "mysql":
         maria.execute("set session binlog_transaction_compression = on", *work(maria))
-        assert Replayed().apply(maria.changes()).told == UPDATES_AND_DELETES
+        assert (
+            Replayed().apply(maria.changes(chronicle=maria.chronicle())).told == UPDATES_AND_DELETES
+        )
         return
     try:
         maria.execute("set global log_bin_compress = on, global log_bin_compress_min_len = 10")
         maria.execute(*work(maria))
-        assert Replayed().apply(maria.changes()).told == UPDATES_AND_DELETES
+        assert (
+            Replayed().apply(maria.changes(chronicle=maria.chronicle())).told == UPDATES_AND_DELETES
+        )
     finally:
         maria.execute("set global log_bin_compress = off")
 
@@ -146,7 +150,12 @@ def test_computed_columns(maria: Maria) -> None:
         "update t set h = null where id = 1",
         "delete from t",
     )
-    assert Replayed().apply(maria.changes(shape_of=maria.shapes().get)).told == 7
+    assert (
+        Replayed()
+        .apply(maria.changes(shape_of=maria.shapes().get, chronicle=maria.chronicle()))
+        .told
+        == 7
+    )
 
 
 def test_zero_dates_are_null_there_too(maria: Maria) -> None:
