@@ -84,11 +84,13 @@ class Logged:
     transactions.
 
     `changes`, whose `seq` is counted from `base` on; `transactions` are those of their change set.
+    `replayed`: they come from the exceptions desk, and not in their place.
     """
 
     changes: TableChanges
     base: int
     transactions: pa.RecordBatch | None
+    replayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

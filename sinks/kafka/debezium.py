@@ -1,6 +1,6 @@
 """Debezium's envelope: https://debezium.io/documentation/reference/stable/connectors/postgresql.html
 
-    {"before":…,"after":…,"source":{…},"transaction":null,"op":"u","ts_ms":…,"ts_us":…,"ts_ns":…}
+    {"before":…,"after":…,"source":{…},"transaction":…,"op":"u","ts_ms":…,"ts_us":…,"ts_ns":…}
 
 with, where it is asked for, each message's schema around it, as Kafka Connect's JsonConverter has.
 """
@@ -18,9 +18,10 @@ import pyarrow.compute as pc
 
 import cdc.changes as log
 from cdc.before import RowsBefore
-from sinks.jsontext import Field, Template
+from sinks.jsontext import RAW, TEXT, Field, Template
 from sinks.kafka.facts import Facts, Flags
 from sinks.kafka.messages import Steps, stepped
+from sinks.kafka.ordering import Orders
 from sinks.kafka.source import Source, source_schema, source_texts
 from sinks.kafka.values import Decimals, Schema, field_of, schema_of
 from tailrace.kafka.records import Header
@@ -68,7 +69,9 @@ class Debezium:
         template.constant(self._around_key[1])
         return template.texts()
 
-    def values(self, change: RowChanges, facts: Facts, steps: Steps) -> pa.BinaryArray:
+    def values(
+        self, change: RowChanges, facts: Facts, steps: Steps, orders: Orders | None = None
+    ) -> pa.BinaryArray:
         letters = steps.letters
         after = stepped(change, steps)
         template = Template(len(letters))
@@ -84,7 +87,9 @@ class Debezium:
         template.constant(',"source":')
         texts, index = source_texts(self._source, facts)
         template.pick(texts, index[steps.rows])
-        template.constant(',"transaction":null,"op":"')
+        template.constant(',"transaction":')
+        _transaction(template, steps, orders)
+        template.constant(',"op":"')
         used, which = np.unique(letters, return_inverse=True)
         template.pick([chr(letter) for letter in used], which)
         now_ns = time.time_ns()
@@ -138,6 +143,24 @@ class Debezium:
                 column = pc.if_else(pa.array(moved), old, column.cast(old.type))
             found[at] = column
         return found
+
+
+def _transaction(template: Template, steps: Steps, orders: Orders | None) -> None:
+    name = None if orders is None else orders.name[steps.rows]
+    if orders is None or name is None or not (name >= 0).any():
+        template.constant("null")
+        return
+    second = steps.moved & (steps.letters == log.CREATE)
+    names = pa.array(orders.names, pa.string())
+    template.open(name >= 0)
+    template.value(_ID, names.take(pa.array(np.maximum(name, 0))))
+    template.value(_TOTAL, pa.array(orders.total[steps.rows] + second))
+    template.value(_IN_TABLE, pa.array(orders.in_table[steps.rows] + second))
+    template.close()
+
+
+_ID = Field("id", TEXT)
+_TOTAL, _IN_TABLE = Field("total_order", RAW), Field("data_collection_order", RAW)
 
 
 def _with(schema: Schema) -> tuple[str, str]:

@@ -28,6 +28,7 @@ class Facts:
     transaction  index into `transactions`
     before       the rows before, where the log tells any; None for entities, whose rows are not
                  the source's
+    replayed     they do not come in their place
     """
 
     letters: Letters
@@ -35,6 +36,7 @@ class Facts:
     transactions: pa.RecordBatch
     table: TableName
     before: RowsBefore | None
+    replayed: bool = False
 
 
 def runs(change: RowChanges) -> Iterator[tuple[RowChanges, Facts]]:
@@ -70,7 +72,8 @@ def _facts(change: RowChanges, logged: Logged, at: Ints) -> Facts:
     before = rows_before(changes) if is_copy(change) else None
     if before is not None and len(at) != changes.rows:
         before = before.picked(at)
-    return Facts(letters, index, transactions, changes.schema.table, before)
+    table = changes.schema.table
+    return Facts(letters, index, transactions, table, before, logged.replayed)
 
 
 def _letters(did: Letters, logged: Letters) -> Letters:

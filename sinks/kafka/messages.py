@@ -21,6 +21,7 @@ import cdc.changes as log
 from sinks.batches import sliced, taken_rows
 from sinks.jsontext import Misfit, TooLong
 from sinks.kafka.facts import Facts, Flags, Ints, Letters, runs
+from sinks.kafka.ordering import Orders
 from tailrace.errors import RowRefused
 from tailrace.kafka.records import Header, Records
 from transforms.rows import RowChanges, TargetTable
@@ -50,7 +51,9 @@ class Format(Protocol):
     def keys(self, columns: Sequence[pa.Array], rows: int) -> pa.BinaryArray:
         """From the columns of the key. Errors: Misfit."""
 
-    def values(self, change: RowChanges, facts: Facts, steps: Steps) -> pa.BinaryArray:
+    def values(
+        self, change: RowChanges, facts: Facts, steps: Steps, orders: Orders | None = None
+    ) -> pa.BinaryArray:
         """One for each step; NULL is a message without a value. Errors: Misfit."""
 
     def headers(self) -> Sequence[Header]: ...
@@ -62,25 +65,36 @@ class Format(Protocol):
         """Whether a delete is followed by a message without a value."""
 
 
-def messages(change: RowChanges, style: Format) -> list[Messages]:
+def messages(change: RowChanges, style: Format, orders: Orders | None = None) -> list[Messages]:
     """In the order of `seq`. Errors: RowRefused."""
     try:
-        return _messages_of(change, style)
+        return _messages_of(change, style, orders)
     except TooLong:
         if change.rows == 1:
             what = "a message of 2 GiB or more cannot be made"
             raise refused(change.table, what, int(change.seq[0].as_py())) from None
         half = change.rows // 2
-        parts = sliced(change, 0, half), sliced(change, half, change.rows - half)
-        return [one for part in parts for one in messages(part, style)]
+        return [
+            one
+            for first, last in ((0, half), (half, change.rows))
+            for one in messages(
+                sliced(change, first, last - first),
+                style,
+                None if orders is None else orders.of(slice(first, last)),
+            )
+        ]
 
 
-def _messages_of(change: RowChanges, style: Format) -> list[Messages]:
+def _messages_of(change: RowChanges, style: Format, orders: Orders | None) -> list[Messages]:
     found = []
     for part, facts in runs(change):
         steps = _steps(part, facts)
+        if orders is None or part.rows == change.rows:
+            own = orders
+        else:
+            own = orders.of(np.searchsorted(change.seq.to_numpy(), part.seq.to_numpy()))
         try:
-            found.append(_messages(part, facts, steps, style))
+            found.append(_messages(part, facts, steps, style, own))
         except Misfit as misfit:
             seq = part.seq.to_numpy()
             row = misfit.row
@@ -119,9 +133,11 @@ def _steps(change: RowChanges, facts: Facts) -> Steps:
     return Steps(again, letters, halves)
 
 
-def _messages(change: RowChanges, facts: Facts, steps: Steps, style: Format) -> Messages:
+def _messages(
+    change: RowChanges, facts: Facts, steps: Steps, style: Format, orders: Orders | None
+) -> Messages:
     keys = _keys(change, steps, style)
-    values = style.values(change, facts, steps)
+    values = style.values(change, facts, steps, orders)
     clears = steps.letters == log.TRUNCATE
     if clears.any():
         keys = pc.if_else(pa.array(clears), pa.scalar(None, pa.binary()), keys)

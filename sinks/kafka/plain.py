@@ -19,6 +19,7 @@ from sinks.jsontext import Field, Template, text_of
 from sinks.kafka import slow
 from sinks.kafka.facts import Facts, is_copy
 from sinks.kafka.messages import Steps, stepped
+from sinks.kafka.ordering import Orders
 from tailrace.kafka.records import Header
 from transforms.rows import RowChanges, TargetColumn, TargetTable
 
@@ -83,7 +84,9 @@ class Plain:
         template.close()
         return template.texts()
 
-    def values(self, change: RowChanges, facts: Facts, steps: Steps) -> pa.BinaryArray:
+    def values(
+        self, change: RowChanges, facts: Facts, steps: Steps, orders: Orders | None = None
+    ) -> pa.BinaryArray:
         template = Template(len(steps.rows))
         self._row(template, stepped(change, steps))
         gone = (steps.letters == log.DELETE) | (steps.letters == log.TRUNCATE)
@@ -126,7 +129,9 @@ class CloudEvents(Plain):
         self._source = source
         self._journal = journal
 
-    def values(self, change: RowChanges, facts: Facts, steps: Steps) -> pa.BinaryArray:
+    def values(
+        self, change: RowChanges, facts: Facts, steps: Steps, orders: Orders | None = None
+    ) -> pa.BinaryArray:
         after = stepped(change, steps)
         letters = steps.letters
         template = Template(len(letters))

@@ -36,6 +36,8 @@ class KafkaTarget(TargetSettings):
     format       ``debezium`` (its envelope), ``json`` (the row) or ``cloudevents``
     schemas      of `debezium`: whether each message has its schema with it
     decimals     of `debezium`: as its decimal.handling.mode
+    transactions of `debezium`: whether each event says of which transaction it is, as with its
+                 provide.transaction.metadata
     tombstones   of `debezium`: whether a delete is followed by a message without a value
     schema_header  a header of this name has the version of the table's shape, in each message
     partitions, replication  of topics that Tailrace makes; replication is the cluster's by default
@@ -53,6 +55,7 @@ class KafkaTarget(TargetSettings):
     format: Literal["debezium", "json", "cloudevents"] = "debezium"
     schemas: bool = False
     decimals: Literal["precise", "string", "double"] = "precise"
+    transactions: bool = False
     tombstones: bool = True
     schema_header: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     partitions: Annotated[int, Field(ge=1, le=10_000)] = 1
@@ -62,7 +65,7 @@ class KafkaTarget(TargetSettings):
 
     @model_validator(mode="after")
     def _is_of_the_format(self) -> KafkaTarget:
-        idle = {"schemas", "decimals", "tombstones"} & self.model_fields_set
+        idle = {"schemas", "decimals", "transactions", "tombstones"} & self.model_fields_set
         if self.format != "debezium" and idle:
             raise ValueError(f"{min(idle)} is of format: debezium; {self.format} has no such thing")
         return self

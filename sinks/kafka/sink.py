@@ -11,14 +11,16 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 
 import numpy as np
 
 from sinks.batches import sliced
 from sinks.kafka import state as states
 from sinks.kafka.messages import Messages, joined, messages, refused
+from sinks.kafka.ordering import Counter, Orders
 from sinks.kafka.settings import KafkaTarget
-from sinks.kafka.source import Source
+from sinks.kafka.source import Source, transaction_name
 from sinks.kafka.state import State
 from sinks.kafka.topics import Prepared, Topics
 from sinks.protocol import NO_RECEIPTS, Checkpoint, Durable, Receipts, Written
@@ -59,6 +61,7 @@ class KafkaSink:
         self._state = State()
         self._checkpoint = Checkpoint("", 0, "")
         self._in_transaction = False
+        self._counter = Counter(partial(transaction_name, source))
         self.system = ""
 
     def open(self, journal: str) -> Checkpoint:
@@ -90,16 +93,21 @@ class KafkaSink:
 
     def write(self, changes: Sequence[RowChanges]) -> dict[str, Written]:
         pieces = list(_pieces(changes))
+        counter = self._counter.copied()
+        orders = [self._numbered(counter, piece) for piece in pieces]
         held = sum(self._weight(piece) for piece in pieces) <= HELD_BYTES
         with self._translated("writing"):
-            ready = [self._encoded(piece) for piece in pieces] if held else []
-            for piece in () if held else pieces:
-                self._encoded(piece)
+            ready = (
+                [self._encoded(*one) for one in zip(pieces, orders, strict=True)] if held else []
+            )
+            for one in () if held else zip(pieces, orders, strict=True):
+                self._encoded(*one)
             self._begin()
             failpoint("deliver.staged")
             for at, piece in enumerate(pieces):
-                for topic, records in ready[at] if held else self._encoded(piece):
+                for topic, records in ready[at] if held else self._encoded(piece, orders[at]):
                     self._connected.produce(topic.name, records, message_max=topic.message_max)
+        self._counter = counter
         failpoint("deliver.applied")
         return _counted(changes)
 
@@ -120,7 +128,7 @@ class KafkaSink:
                 producer.commit()
             except Unreachable as error:
                 raise answer_lost(self._pipeline) from error
-        self._in_transaction = False
+        self._ended()
         self._checkpoint = checkpoint
         for key, value in values.items():
             if value is None:
@@ -136,7 +144,7 @@ class KafkaSink:
         if self._in_transaction and self._producer is not None:
             with self._translated("rolling back"):
                 self._producer.abort()
-        self._in_transaction = False
+        self._ended()
 
     def close(self) -> None:
         if self._topics is not None:
@@ -144,7 +152,7 @@ class KafkaSink:
         if self._producer is not None:
             self._producer.close()
         self._producer = self._topics = self._client = None
-        self._in_transaction = False
+        self._ended()
 
     @property
     def _connected(self) -> Producer:
@@ -182,13 +190,22 @@ class KafkaSink:
             self._connected.begin()
             self._in_transaction = True
 
-    def _encoded(self, changes: Sequence[RowChanges]) -> list[tuple[Prepared, Records]]:
+    def _ended(self) -> None:
+        self._in_transaction = False
+        self._counter = Counter(self._counter.named)
+
+    def _numbered(self, counter: Counter, changes: Sequence[RowChanges]) -> Sequence[Orders | None]:
+        return counter.number(changes) if self._target.transactions else [None] * len(changes)
+
+    def _encoded(
+        self, changes: Sequence[RowChanges], orders: Sequence[Orders | None]
+    ) -> list[tuple[Prepared, Records]]:
         """By topic. Errors: RowRefused."""
         parts: dict[str, list[Messages]] = {}
         topics: dict[str, Prepared] = {}
-        for change in changes:
+        for change, own in zip(changes, orders, strict=True):
             topic = self._opened.of(change.table)
-            found = messages(change, topic.style)
+            found = messages(change, topic.style, own)
             for one in found:
                 self._fits(change.table, one, topic.message_max)
             parts.setdefault(topic.name, []).extend(found)

@@ -70,7 +70,7 @@ def _mysql(
     source: Source, facts: Facts, copied: bool, position: str, commit_us: int, xid: int | None
 ) -> str:
     file, _, at = position.rpartition(":")
-    is_file = at.isdigit() and "." in file and "-" not in at and ":" not in file
+    is_file = _is_file(position)
     return (
         f'{_head(source, copied, commit_us)}"db":{text_of(facts.table.schema)},"sequence":null,'
         f'"ts_us":{commit_us},"ts_ns":{commit_us * 1000},"table":{text_of(facts.table.name)},'
@@ -85,6 +85,19 @@ _MAKERS: dict[str, Callable[..., str]] = {
     "mysql": _mysql,
     "mariadb": _mysql,
 }
+
+
+def transaction_name(source: Source, position: str, xid: int | None) -> str | None:
+    """As Debezium's `transaction.id`; None for one that it would call otherwise."""
+    if source.connector == "postgresql":
+        lsn = _lsn(position)
+        return None if xid is None or lsn is None else f"{xid}:{lsn}"
+    return position if position and not _is_file(position) else None
+
+
+def _is_file(position: str) -> bool:
+    file, _, at = position.rpartition(":")
+    return at.isdigit() and "." in file and "-" not in at and ":" not in file
 
 
 def _lsn(position: str) -> int | None:

@@ -137,7 +137,8 @@ class Intake:
                 targets = self._receivers(changes)
                 self._tally.add(targets, "received", -changes.rows)
                 self._came(targets, changes.rows, origin)
-            self._take(made, Logged(changes, base, transactions), origin)
+            logged = Logged(changes, base, transactions, replayed=not origin.is_new)
+            self._take(made, logged, origin)
             self.has_rows = True
             return
 
