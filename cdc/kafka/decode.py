@@ -15,12 +15,13 @@ import pyarrow as pa
 from cdc.arrays import transactions
 from cdc.changes import ChangeSet
 from cdc.kafka.envelope import undecodable
-from cdc.kafka.groups import Group, Parsed, parsed_groups
+from cdc.kafka.groups import Group, Parsed, parsed_group, parsed_groups
 from cdc.kafka.keys import key_columns
 from cdc.kafka.messages import Ints, commit_times, transaction_names
 from cdc.kafka.rows import Rows, table_changes
 from cdc.kafka.settings import KafkaDebeziumSource
 from cdc.kafka.shapes import NO_ENVELOPE, Shape, Shapes
+from cdc.kafka.tombstones import Tombstones
 from cdc.schema import TableName
 from tailrace.kafka.protocol import Topic
 from tailrace.kafka.records import Fetched
@@ -32,19 +33,27 @@ over."""
 
 
 class Decoder:
-    """`keys`: of tables known before. It learns the keys of others from messages' keys."""
+    """`keys`: of tables known before. It learns the keys of others from messages' keys. `patterns`:
+    what it knew when it ended."""
 
     def __init__(
         self,
         settings: KafkaDebeziumSource,
         keys: Mapping[TableName, tuple[str, ...]],
         topics: Mapping[str, Topic],
+        patterns: str = "{}",
     ) -> None:
         self._settings = settings
         self._patterns = settings.patterns
         self._shapes: dict[str, Shapes] = {}
         self._topics = topics
         self.keys = dict(keys)
+        self._tombstones = Tombstones(patterns)
+
+    @property
+    def patterns(self) -> str:
+        """What is to be known at the next start: JSON."""
+        return self._tombstones.shown
 
     def change_set(self, fetched: Sequence[Fetched], position: str) -> ChangeSet | None:
         """None where there are no rows in it. Errors: DecodeError."""
@@ -91,7 +100,15 @@ class Decoder:
     def _rows(self, fetched: Fetched, first: int) -> Iterator[Rows]:
         shapes = self._shapes.setdefault(fetched.topic, Shapes(self._settings))
         for group, parsed in parsed_groups(fetched, shapes):
-            yield from self._sorted(fetched, first, group, parsed)
+            shape, indexes, payloads = group
+            for rows in self._sorted(fetched, first, group, parsed):
+                index = int(rows.at[0]) - first
+                message, payload = fetched.values[index].as_py(), payloads[indexes.index(index)]
+                self._tombstones.learn(fetched.topic, shape, rows.table, message, payload)
+                yield rows
+        gone = self._tombstones.deletes(fetched, shapes)
+        if gone is not None:
+            yield from self._sorted(fetched, first, gone, parsed_group(fetched, gone))
 
     def _sorted(
         self,

@@ -148,7 +148,9 @@ def _by_arrow(payloads: Sequence[bytes], schema: pa.Schema) -> pa.Table:
         read_options=pj.ReadOptions(use_threads=False, block_size=len(text) + 1),
         parse_options=pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
     )
-    return table.select(schema.names).combine_chunks()
+    found = table.select(schema.names).combine_chunks()
+    found.validate(full=True)  # that texts are UTF-8 the reader does not look at
+    return found
 
 
 def _one_by_one(payloads: Sequence[bytes], schema: pa.Schema) -> pa.Table:

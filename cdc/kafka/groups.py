@@ -32,12 +32,21 @@ def parsed_groups(fetched: Fetched, shapes: Shapes) -> Iterator[tuple[Group, Par
         yield group, found
 
 
+def parsed_group(fetched: Fetched, group: Group) -> Parsed:
+    """Errors: DecodeError."""
+    keys = fetched.keys.to_pylist()
+    found = _parsed(group, keys)
+    if found is None:
+        raise _misfit(fetched, group, keys)
+    return found
+
+
 def _groups(fetched: Fetched, shapes: Shapes, messages: Sequence[bytes | None]) -> list[Group]:
     """Errors: DecodeError."""
     groups: dict[int, Group] = {}
     for index, message in enumerate(messages):
         if message is None:
-            continue  # a tombstone, for compaction
+            continue  # a tombstone behind its delete
         try:
             shape, payload = shapes.split(message)
         except Unreadable as error:

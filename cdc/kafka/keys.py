@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,6 +15,7 @@ from cdc.kafka.shapes import Shape
 from cdc.schema import TableName
 from tailrace.kafka.records import Fetched
 
+KEY_FORMAT = "set key.converter to org.apache.kafka.connect.json.JsonConverter at the connector"
 NO_KEY = (
     "give the table a primary key, or name its identifying columns at the connector"
     " (message.key.columns: schema.table:column), and have its rows sent again; or take it out of"
@@ -32,7 +35,7 @@ def key_columns(fetched: Fetched, shape: Shape, table: TableName, rows: Ints) ->
             fetched,
             int(rows[0]),
             f"the keys of {table} are no JSON, or change their columns here",
-            "set key.converter to org.apache.kafka.connect.json.JsonConverter at the connector",
+            KEY_FORMAT,
         )
     (found,) = names
     assert found is not None
@@ -47,12 +50,17 @@ def key_columns(fetched: Fetched, shape: Shape, table: TableName, rows: Ints) ->
         ) from None
 
 
-def _names(key: bytes) -> tuple[str, ...] | None:
-    """The columns of a message's key; None where it is none of Connect's JSON."""
+def fields_of_key(key: bytes) -> Mapping[str, Any] | None:
+    """None where it is none of Connect's JSON."""
     try:
         found = json.loads(key)
-        if isinstance(found, dict) and set(found) == {"schema", "payload"}:
-            found = found["payload"]
-        return tuple(found) if isinstance(found, dict) and found else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
+    if isinstance(found, dict) and set(found) == {"schema", "payload"}:
+        found = found["payload"]
+    return found if isinstance(found, dict) and found else None
+
+
+def _names(key: bytes) -> tuple[str, ...] | None:
+    found = fields_of_key(key)
+    return None if found is None else tuple(found)

@@ -178,7 +178,7 @@ _TEXT_IDS = frozenset({"oracle", "informix"})
 
 
 def _tx_id(source: Mapping[str, Any]) -> pa.DataType:
-    is_text = isinstance(source.get("txId"), str) or source.get("connector") in _TEXT_IDS
+    is_text = isinstance(source.get("txId"), str) or str(source.get("connector")) in _TEXT_IDS
     return pa.string() if is_text else pa.int64()
 
 

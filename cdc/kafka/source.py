@@ -30,6 +30,8 @@ CLUSTER = "kafka.cluster"
 """The fact that names the cluster of the topics."""
 TOPICS = "kafka.topics"
 """The fact that holds the id of each topic: JSON, {topic: id}."""
+PATTERNS = "kafka.patterns"
+"""The fact that says how a delete is written on each topic (`cdc.kafka.tombstones`)."""
 KEYS = "kafka.keys"
 """The fact that holds the keys' columns of each table: JSON, [[schema, name, [column, …]], …]."""
 
@@ -42,11 +44,13 @@ class KafkaDebezium:
         self._group = settings.group or name
         self._brokers = Brokers(settings)
         self._keys: dict[TableName, tuple[str, ...]] = {}
+        self._patterns = "{}"
         self._stream: KafkaStream | None = None
 
     def verify(self, facts: Mapping[str, str], position: str) -> None:
         """Errors: ContinuityError where the topics do not hold our position."""
         self._keys = keys_of(facts)
+        self._patterns = facts.get(PATTERNS, "{}")
         if (cluster := self._brokers.cluster_id()) != facts.get(CLUSTER):
             raise ContinuityError(
                 "the topics are on another cluster than those that were read",
@@ -67,7 +71,7 @@ class KafkaDebezium:
         topics = self._brokers.topics()
         extent = self._brokers.extent(partitions_of(topics))
         first = {one: begin for one, (begin, _) in extent.items()}
-        self._keys = {}
+        self._keys, self._patterns = {}, "{}"
         facts = {CLUSTER: self._brokers.cluster_id(), TOPICS: shown_ids(topics)}
         return KafkaSnapshot(positions.show(first), facts)
 
@@ -79,7 +83,13 @@ class KafkaDebezium:
             offsets.setdefault(partition, 0)  # made since; all of it is new
         verify_extent(offsets, self._brokers.extent(list(offsets)))
         self._stream = KafkaStream(
-            self._settings, self._brokers, self._group, offsets, topics, self._keys
+            self._settings,
+            self._brokers,
+            self._group,
+            offsets,
+            topics,
+            self._keys,
+            self._patterns,
         )
         return self._stream
 
@@ -133,12 +143,13 @@ class KafkaStream:
         offsets: dict[Partition, int],
         topics: Mapping[str, Topic],
         keys: Mapping[TableName, tuple[str, ...]],
+        patterns: str,
     ) -> None:
         self._brokers = brokers
         self._group = group
         self._offsets = offsets
         self._ids = shown_ids(topics)
-        self._decoder = Decoder(settings, keys, topics)
+        self._decoder = Decoder(settings, keys, topics, patterns)
         self._records = self._bytes = 0
         self._consumer: Consumer = brokers.client.consumer()
         with translated("reading"):
@@ -150,7 +161,11 @@ class KafkaStream:
 
     @property
     def facts(self) -> Mapping[str, str]:
-        return {KEYS: shown_keys(self._decoder.keys), TOPICS: self._ids}
+        return {
+            KEYS: shown_keys(self._decoder.keys),
+            TOPICS: self._ids,
+            PATTERNS: self._decoder.patterns,
+        }
 
     @property
     def at_rest(self) -> bool:

@@ -13,6 +13,7 @@ import psycopg
 import pyarrow as pa
 import pytest
 
+from cdc.changes import ChangeSet
 from cdc.kafka.cluster import Brokers
 from cdc.kafka.preflight import inspect
 from cdc.kafka.settings import KafkaDebeziumSource
@@ -350,6 +351,26 @@ def test_what_kafka_deleted_unread_is_a_gap(
     findings, tables = inspect(accepted, Brokers(accepted))
     assert [one.severity for one in findings] == ["warning"]
     assert [str(one.table) for one in tables] == ["shop.item"]
+    source.close()
+
+
+def test_a_tombstone_that_lost_its_delete_while_we_were_away_deletes(
+    client: Client, begun: tuple[str, KafkaDebeziumSource, Any]
+) -> None:
+    """As compaction leaves it."""
+    topic, settings, held = begun
+    _, key, _ = item(7, "x")
+    write(client, topic.partition(".")[0], [("erp.shop.item", key, None)])
+    source = KafkaDebezium(settings, "group")
+    source.verify(*held)
+    stream = source.stream(held[1])
+    found: list[ChangeSet] = []
+    wait_until(lambda: found.extend(stream.changes(1)) or found, "the tombstone")
+    [table] = found[0].tables
+    assert bytes(table.op.to_pylist()) == b"d"
+    assert table.old is not None
+    assert table.old[0].to_pylist() == ["7"]  # type: ignore[union-attr]
+    stream.close()
     source.close()
 
 

@@ -335,14 +335,14 @@ def test_numbers_that_json_has_not() -> None:
     assert [event["new"]["n"] for event in events(found)] == ["1.50", None, None]
 
 
-def test_tombstones_and_unknown_truncates_are_no_changes() -> None:
+def test_of_topics_unknown_so_far_tombstones_and_truncates_are_no_changes() -> None:
     truncate = {**item(), "after": None, "op": "t"}
     said = [("erp.shop.item", b'{"id": 1}', None), ("erp.shop.item", None, one(truncate)[0][2])]
     assert Decoder(settings(columns=ITEM), {}, {}).change_set(fetched(said), "{}") is None
     known = {TableName("shop", "item"): ("id",)}
     found = Decoder(settings(columns=ITEM), known, {}).change_set(fetched(said), "{}")
     assert found is not None
-    assert [event["op"] for event in events(found)] == ["t"]
+    assert [event["op"] for event in events(found)] == ["d", "t"]
 
 
 def test_topics_of_debeziums_own_are_passed_over() -> None:

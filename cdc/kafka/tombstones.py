@@ -1,0 +1,126 @@
+"""Deletes of which compaction has left the tombstone alone. Pure.
+
+Debezium says a delete and puts a tombstone, a message without a value, behind it, so that
+compaction takes away all that was said of the key: the delete itself, too, and later the tombstone.
+One that stands alone is the delete then. It has a key and no more; how rows of its topic are read,
+and of which table they are, is known of a row that came before it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from cdc.kafka.documents import CONNECTOR
+from cdc.kafka.envelope import undecodable
+from cdc.kafka.groups import Group
+from cdc.kafka.keys import KEY_FORMAT, fields_of_key
+from cdc.kafka.shapes import Shape, Shapes
+from cdc.schema import TableName
+from tailrace.kafka.protocol import Partition
+from tailrace.kafka.records import Fetched
+
+_OF_TABLE = ("connector", "db", "schema", "table", "collection")
+Pattern = tuple[str, dict[str, Any]]
+"""What stands before the payload of a topic's messages, and their `source` as far as it says the
+table and how to read it."""
+
+Deleted = tuple[int, bytes]
+
+
+class Tombstones:
+    """Of all topics. `patterns`: of those of which rows were read before, JSON as `shown`."""
+
+    def __init__(self, patterns: str = "{}") -> None:
+        self._patterns: dict[str, Pattern | None] = {
+            topic: None if one is None else (one[0], one[1])
+            for topic, one in json.loads(patterns).items()
+        }
+        self._of: dict[str, tuple[Shape, TableName]] = {}
+        self._deleted: dict[Partition, Deleted] = {}
+        self.shown = patterns
+
+    def learn(
+        self, topic: str, shape: Shape, table: TableName, message: bytes, payload: bytes
+    ) -> None:
+        """Of a topic's row. Where a topic has rows of several tables, tombstones are of any."""
+        if self._of.get(topic, (None, None))[0] is shape and self._of[topic][1] == table:
+            return
+        said = json.loads(payload)["source"]
+        source = {name: said[name] for name in _OF_TABLE if name in said}
+        if isinstance(said.get("txId"), str):
+            source["txId"] = ""  # none, but a text
+        head = message[: len(message) - len(payload) - 1] if len(message) > len(payload) else b""
+        made = head.decode(), source
+        known = self._patterns.get(topic, made)
+        is_other = known is None or _table(known) != _table(made)
+        self._of[topic] = (shape, table)
+        self._patterns[topic] = None if is_other else made
+        self.shown = json.dumps(self._patterns, sort_keys=True, ensure_ascii=False)
+
+    def deletes(self, fetched: Fetched, shapes: Shapes) -> Group | None:
+        """A delete for each tombstone that has lost its own, as far as rows of the topic were ever
+        read. Errors: DecodeError."""
+        place = (fetched.topic, fetched.partition)
+        before = self._deleted.pop(place, None)
+        alone: list[int] = []
+        if fetched.values.null_count:
+            keys = fetched.keys.to_pylist()
+            for index in np.flatnonzero(fetched.values.is_null()).tolist():
+                last = _deleted(fetched, index - 1) if index else before
+                at = (int(fetched.offsets[index]) - 1, keys[index])
+                if keys[index] is not None and last != at:
+                    alone.append(index)
+        if (last := _deleted(fetched, fetched.count - 1)) is not None:
+            self._deleted[place] = last
+        if not alone or fetched.topic not in self._patterns:
+            return None
+        pattern = self._patterns[fetched.topic]
+        if pattern is None:
+            raise undecodable(fetched, alone[0], _OF_SEVERAL, _ONE_EACH)
+        payloads = [_delete(fetched, index, pattern[1]) for index in alone]
+        message = payloads[0] if not pattern[0] else pattern[0].encode() + payloads[0] + b"}"
+        return shapes.split(message)[0], alone, payloads
+
+
+_OF_SEVERAL = (
+    "a tombstone stands without its delete, which compaction has taken away, on a topic of several"
+    " tables: of which of them it is, is not known"
+)
+_ONE_EACH = (
+    "give each table a topic of its own, or do not compact this one (cleanup.policy=delete), and"
+    " have the connector send its snapshot again"
+)
+
+
+def _delete(fetched: Fetched, index: int, source: Mapping[str, Any]) -> bytes:
+    """The payload. Errors: DecodeError."""
+    row = fields_of_key(fetched.keys[index].as_py())
+    if row is None:
+        raise undecodable(fetched, index, "the key of a tombstone is no JSON", KEY_FORMAT)
+    said = {
+        "before": None if source.get("connector") == CONNECTOR else row,
+        "after": None,
+        "source": {**source, "ts_ms": int(fetched.timestamps_ms[index])},
+        "op": "d",
+    }
+    return json.dumps(said).encode()
+
+
+def _table(pattern: Pattern) -> list[Any]:
+    return [pattern[1].get(name) for name in _OF_TABLE[1:]]
+
+
+def _deleted(fetched: Fetched, index: int) -> Deleted | None:
+    """The offset and key of a delete; None where it is something else."""
+    value, key = fetched.values[index].as_py(), fetched.keys[index].as_py()
+    if value is None or key is None or _DELETE.search(value) is None:
+        return None
+    return int(fetched.offsets[index]), key
+
+
+_DELETE = re.compile(rb'"op"\s*:\s*"d"')

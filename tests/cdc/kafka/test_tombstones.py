@@ -1,0 +1,114 @@
+"""Topics whose deletes compaction has taken away, so that tombstones alone are left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from cdc.kafka.decode import Decoder
+from tailrace.errors import DecodeError
+from tailrace.kafka.records import Fetched
+from tests.cdc.kafka.debezium import Event, events, fetched, records, settings
+from tests.cdc.kafka.test_debezium_decode import ITEM, POSTGRES, SOURCE, item, one
+
+NAMES = (
+    ("postgres-schemas-precise-adaptive", {}),
+    ("postgres-plain-precise-adaptive", {"columns": POSTGRES}),
+    ("mysql-schemas-precise-microseconds", {}),
+    ("documents-full", {"updates": "full"}),
+)
+
+
+def part(given: Fetched, keep: Sequence[bool]) -> Fetched:
+    """Some of its records, with their offsets."""
+    mask = pa.array(keep)
+    return replace(
+        given,
+        offsets=given.offsets[np.array(keep)],
+        timestamps_ms=given.timestamps_ms[np.array(keep)],
+        keys=given.keys.filter(mask),
+        values=given.values.filter(mask),
+    )
+
+
+def compacted(given: Fetched) -> Fetched:
+    """Without the deletes, as compaction may leave it."""
+    values = given.values.to_pylist()
+    return part(given, [value is None or b'"op":"d"' not in value for value in values])
+
+
+def decoded(decoder: Decoder, given: list[Fetched]) -> list[Event]:
+    found = decoder.change_set([one for one in given if one.count], "{}")
+    return [] if found is None else list(events(found))
+
+
+def deletes(found: list[Event]) -> list[tuple[str, Any]]:
+    return sorted((one["table"], sorted(one["old"].items())) for one in found if one["op"] == "d")
+
+
+@pytest.mark.parametrize(("name", "more"), NAMES)
+def test_a_tombstone_alone_is_the_delete(name: str, more: dict[str, Any]) -> None:
+    said = fetched(records(name))
+    whole = decoded(Decoder(settings(**more), {}, {}), said)
+    left = decoded(Decoder(settings(**more), {}, {}), [compacted(one) for one in said])
+    assert deletes(whole)
+    assert deletes(left) == deletes(whole)
+    assert len(left) == len(whole)
+
+
+@pytest.mark.parametrize(("name", "more"), NAMES)
+def test_how_deletes_are_written_is_known_after_a_restart(name: str, more: dict[str, Any]) -> None:
+    said = fetched(records(name))
+    before = Decoder(settings(**more), {}, {})
+    whole = decoded(before, said)
+    alone = [part(one, [value is None for value in one.values.to_pylist()]) for one in said]
+    after = Decoder(settings(**more), before.keys, {}, before.patterns)
+    assert deletes(decoded(after, alone)) == deletes(whole)
+    assert after.patterns == before.patterns
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_behind_its_delete_a_tombstone_is_none(size: int) -> None:
+    """Also where they were fetched one after the other."""
+    deleted = {**item(), "before": {"id": 1}, "after": None, "op": "d"}
+    said = [*one(item()), *one(deleted), ("erp.shop.item", b'{"id": 1}', None), *one(item())]
+    decoder = Decoder(settings(columns=ITEM), {}, {})
+    ops = [
+        event["op"]
+        for first in range(0, len(said), size)
+        for event in decoded(decoder, fetched(said[first : first + size], first))
+    ]
+    assert ops == ["c", "d", "c"]
+
+
+def test_of_topics_that_were_never_read_no_row_is_there_to_delete() -> None:
+    alone = ("erp.shop.item", b'{"id": 1}', None)
+    decoder = Decoder(settings(columns=ITEM), {}, {})
+    assert decoded(decoder, fetched([alone])) == []
+    found = decoded(decoder, fetched([*one(item()), alone]))
+    assert [event["op"] for event in found] == ["c", "d"]
+
+
+def test_a_tombstone_alone_on_a_topic_of_several_tables_stops() -> None:
+    other = {**item(), "source": {**SOURCE, "table": "other"}}
+    columns = {**ITEM, "shop.other": {"id": "int"}}
+    decoder = Decoder(settings(columns=columns), {}, {})
+    said = [*one(item()), *one(other)]
+    decoded(decoder, fetched(said))
+    with pytest.raises(DecodeError, match="of several tables") as raised:
+        decoded(decoder, fetched([("erp.shop.item", b'{"id": 1}', None)], first=9))
+    assert raised.value.where["offset"] == 9
+
+
+@pytest.mark.parametrize("key", [b"s3cret", b"\0\0\0\0\7s3cret", b"[]", b'{"other": 1}'])
+def test_a_tombstone_whose_key_is_none_stops(key: bytes) -> None:
+    decoder = Decoder(settings(columns=ITEM), {}, {})
+    decoded(decoder, fetched(one(item())))
+    with pytest.raises(DecodeError) as raised:
+        decoded(decoder, fetched([("erp.shop.item", key, None)]))
+    assert "s3cret" not in str(raised.value)
