@@ -15,25 +15,24 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cdc.kafka import extended, numbers
+from cdc.kafka import bson, numbers
 from cdc.kafka.connect import Field, base_of, never
 from cdc.kafka.declared import parse_type
 from cdc.kafka.envelope import SOURCE, Fault, Flags, read, transaction
 from cdc.kafka.numbers import Convert
+from cdc.kafka.updates import DOCUMENT, Unsaid, said_columns
 from cdc.schema import Column, TableName
 
-ID, DOCUMENT = "_id", "document"
+ID = "_id"
 CONNECTOR = "mongodb"
 NO_ID = (
     "let the connector write its keys with the JsonConverter, and take transformations of keys out"
 )
-Path = tuple[str, ...]
 
 _SAID = pa.schema(
     [
@@ -56,13 +55,6 @@ _SAID = pa.schema(
 )
 
 
-class _Mark:
-    """What stands in place of a value."""
-
-
-_ABSENT, _UNTOUCHED, _UNKNOWN = _Mark(), _Mark(), _Mark()
-
-
 @dataclass(frozen=True)
 class Documents:
     """How messages of one collection are read. `fields`: `_id` first. `looked_up`: whether the
@@ -82,55 +74,39 @@ class Documents:
     def parse(self, payloads: Sequence[bytes], keys: Sequence[bytes | None]) -> pa.Table:
         """One row a message. Errors: ValueError, TypeError."""
         said = read(payloads, _SAID)
-        rows = said.select(["before", "after", "updateDescription", "op"]).to_pylist()
+        rows = said.select(["after", "updateDescription", "op"]).to_pylist()
+        names = [one.column.name for one in self.fields[1:]]
         after: list[dict[str, str | None] | None] = []
         before: list[dict[str, str] | None] = []
         unsent: list[dict[str, bool | None]] = []
         for one, key in zip(rows, keys, strict=True):
-            values = self._values(one)
+            values = said_columns(one, names)
             id_ = _id(key)
             before.append({ID: id_} if one["op"] == "d" and id_ is not None else None)
             after.append(
                 None
                 if values is None
                 else {ID: id_}
-                | {name: None if isinstance(v, _Mark) else v for name, v in values.items()}
+                | {name: None if isinstance(v, Unsaid) else v for name, v in values.items()}
             )
-            unsent.append(
-                {
-                    name: None if v is _UNKNOWN else v is _UNTOUCHED
-                    for name, v in (values or {}).items()
-                }
-            )
-        names = [one.column.name for one in self.fields]
-        row = pa.struct([(name, pa.string()) for name in names])
+            unsent.append({name: self._flag(one) for name, one in (values or {}).items()})
+        row = pa.struct([(name, pa.string()) for name in (ID, *names)])
         return pa.table(
             {
                 "before": pa.array(before, row),
                 "after": pa.array(after, row),
-                "unsent": pa.array(unsent, pa.struct([(name, pa.bool_()) for name in names[1:]])),
+                "unsent": pa.array(unsent, pa.struct([(name, pa.bool_()) for name in names])),
                 "source": _source(said.column("source").combine_chunks()),
                 "transaction": pa.nulls(len(rows), transaction[1]),
                 "op": said.column("op"),
             }
         )
 
-    def _values(self, said: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Of each column but `_id`: its JSON, or a mark; None where there is no row."""
-        names = [one.column.name for one in self.fields[1:]]
-        if said["after"] is not None:
-            document = _document(said["after"])
-            return {name: _shown(document, name) for name in names}
-        changed = said["updateDescription"]
-        if changed is None or said["op"] != "u":
+    def _flag(self, value: str | Unsaid | None) -> bool | None:
+        """Whether it was not sent; None where it cannot be told."""
+        if value is Unsaid.UNKNOWN and not self.looked_up:
             return None
-        updated = _document(changed["updatedFields"] or "{}")
-        removed = frozenset(changed["removedFields"] or ())
-        cut = frozenset(one["field"] for one in changed["truncatedArrays"] or ())
-        found = {name: _changed(name, updated, removed, cut) for name in names}
-        if self.looked_up:
-            return {n: _UNTOUCHED if one is _UNKNOWN else one for n, one in found.items()}
-        return found
+        return isinstance(value, Unsaid)
 
     def absent(self, payloads: Sequence[bytes], parsed: pa.Table) -> dict[int, Flags]:
         """Columns → rows whose messages do not say them."""
@@ -179,7 +155,7 @@ def documents_of(
             fields.append(_field(name, type_.spelled, numbers.texts))
             continue
         try:
-            one, kind, finish = extended.column(type_)
+            one, kind, finish = bson.column(type_)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
         fields.append(_field(name, type_.spelled, _each(one, kind, finish)))
@@ -188,16 +164,16 @@ def documents_of(
 
 def _key_field(text: str | None) -> Field:
     if text is None:
-        return _field(ID, "text", _each(extended.key, pa.string(), numbers.texts), False)
+        return _field(ID, "text", _each(bson.key, pa.string(), numbers.texts), False)
     type_ = parse_type(text)
-    return _field(ID, type_.spelled, _each(*extended.key_column(type_)), False)
+    return _field(ID, type_.spelled, _each(*bson.key_column(type_)), False)
 
 
 def _field(name: str, type_: str, convert: Convert, nullable: bool = True) -> Field:
     return Field(Column(name, type_, base_of(type_), nullable), pa.string(), convert, never)
 
 
-def _each(one: extended.One, kind: pa.DataType, finish: Convert) -> Convert:
+def _each(one: bson.One, kind: pa.DataType, finish: Convert) -> Convert:
     """JSON → values, each different text once. Errors: ValueError, OverflowError."""
 
     def convert(column: pa.Array) -> pa.Array:
@@ -209,53 +185,6 @@ def _each(one: extended.One, kind: pa.DataType, finish: Convert) -> Convert:
         return finish(pa.array(values, kind).take(found.indices))
 
     return convert
-
-
-def _document(text: str) -> dict[str, Any]:
-    found = json.loads(text)
-    if not isinstance(found, dict):
-        raise ValueError("a document is none")
-    return found
-
-
-def _shown(document: Mapping[str, Any], name: str) -> Any:
-    """A column's JSON; None, which is NULL, where the document has no such field."""
-    if name == DOCUMENT:
-        return extended.shown(document)
-    return _json(_at(document, tuple(name.split("."))))
-
-
-def _json(value: Any) -> str | None:
-    if value is _ABSENT or value is None:
-        return None
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _at(value: Any, path: Path) -> Any:
-    for name in path:
-        if not isinstance(value, dict) or name not in value:
-            return _ABSENT
-        value = value[name]
-    return value
-
-
-def _changed(
-    name: str, updated: Mapping[str, Any], removed: frozenset[str], cut: frozenset[str]
-) -> Any:
-    """A column after an update of which only the changes are known."""
-    touched = {*updated, *removed, *cut}
-    if name == DOCUMENT:
-        return _UNKNOWN if touched else _UNTOUCHED
-    path = tuple(name.split("."))
-    for length in range(1, len(path) + 1):
-        at = ".".join(path[:length])
-        if at in updated:
-            return _json(_at(updated[at], path[length:]))
-        if at in removed:
-            return None
-    within = f"{name}."
-    is_part = name in cut or any(one.startswith(within) for one in touched)
-    return _UNKNOWN if is_part else _UNTOUCHED
 
 
 def _id(key: bytes | None) -> str | None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdc.kafka import extended
+from cdc.kafka import bson, extended
 from cdc.kafka.declared import parse_type
 from cdc.kafka.decode import Decoder
 from tailrace.errors import DecodeError
@@ -264,6 +264,13 @@ def test_keys_that_are_no_ids_are_refused(key: bytes) -> None:
     assert "s3cret" not in str(raised.value)
 
 
+def test_a_table_of_ids_alone() -> None:
+    decoder = Decoder(settings(columns={"shop.item": {"_id": "bigint"}}), {}, {})
+    changes = decoder.change_set(fetched(said({"id": "1"}, {"_id": 1, "n": 2})), "{}")
+    assert changes is not None
+    assert [one["new"] for one in events(changes)] == [{"_id": "1"}]
+
+
 @pytest.mark.parametrize("after", ["s3cret", 7, [], None])
 def test_documents_that_are_none_are_refused(after: object) -> None:
     with pytest.raises(DecodeError) as raised:
@@ -272,7 +279,7 @@ def test_documents_that_are_none_are_refused(after: object) -> None:
 
 
 def converted(declared: str, value: Any) -> str:
-    one, kind, finish = extended.column(parse_type(declared))
+    one, kind, finish = bson.column(parse_type(declared))
     return str(finish(pa.array([one(value)], kind))[0].as_py())
 
 
@@ -335,8 +342,8 @@ ids = st.one_of(scalars, st.dictionaries(st.sampled_from("ab"), scalars))
 @given(ids, ids)
 def test_no_two_ids_are_one_text(one: Any, other: Any) -> None:
     same = extended.shown(one) == extended.shown(other)
-    assert (extended.key(one) == extended.key(other)) == same
-    text = extended.key(one)
+    assert (bson.key(one) == bson.key(other)) == same
+    text = bson.key(one)
     if len(text) == 24 and not set(text) - set("0123456789abcdef"):
         assert one == {"$oid": text}
     else:
