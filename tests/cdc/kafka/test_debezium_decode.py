@@ -327,6 +327,27 @@ def test_transactions_by_their_names(
     assert found.transactions.num_rows == (1 if are_one else 2)
 
 
+def test_mariadbs_transactions_and_times() -> None:
+    """As its connector's documentation shows them: `gtid`, and TIME beyond a day.
+
+    https://debezium.io/documentation/reference/stable/connectors/mariadb.html#mariadb-events
+    """
+    source = {"connector": "mariadb", "db": "shop", "table": "item", "ts_ms": 1}
+    said = [
+        *one({**item(tm=-3020399000001), "source": {**source, "gtid": "0-1-23"}}),
+        *one({**item(tm=1000000), "source": {**source, "gtid": "0-1-23"}}),
+        *one({**item(tm=None), "source": {**source, "gtid": "0-1-24"}}),
+    ]
+    columns = {"shop.item": {"id": "int", "tm": "time"}}
+    decoder = Decoder(settings(columns=columns, times="microseconds"), {}, {})
+    found = decoder.change_set(fetched(said), "{}")
+    assert found is not None
+    assert [event["new"]["tm"] for event in events(found)] == [
+        *("-838:59:59.000001", "00:00:01", None),
+    ]
+    assert found.transactions.column("first_seq").to_pylist() == [0, 2]
+
+
 def test_numbers_that_json_has_not() -> None:
     said = one(item(d="NaN", n="AJY=")) + one(item(d="-Infinity", n=None)) + one(item(d=1))
     found = Decoder(settings(columns=ITEM), {}, {}).change_set(fetched(said), "{}")
