@@ -17,6 +17,8 @@ from typing import Any
 
 from cdc.kafka.numbers import unbase64
 
+written = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+"""A value as JSON, in the form that it has."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 _YEAR_10000_MS = 253_402_300_800_000
@@ -25,7 +27,7 @@ _FAULTS = (ValueError, TypeError, KeyError, ArithmeticError)
 
 def shown(value: Any) -> str:
     """As relaxed Extended JSON."""
-    return json.dumps(relaxed(value), ensure_ascii=False, separators=(",", ":"))
+    return written(relaxed(value))
 
 
 def relaxed(value: Any) -> Any:

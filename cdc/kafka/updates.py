@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any
 
-from cdc.kafka.extended import shown
+from cdc.kafka.extended import shown, written
 
 DOCUMENT = "document"
 """The column that is the whole document; others are fields, by their names or dotted paths."""
@@ -80,4 +80,4 @@ def _at(value: Any, path: Sequence[str]) -> Any:
 
 
 def _json(value: Any) -> str | None:
-    return None if value is None else json.dumps(value, ensure_ascii=False)
+    return None if value is None else written(value)
