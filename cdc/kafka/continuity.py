@@ -23,9 +23,10 @@ def verify_topics(
         where = {"topic": name, "from": _first(offsets, name)}
         if name not in topics:
             raise ContinuityError(
-                "a topic that was read is gone, or this user may not see it any more",
+                "a topic that was read is gone, or is not among `topics` any more, or this user may"
+                " not see it",
                 where=where,
-                fix=f"restore it, or {START_OVER}",
+                fix=f"restore it, name it, or allow it; or {START_OVER}",
             )
         known, now = ids.get(name), topics[name].id
         if known and now and known != now:

@@ -264,6 +264,21 @@ def test_keys_that_are_no_ids_are_refused(key: bytes) -> None:
     assert "s3cret" not in str(raised.value)
 
 
+@pytest.mark.parametrize("name", ["documents-full", "documents-bare"])
+def test_collections_on_one_topic(name: str) -> None:
+    """As a router makes it."""
+    given = [one for one in records(name) if one[0].startswith("erp.shop.")]
+    apart, together = (
+        Decoder(settings(columns=COLUMNS, **FULL), {}, {}).change_set(fetched(some), "{}")
+        for some in (given, [("erp.all", *one[1:]) for one in given])
+    )
+    assert apart is not None
+    assert together is not None
+    ours, theirs = list(events(together)), list(events(apart))
+    for table in ("value", "order", "key", "mark"):
+        assert of(table, ours) == of(table, theirs)
+
+
 def test_a_table_of_ids_alone() -> None:
     decoder = Decoder(settings(columns={"shop.item": {"_id": "bigint"}}), {}, {})
     changes = decoder.change_set(fetched(said({"id": "1"}, {"_id": 1, "n": 2})), "{}")
