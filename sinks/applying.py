@@ -125,7 +125,7 @@ def _few(target: Target, segment: Segment, counts: dict[str, Written]) -> None:
             raise
         target.undo()
         try:
-            _sets(target, _nets(target.references, segment), counts)
+            sets(target, nets(target.references, segment.changes), counts)
         except (NeedsOrder, TargetRefused):
             target.abandon()
             raise refused from None
@@ -136,7 +136,7 @@ def _few(target: Target, segment: Segment, counts: dict[str, Written]) -> None:
 def _many(target: Target, segment: Segment, counts: dict[str, Written]) -> None:
     target.savepoint()
     try:
-        _sets(target, _nets(target.references, segment), counts)
+        sets(target, nets(target.references, segment.changes), counts)
     except (NeedsOrder, TargetRefused) as error:
         if isinstance(error, RowRefused) and error.seq is not None:
             target.abandon()  # in order it would be refused, too
@@ -156,44 +156,45 @@ def _in_order(target: Target, segment: Segment, counts: dict[str, Written]) -> N
         add(counts.setdefault(table, Written()), written)
 
 
-def _sets(target: Target, nets: Sequence[Net], counts: dict[str, Written]) -> None:
+def sets(target: Target, effects: Sequence[Net], counts: dict[str, Written]) -> None:
     """Deletes, children before parents; then upserts, parents before children."""
-    done = [Written(coalesced=one.coalesced) for one in nets]
-    for one, written in reversed(list(zip(nets, done, strict=True))):
+    done = [Written(coalesced=one.coalesced) for one in effects]
+    for one, written in reversed(list(zip(effects, done, strict=True))):
         written.deleted = target.writer(one.table).delete(one)
-    for one, written in zip(nets, done, strict=True):
+    for one, written in zip(effects, done, strict=True):
         written.upserted = target.writer(one.table).upsert(one)
-    for one, written in zip(nets, done, strict=True):
+    for one, written in zip(effects, done, strict=True):
         add(counts.setdefault(str(one.table.table), Written()), written)
 
 
-def _nets(references: References, segment: Segment) -> list[Net]:
+def nets(references: References, changes: Sequence[RowChanges]) -> list[Net]:
     """The net effect on each table, parents before children. Errors: NeedsOrder."""
     by_name: dict[TableName, dict[TargetTable, list[RowChanges]]] = {}
-    for change in segment.changes:
+    for change in changes:
         by_name.setdefault(change.table.table, {}).setdefault(change.table, []).append(change)
-    nets = []
+    effects = []
     for name in sorted(by_name, key=references.rank):
         versions = [joined(group) for group in by_name[name].values()]
         if len(versions) > 1 and (_keys_differ(versions) or meet(versions)):
             raise NeedsOrder  # two shapes of one table, as after ALTER TABLE, touch one row
-        nets += [net(version) for version in versions]
-    written = any(one.upserts or one.patches for one in nets)
-    if written and any(_reaches_out(references, one) for one in nets):
+        effects += [net(version) for version in versions]
+    written = any(one.upserts or one.patches for one in effects)
+    if written and any(_reaches_out(references, one) for one in effects):
         raise NeedsOrder  # a delete before its time could take rows that are to stay
-    return nets
+    return effects
 
 
 def _reaches_out(references: References, net: Net) -> bool:
     """Whether its deletes may touch rows of others which, in the source's order, would stay.
 
-    As sets a key that moves is deleted and put elsewhere. That is what foreign keys can mind that
-    are hidden from us, or were added since we looked; a delete that the source sent takes the rows
-    of others in any order.
+    As sets a key that moves is deleted and put elsewhere. That is what triggers can mind, and
+    foreign keys that are hidden from us or were added since we looked; a delete that the source
+    sent takes the rows of others in any order.
     """
     if net.deletes is None:
         return False
-    return net.table.table in references.cascading or net.implied > 0
+    table = net.table.table
+    return table in references.cascading or (net.implied > 0 and table not in references.inert)
 
 
 def _keys_differ(changes: Sequence[RowChanges]) -> bool:

@@ -23,10 +23,13 @@ class References:
     """`parents_first`: our tables, a table after those it refers to; in a cycle as they came.
 
     `cascading`: those of which a delete reaches into other rows, also of tables that are not ours.
+    `inert`: those of which a row may be deleted and put elsewhere instead of moved: nothing acts on
+    that, nor will.
     """
 
     parents_first: tuple[TableName, ...] = ()
     cascading: frozenset[TableName] = frozenset()
+    inert: frozenset[TableName] = frozenset()
 
     @classmethod
     def of(

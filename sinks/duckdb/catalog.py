@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 
 from cdc.schema import TableName
 from sinks.embedded.session import Found, FoundColumn, Session
@@ -48,15 +49,24 @@ def look(session: Session, table: TableName) -> Found | None:
     return Found(bool(kinds), columns, unique, bool(triggers))
 
 
-def references(session: Session, tables: Sequence[TableName]) -> References:
-    """A delete never reaches into other rows here: DuckDB has no CASCADE."""
+def references(session: Session, tables: Mapping[TableName, TableName]) -> References:
+    """`tables`: ours by their place in the file.
+
+    A delete never reaches into other rows here: DuckDB has no CASCADE.
+    """
+    ours = {(place.schema, place.name.lower()): table for place, table in tables.items()}
+
+    def named(schema: object, name: object) -> TableName:
+        found = ours.get((str(schema), str(name).lower()))
+        return TableName(f"{schema}", f"{name}") if found is None else found
+
     keys = [
-        ForeignKey(
-            TableName(str(schema), str(child)), TableName(str(schema), str(parent)), acts=False
-        )
+        ForeignKey(named(schema, child), named(schema, parent), acts=False)
         for schema, child, parent in session.query(
             "select schema_name, table_name, referenced_table from duckdb_constraints()"
             f" where {_HERE} and constraint_type = 'FOREIGN KEY'"
         )
     ]
-    return References.of(tables, keys)
+    triggers = session.query(f"select schema_name, table_name from duckdb_triggers() where {_HERE}")
+    moved = frozenset(tables.values()) - {named(schema, name) for schema, name in triggers}
+    return replace(References.of(tables.values(), keys), inert=moved)

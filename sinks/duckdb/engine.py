@@ -72,7 +72,7 @@ class DuckdbEngine:
         return misfit(column_type(column), found.type)
 
     def references(self, session: Session, tables: Sequence[TableName]) -> References:
-        return catalog.references(session, tables)
+        return catalog.references(session, {self._place(table): table for table in tables})
 
     def codec(self, table: TargetTable, found: Found, session: Session) -> Codec:
         assert isinstance(session, DuckdbSession)

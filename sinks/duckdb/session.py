@@ -30,7 +30,7 @@ class DuckdbSession:
         self._connection = _opened(path)
         self._effects = Effects(path.parent)
         self._savepoints: list[tuple[str, int]] = []
-        self._begun = False
+        self._begun = self._failed = False
         for pin in _PINS:
             self._connection.execute(pin)
 
@@ -46,15 +46,16 @@ class DuckdbSession:
         return self._do(Effect(sql, (), batch))
 
     def query(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        rows: list[tuple[Any, ...]] = self._connection.execute(sql, values).fetchall()
-        return rows
+        return self._fetched(sql, values)
 
     def ask(self, sql: str, batch: pa.Table) -> tuple[Any, ...]:
         """The one row of a query over `batch`."""
+        return self.rows(sql, batch)[0]
+
+    def rows(self, sql: str, batch: pa.Table) -> list[tuple[Any, ...]]:
         self._connection.register(BATCH, batch)
         try:
-            row: tuple[Any, ...] = self._connection.execute(sql).fetchall()[0]
-            return row
+            return self._fetched(sql)
         finally:
             with suppress(duckdb.Error):  # after an error the transaction takes nothing more
                 self._connection.unregister(BATCH)
@@ -76,10 +77,14 @@ class DuckdbSession:
 
     def undo(self, name: str) -> None:
         at = self._at(name)
-        self._effects.cut(self._savepoints[at][1])
+        length = self._savepoints[at][1]
         del self._savepoints[at + 1 :]
+        if length == len(self._effects) and not self._failed:
+            return
+        self._effects.cut(length)
         self._connection.execute("rollback")
         self._connection.execute("begin")
+        self._failed = False
         for effect in self._effects:
             self._run(effect)
 
@@ -103,16 +108,24 @@ class DuckdbSession:
 
     def _run(self, effect: Effect) -> int:
         if effect.batch is None:
-            rows = self._connection.execute(effect.sql, effect.values).fetchall()
+            rows = self._fetched(effect.sql, effect.values)
             return int(rows[0][0]) if rows and isinstance(rows[0][0], int) else 0
         (changed,) = self.ask(effect.sql, effect.batch)
         return int(changed)
+
+    def _fetched(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        try:
+            rows: list[tuple[Any, ...]] = self._connection.execute(sql, values).fetchall()
+        except BaseException:
+            self._failed = True  # the transaction takes nothing more
+            raise
+        return rows
 
     def _at(self, name: str) -> int:
         return max(i for i, (known, _) in enumerate(self._savepoints) if known == name)
 
     def _ended(self) -> None:
-        self._begun = False
+        self._begun = self._failed = False
         self._savepoints.clear()
         self._effects.clear()
 

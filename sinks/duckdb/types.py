@@ -23,13 +23,16 @@ DECIMAL_DIGITS_MAX = 38
 @dataclass(frozen=True, slots=True)
 class ColumnType:
     """`ddl`: the type's name, as the catalog spells it. `read`: SQL around the text of a value.
-    `fails`: a condition in SQL, true of a text that is no value. `text`: what becomes of a column
-    of PostgreSQL's text before."""
+    `fails`: a condition in SQL, true of a text that is no value; where it is `certain`, to read it
+    is an error. `text`: what becomes of a column of PostgreSQL's text before. `show`: SQL around a
+    value of the column, for such a text."""
 
     ddl: str
     read: str = "{}"
     fails: str = ""
     text: Callable[[pa.Array], pa.Array] = as_text
+    show: str = "cast({} as varchar)"
+    certain: bool = True
 
 
 def column_type(column: TargetColumn) -> ColumnType:
@@ -72,6 +75,8 @@ _SIMPLE = {
         "BLOB",
         "from_hex(substr({}, 3))",
         r"not regexp_full_match({}, '\\x([0-9a-fA-F]{{2}})*')",
+        show=r"'\x' || hex({})",
+        certain=False,
     ),
 }
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
+import duckdb
 import pyarrow as pa
 
 from sinks.duckdb.session import BATCH, DuckdbSession
@@ -11,13 +13,20 @@ from sinks.duckdb.types import ColumnType, column_type, fitted
 from sinks.embedded.codec import converted, no_value
 from sinks.embedded.session import Codec, Engine, Found
 from sinks.embedded.write import SetWriter
-from sinks.ordered import diverged
+from sinks.ordered import Values, diverged
 from transforms.rows import DELETE, UPSERT, RowChanges, TargetTable
 
 
+class Unread(Exception):
+    """Some text of a batch is no value of its column; which one, a codec that `tries` tells."""
+
+
 class DuckdbCodec:
-    """Values stay text until the very statement; here they are tried, since an error would end
-    the transaction."""
+    """Values stay text until the very statement. An error there ends the transaction, so they are
+    tried before; since that takes as long as a small batch, only of tables of which one has failed
+    (`tries`)."""
+
+    tries = False
 
     def __init__(self, table: TargetTable, found: Found, session: DuckdbSession) -> None:
         self.types = [
@@ -34,7 +43,11 @@ class DuckdbCodec:
         return found
 
     def _try(self, change: RowChanges, indexes: list[int], columns: Sequence[pa.Array]) -> None:
-        tried = [n for n, i in enumerate(indexes) if self.types[i].fails]
+        tried = [
+            n
+            for n, i in enumerate(indexes)
+            if self.types[i].fails and (self.tries or not self.types[i].certain)
+        ]
         if not tried:
             return
         batch = batch_of([*columns, pa.array(range(change.rows))])
@@ -66,6 +79,7 @@ class TableWriter(SetWriter):
         assert isinstance(codec, DuckdbCodec)
         super().__init__(engine, table, codec)
         self._session = session
+        self._codec = codec
         self._types: list[ColumnType] = codec.types
 
     def write_run(
@@ -86,13 +100,41 @@ class TableWriter(SetWriter):
             return rows
         return self._updated(missing, columns, same, keys=moves)
 
+    def stored(self, keys: Sequence[Values]) -> dict[Values, Values]:
+        """Of these keys those that are there, with the values of all columns as the codec takes
+        them."""
+        batch = batch_of([pa.array(column, pa.string()) for column in zip(*keys, strict=True)])
+        asked = [f"s.c{i}" for i in range(len(batch.columns))]
+        names = zip(self._types, self._sql.names, strict=True)
+        shown = [type_.show.format(f"t.{name}") for type_, name in names]
+        same = self._same(range(len(asked)))
+        with self._reading():
+            rows = self._session.rows(
+                f"select {', '.join((*asked, *shown))} from {BATCH} s join {self._sql.name} t"
+                f" on {same}",
+                batch,
+            )
+        return {row[: len(asked)]: row[len(asked) :] for row in rows}
+
     def _delete(self, keys: Sequence[pa.Array]) -> None:
         self._delete_where(self._same(range(len(keys))), keys)
 
+    def _run(self, sql: str, batch: pa.Table) -> int:
+        with self._reading():
+            return self._session.run(sql, batch)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Errors: Unread."""
+        try:
+            yield
+        except (duckdb.ConversionException, duckdb.OutOfRangeException):
+            if self._codec.tries:
+                raise
+            raise Unread from None
+
     def _delete_where(self, same: str, columns: Sequence[pa.Array]) -> None:
-        self._session.run(
-            f"delete from {self._sql.name} t using {BATCH} s where {same}", batch_of(columns)
-        )
+        self._run(f"delete from {self._sql.name} t using {BATCH} s where {same}", batch_of(columns))
 
     def _put(self, columns: Sequence[pa.Array]) -> None:
         batch = batch_of(columns)
@@ -101,12 +143,12 @@ class TableWriter(SetWriter):
             f"insert into {self._sql.name} ({self._sql.columns}) select {values} from {BATCH} s"
         )
         if self._sql.codec.has_on_conflict:
-            self._session.run(f"{insert} {self._sql.on_conflict}", batch)
+            self._run(f"{insert} {self._sql.on_conflict}", batch)
             return
         same = self._same(self._table.key_indexes)
         self._updated((), columns, same, keys=False)
         there = f"select 1 from {self._sql.name} t where {same}"
-        self._session.run(f"{insert} where not exists ({there})", batch)
+        self._run(f"{insert} where not exists ({there})", batch)
 
     def _update(
         self, missing: tuple[int, ...], columns: Sequence[pa.Array], must_exist: bool
@@ -126,11 +168,12 @@ class TableWriter(SetWriter):
             for i in self._sql.written(missing, keys=keys)
         )
         if sets:
-            return self._session.run(
+            return self._run(
                 f"update {self._sql.name} t set {sets} from {BATCH} s where {same}", batch
             )
         count = f"select count(*) from {BATCH} s join {self._sql.name} t on {same}"
-        return int(self._session.ask(count, batch)[0])
+        with self._reading():
+            return int(self._session.ask(count, batch)[0])
 
     def _same(self, places: Iterable[int]) -> str:
         """A row of the table and one of the batch, which has the key at these `places`."""

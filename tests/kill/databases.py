@@ -215,11 +215,11 @@ _NAMES = re.compile(r"\b(?:shop|counted|tailrace)\.\w+")
 class Duckdb:
     """A file that one process at a time has open, only ever a target.
 
-    A statement costs milliseconds, and keys that move while large values are not sent want many:
-    a load without pauses outpaces it, and transactions grow until nothing ends between kills.
+    A transaction costs some ten milliseconds at least, and those who look at it keep it away:
+    a load without longer pauses outpaces it.
     """
 
-    pause_s = 0.5
+    pause_s = 0.1
     upsert = create_source = source = ""  # never one
     create_target = """
 create schema shop;

@@ -15,7 +15,19 @@ import duckdb
 import pytest
 
 from cdc.schema import TableName
-from sinks.conformance import JOURNAL, PAIR, PLAIN_CASES, TABLE, Harness, Row, changes, upsert
+from sinks.conformance import (
+    JOURNAL,
+    NOT_SENT,
+    PAIR,
+    PLAIN_CASES,
+    TABLE,
+    Change,
+    Harness,
+    Row,
+    changes,
+    upsert,
+)
+from sinks.duckdb.effects import Effect
 from sinks.duckdb.engine import DuckdbEngine
 from sinks.duckdb.sink import DuckdbSink
 from sinks.protocol import Checkpoint
@@ -23,9 +35,9 @@ from sinks.sqlite.engine import SqliteEngine
 from sinks.sqlite.names import plain, quoted
 from sinks.sqlite.sink import SqliteSink
 from sinks.sqlite.types import column_type
-from tailrace.errors import TargetUnavailable
+from tailrace.errors import RowRefused, TargetUnavailable
 from transforms.references import Reference
-from transforms.rows import TargetTable
+from transforms.rows import UPSERT, TargetColumn, TargetTable
 
 DUCKDB = DuckdbEngine(Path("hub.file"))
 
@@ -210,3 +222,80 @@ def test_a_long_write_of_duckdb_ends_where_the_process_is_to_stop(
             sink.write([changes(TABLE, *(upsert("1", "a", str(n)) for n in range(9)))])
     assert watch.told == [1, 2, 3]
     assert harness.rows(TABLE) == set()
+
+
+EDGES = {
+    "numeric(38,10)": "-9999999999999999999999999999.9999999999",
+    "numeric(5,0)": "99999",
+    "numeric": "1e1000",
+    "real": "1.17549435e-38",
+    "double precision": "-1.7976931348623157e+308",
+    "boolean": "f",
+    "date": "4713-01-01 BC",
+    "timestamp without time zone": "0044-03-15 10:00:00.000001 BC",
+    "timestamp with time zone": "9999-12-31 23:59:59.999999+00",
+    "time without time zone": "24:00:00",
+    "uuid": "ffffffff-ffff-ffff-ffff-ffffffffffff",
+    "jsonb": '{"a": 1.10, "é": "\\u0000"}',
+    "bytea": r"\x00ff5c78",
+    "text": r"\x00 '\t é",
+    "integer[]": "{1,NULL}",
+    "interval": "-1 years -2 days +03:04:05.000006",
+}
+
+
+def test_what_a_moved_row_did_not_send_stays_what_it_is(tmp_path: Path) -> None:
+    """Few rows that move again and again are written as sets of DuckDB all the same."""
+    columns = [TargetColumn(f"c{n}", type_) for n, type_ in enumerate(EDGES)]
+    key = TargetColumn("id", "integer", nullable=False)
+    table = TargetTable(TableName("shop", "edge"), (key, *columns), ("id",))
+    harness = DuckdbHarness(tmp_path / "hub.file")
+    with closing(DuckdbSink(harness.path, "line")) as sink:
+        sink.open(JOURNAL)
+        sink.prepare([table])
+        sink.write([changes(table, upsert("1", *EDGES.values()), upsert("2", *[None] * 16))])
+        sink.commit(Checkpoint(JOURNAL, 1, ""))
+    before = {row[0]: row[1:] for row in harness.rows(table)}
+    nothing = [NOT_SENT] * len(columns)
+    moves: list[Change] = []
+    for n in range(1, 60):
+        moves.append((UPSERT, (str(2 * n + 1), *nothing), (str(2 * n - 1),)))
+        moves.append((UPSERT, (str(2 * n + 2), *nothing), (str(2 * n),)))
+    moves[50] = (UPSERT, ("53", *nothing[:-1], "1 day"), ("51",))
+    statements: list[str] = []
+    with closing(DuckdbSink(harness.path, "line")) as sink:
+        sink.open(JOURNAL)
+        sink.prepare([table])
+        sink._session._do = _noting(sink._session._do, statements)  # type: ignore[union-attr]
+        sink.write([changes(table, *moves)])
+        sink.commit(Checkpoint(JOURNAL, 2, ""))
+    assert len(statements) < 6
+    after = {row[0]: row[1:] for row in harness.rows(table)}
+    assert after == {"119": (*before["1"][:-1], "1 day"), "120": before["2"]}
+
+
+def _noting(done: Callable[[Effect], int], noted: list[str]) -> Callable[[Effect], int]:
+    def do(effect: Effect) -> int:
+        noted.append(effect.sql)
+        return done(effect)
+
+    return do
+
+
+@pytest.mark.parametrize("wrong", [0, 700, 999])
+def test_a_value_that_is_none_is_found_among_many(harness: FileHarness, wrong: int) -> None:
+    """Also where nothing of its table was wrong before; what was written before it stays."""
+    sink = harness.sink()
+    sink.open(JOURNAL)
+    sink.prepare([TABLE])
+    sink.write([changes(TABLE, upsert("5000", "before", "1"))])
+    rows = [upsert(str(n), "a", "x" if n == wrong else "1.00") for n in range(1000)]
+    for _ in range(2):
+        with pytest.raises(RowRefused) as refused:
+            sink.write([changes(TABLE, *rows, first=10)])
+        assert refused.value.seq == 10 + wrong
+        assert refused.value.where["column"] == "amount"
+    del rows[wrong]
+    sink.write([changes(TABLE, *rows)])
+    sink.commit(Checkpoint(JOURNAL, 1, ""))
+    assert len(harness.rows(TABLE)) == 1000
