@@ -9,7 +9,8 @@ from pathlib import Path
 from cdc.schema import TableName
 from sinks.applying import Writer
 from sinks.duckdb import catalog
-from sinks.duckdb.session import DuckdbSession, translated
+from sinks.duckdb.errors import translated
+from sinks.duckdb.session import DuckdbSession
 from sinks.duckdb.types import column_type, misfit
 from sinks.duckdb.write import DuckdbCodec, TableWriter
 from sinks.embedded.session import Codec, Found, FoundColumn, Session

@@ -1,11 +1,10 @@
-"""A connection to a DuckDB file, and what its errors mean."""
+"""A connection to a DuckDB file."""
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,20 @@ import duckdb
 import pyarrow as pa
 
 from sinks.duckdb.effects import Effect, Effects
-from tailrace.errors import RowRefused, TailraceError, TargetRefused, TargetUnavailable
+from sinks.duckdb.errors import OF_ANOTHER_KIND
+from tailrace.errors import TargetRefused
 
 LOCK_WAIT_S = 2.0
 """How long we wait for another program that has the file open, before delivery says so."""
 LOCK_ASK_S = 0.05
 BATCH = "tailrace_batch"
 
-_PINS = ("set TimeZone = 'UTC'", "set preserve_insertion_order = false")
+_PINS = (
+    "set TimeZone = 'UTC'",
+    "set preserve_insertion_order = false",
+    *("set autoinstall_known_extensions = false", "set autoload_known_extensions = false"),
+)
+"""Nothing is fetched from the network."""
 
 
 class DuckdbSession:
@@ -132,6 +137,16 @@ class DuckdbSession:
 
 def _opened(path: Path) -> duckdb.DuckDBPyConnection:
     deadline = time.monotonic() + LOCK_WAIT_S
+    with suppress(FileNotFoundError, IsADirectoryError), path.open("rb") as file:
+        begin = file.read(12)
+        if not begin:
+            path.unlink()  # DuckDB makes files, and takes no empty one
+        elif begin[8:] != b"DUCK":  # of another kind it would look for an extension that reads it
+            raise TargetRefused(
+                "the target's file is no DuckDB database",
+                where={"file": str(path)},
+                fix=OF_ANOTHER_KIND,
+            )
     while True:
         try:
             return duckdb.connect(str(path))
@@ -139,74 +154,3 @@ def _opened(path: Path) -> duckdb.DuckDBPyConnection:
             if "lock on file" not in str(error) or time.monotonic() > deadline:
                 raise
         time.sleep(LOCK_ASK_S)
-
-
-@contextmanager
-def translated(doing: str, where: dict[str, object]) -> Iterator[None]:
-    try:
-        yield
-    except duckdb.Error as error:
-        raise _translate(error, doing, where) from None
-    except OSError as error:  # of the rows of a large transaction that wait on disk
-        raise TargetUnavailable(f"{doing}: {error.strerror}", where=where) from None
-
-
-def _translate(error: duckdb.Error, doing: str, where: dict[str, object]) -> TailraceError:
-    kind = type(error).__name__
-    place = {**where, "duckdb": kind}
-    text = str(error).partition("\n")[0]
-    if isinstance(error, duckdb.ConstraintException):
-        return RowRefused(f"{doing}: {_constraint(text)}", where=place)
-    if isinstance(error, duckdb.ConversionException | duckdb.OutOfRangeException):
-        return RowRefused(f"{doing}: a value is none of the column's type", where=place)
-    if isinstance(error, duckdb.IOException):
-        return _of_file(text, doing, place)
-    if isinstance(error, duckdb.InterruptException):
-        return TargetUnavailable(f"{doing}: interrupted", where=place)
-    if isinstance(error, duckdb.OutOfMemoryException):
-        return TargetUnavailable(
-            f"{doing}: DuckDB has no memory left",
-            where=place,
-            fix="give the machine more memory, or its temporary files more room",
-        )
-    if isinstance(error, duckdb.CatalogException | duckdb.BinderException):
-        return TargetRefused(f"{doing}: {text}", where=place)  # of names and types, not of rows
-    if isinstance(error, duckdb.TransactionException | duckdb.OperationalError):
-        says = "the disk is full" if "No space left" in text else kind
-        return TargetUnavailable(f"{doing}: {says}", where=place)
-    return TargetRefused(f"{doing}: {kind}, whose text may hold values", where=place)
-
-
-def _constraint(text: str) -> str:
-    for word, says in _SAYS.items():
-        if word in text.lower():
-            return says
-    return "a constraint is against it"
-
-
-_SAYS = {
-    "foreign key": "a foreign key is against it",
-    "not null": "a column that may not be NULL would be",
-    "check": "a check is against it",
-    "unique": "another row has this value of a unique key",
-    "primary key": "another row has this value of a unique key",
-    "duplicate": "another row has this value of a unique key",
-}
-_HOLDER = re.compile(r"\(PID (\d+)\)")
-
-
-def _of_file(text: str, doing: str, place: dict[str, object]) -> TailraceError:
-    if "lock on file" in text:
-        holder = _HOLDER.search(text)
-        return TargetUnavailable(
-            f"{doing}: another program has the DuckDB file open, which only one can",
-            where={**place, "process": holder[1] if holder else None},
-            fix="close it there; it is tried again. Between transactions the file is free",
-        )
-    if "not a valid DuckDB" in text or "version number" in text:
-        return TargetRefused(
-            f"{doing}: {text}", where=place, fix="name another file in the target's path"
-        )
-    return TargetUnavailable(
-        f"{doing}: {text}", where=place, fix="see to the file's directory, its rights and its disk"
-    )

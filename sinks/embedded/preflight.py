@@ -33,12 +33,13 @@ def inspect(
         return found
     try:
         session = engine.connect(path)
+        with closing(session), engine.translated("looking at the target", file=str(path)):
+            books = (engine.look(session, TableName(OWN_SCHEMA, name)) for name in _BOOKS)
+            ours = all(book is not None for book in books)
+            for table in dict.fromkeys(tables):
+                found += _table(engine, session, table, pipelines if ours else ())
     except TargetRefused as refused:
         return [Finding("error", refused.what, str(path), f"-- {refused.fix}")]
-    with closing(session), engine.translated("looking at the target", file=str(path)):
-        ours = all(engine.look(session, TableName(OWN_SCHEMA, name)) is not None for name in _BOOKS)
-        for table in dict.fromkeys(tables):
-            found += _table(engine, session, table, pipelines if ours else ())
     return list(dict.fromkeys(found))
 
 

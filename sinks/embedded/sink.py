@@ -29,9 +29,8 @@ from sinks.embedded.tables import prepare
 from sinks.embedded.turns import Turn
 from sinks.foreign_keys import References
 from sinks.protocol import NO_RECEIPTS, Checkpoint, Durable, Receipts, Written
-from sinks.refusals import answer_lost
 from sinks.watch import LongWrite, Unwatched
-from tailrace.errors import TailraceError, TargetRefused, TargetUnavailable
+from tailrace.errors import RowRefused, TailraceError, TargetRefused, TargetUnavailable
 from tailrace.failpoints import failpoint
 from transforms.references import Reference
 from transforms.rows import RowChanges, TargetTable
@@ -56,7 +55,12 @@ def _alone(
 
     def alone(self: EmbeddedSink, /, *args: P.args, **more: P.kwargs) -> T:
         with self._mutex:
-            return method(self, *args, **more)
+            try:
+                return method(self, *args, **more)
+            except (TargetUnavailable, TargetRefused) as error:
+                if not isinstance(error, RowRefused):
+                    error.where.setdefault("file", str(self._path))
+                raise
 
     alone.__doc__ = method.__doc__
     return alone
@@ -81,6 +85,7 @@ class EmbeddedSink:
         self._watcher: threading.Thread | None = None
         self._checkpoint = CheckpointTable(engine, pipeline, uuid.uuid4().hex)
         self._session: Session | None = None
+        self._file: tuple[int, int] | None = None
         self._is_open = self._was_ended = False
         self._used_at = self._since = 0.0
         self._statements: dict[TargetTable, Statements] = {}
@@ -92,7 +97,7 @@ class EmbeddedSink:
     @_alone
     def open(self, journal: str) -> Checkpoint:
         self.close()
-        self._is_open = True
+        self._is_open, self._file = True, None
         try:
             with self._translated("opening the target"):
                 session = self._connected()
@@ -161,6 +166,7 @@ class EmbeddedSink:
     @_alone
     def commit(self, checkpoint: Checkpoint, receipts: Receipts = NO_RECEIPTS) -> Durable:
         session = self._begin()
+        self._verify_file()  # what is committed to a file that was removed is lost with it
         with self._translated("storing the checkpoint"):
             self._checkpoint.keep(session, receipts)
             self._checkpoint.store(session, checkpoint)
@@ -170,9 +176,11 @@ class EmbeddedSink:
                 session.commit()
         except TailraceError as error:
             self._leave()  # an open transaction would keep the file
-            lost = answer_lost(self._pipeline)
-            lost.where["reason"] = error.what
-            raise lost from error
+            raise TargetUnavailable(
+                f"{error.what}; the checkpoint will tell whether it was committed",
+                where=error.where,
+                fix=error.fix,
+            ) from error
         failpoint("deliver.commit_sent")
         self._pause()
         return Durable(checkpoint)
@@ -215,8 +223,10 @@ class EmbeddedSink:
         if self._session is None or not self._turn.is_held:
             self._turn.take()
             try:
+                self._verify_file()
                 if self._session is None:
                     self._session = self._engine.connect(self._path)
+                    self._file = self._file or _identity(self._path)
                     self._writers = {
                         table: self._engine.writer(self._session, table, self._codecs[table])
                         for table in self._writers
@@ -240,6 +250,18 @@ class EmbeddedSink:
                     self._leave()
                     raise
         return session
+
+    def _verify_file(self) -> None:
+        """Whether it is the one that was opened. Errors: TargetUnavailable."""
+        if self._file is None or self._file == _identity(self._path):
+            return
+        self._leave()
+        raise TargetUnavailable(
+            "the target's file was removed, or is another one than was opened",
+            where={"pipeline": self._pipeline, "file": str(self._path)},
+            fix="put it back where it is to be kept: what is there now is opened next, or made anew"
+            " and filled as far as the journal reaches back",
+        )
 
     @property
     def _in_transaction(self) -> bool:
@@ -359,3 +381,12 @@ class EmbeddedSink:
 
     def may_go_as_sets(self, refused: TargetRefused) -> bool:
         return self._engine.may_go_as_sets(refused.where)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Of the file that has this name now; None where there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino

@@ -129,10 +129,12 @@ _NAMED = frozenset(
 
 _ADVICE = {
     sqlite3.SQLITE_BUSY: "another program is writing the file: it is tried again; commit there",
+    sqlite3.SQLITE_IOERR: "see to its disk: room, quota, the process's limits; it is tried again",
     sqlite3.SQLITE_FULL: "free space on the file's disk; it is tried again",
     sqlite3.SQLITE_CANTOPEN: "see that its directory is there and that this user may write in it",
     sqlite3.SQLITE_READONLY: "let this user write the file and its directory",
     sqlite3.SQLITE_PERM: "let this user write the file and its directory",
-    sqlite3.SQLITE_NOTADB: "name another file in the target's path; this is no SQLite database",
+    sqlite3.SQLITE_NOTADB: "name another file in the target's path; this is none of SQLite's, or of"
+    " a later version",
     sqlite3.SQLITE_CORRUPT: "restore the file from a backup",
 }
