@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sinks.embedded.texts import DATE, INSTANT, INTEGER, MOMENT, TIME, matching
 from sinks.rowtext import as_text, unpadded
 from sinks.typenames import parted
 from transforms.rows import TargetColumn
@@ -40,11 +41,11 @@ def column_type(column: TargetColumn) -> ColumnType:
     if base == "numeric" and size and size <= DECIMAL_DIGITS_MAX and 0 <= scale <= size:
         return _cast(f"DECIMAL({size},{scale})")
     if base == "timestamp":
-        return _cast(
-            "TIMESTAMP WITH TIME ZONE" if zone == " with time zone" else "TIMESTAMP", _eras
-        )
+        if zone == " with time zone":
+            return _cast("TIMESTAMP WITH TIME ZONE", _dated(INSTANT))
+        return _cast("TIMESTAMP", _dated(MOMENT))
     if base == "time" and zone != " with time zone":
-        return _cast("TIME")
+        return _cast("TIME", lambda column: matching(column, TIME))
     if base in ("character", "bpchar"):
         return ColumnType("VARCHAR", text=unpadded)
     return _SIMPLE.get(base) or ColumnType("VARCHAR")
@@ -54,20 +55,35 @@ def _cast(ddl: str, text: Callable[[pa.Array], pa.Array] = as_text) -> ColumnTyp
     return ColumnType(ddl, f"cast({{}} as {ddl})", f"try_cast({{}} as {ddl}) is null", text)
 
 
-def _eras(column: pa.Array) -> pa.Array:
+def _dated(form: str) -> Callable[[pa.Array], pa.Array]:
     """``44-03-15 00:00:00 BC`` is ``44-03-15 (BC) 00:00:00`` here."""
-    return pc.replace_substring_regex(as_text(column), r"^(\S+)( .*)? BC$", r"\1 (BC)\2")
+
+    def convert(column: pa.Array) -> pa.Array:
+        text = matching(column, form)
+        if not pc.any(pc.ends_with(text, " BC")).as_py():
+            return text
+        return pc.replace_substring_regex(text, r"^(\S+)( .*)? BC$", r"\1 (BC)\2")
+
+    return convert
+
+
+def _integers(column: pa.Array) -> pa.Array:
+    if pa.types.is_integer(column.type):
+        return as_text(column)
+    if pc.all(pc.utf8_is_decimal(as_text(column))).as_py() is not False:
+        return as_text(column)
+    return matching(column, INTEGER)
 
 
 _SIMPLE = {
-    "smallint": _cast("SMALLINT"),
-    "integer": _cast("INTEGER"),
-    "bigint": _cast("BIGINT"),
-    "oid": _cast("BIGINT"),
+    "smallint": _cast("SMALLINT", _integers),
+    "integer": _cast("INTEGER", _integers),
+    "bigint": _cast("BIGINT", _integers),
+    "oid": _cast("BIGINT", _integers),
     "real": _cast("FLOAT"),
     "double precision": _cast("DOUBLE"),
     "boolean": _cast("BOOLEAN"),
-    "date": _cast("DATE", _eras),
+    "date": _cast("DATE", _dated(DATE)),
     "uuid": _cast("UUID"),
     "json": _cast("JSON"),
     "jsonb": _cast("JSON"),

@@ -7,19 +7,30 @@ from dataclasses import replace
 
 import pyarrow as pa
 
+from sinks.embedded.texts import Unfit
 from tailrace.errors import RowRefused
 from transforms.rows import RowChanges
 
 
 def converted(change: RowChanges, convert: Callable[[int, pa.Array], pa.Array]) -> RowChanges:
-    """Each column of the values and of the keys until now by `convert`, which gets its index."""
+    """Each column of the values and of the keys until now by `convert`, which gets its index.
+
+    Errors: RowRefused where that is Unfit.
+    """
+
+    def one(index: int, column: pa.Array) -> pa.Array:
+        try:
+            return convert(index, column)
+        except Unfit as unfit:
+            raise no_value(change, unfit.row, index) from None
+
     return replace(
         change,
-        values=tuple(convert(i, column) for i, column in enumerate(change.values)),
+        values=tuple(one(i, column) for i, column in enumerate(change.values)),
         old_key=None
         if change.old_key is None
         else tuple(
-            convert(i, column)
+            one(i, column)
             for i, column in zip(change.table.key_indexes, change.old_key, strict=True)
         ),
     )

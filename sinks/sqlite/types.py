@@ -18,6 +18,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sinks.embedded.texts import DATE, INSTANT, MOMENT, TIME, Unfit, matching
+from sinks.embedded.texts import INTEGER as INTEGER_TEXT
 from sinks.rowtext import as_text, unpadded
 from sinks.typenames import parted
 from transforms.rows import TargetColumn
@@ -30,20 +32,7 @@ INTEGER_DIGITS = 18
 _INTEGERS = frozenset({"smallint", "integer", "bigint", "oid"})
 _NOT_FINITE = frozenset({"NaN", "Infinity", "-Infinity"})
 
-_DAY = r"\d{4,7}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
-_HOURS = r"(?:(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d+)?|24:00:00)"
-_DATE = rf"^(?:{_DAY}(?: BC)?|-?infinity)$"
-_MOMENT = rf"^(?:{_DAY} {_HOURS}(?:[+-]\d\d(?::\d\d)?(?::\d\d)?)?(?: BC)?|-?infinity)$"
-_TIME = rf"^{_HOURS}$"
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
-
-
-class Unfit(ValueError):
-    """`row` has no value of the column's type."""
-
-    def __init__(self, row: int) -> None:
-        super().__init__(row)
-        self.row = row
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,18 +102,10 @@ def _number(text: str | None) -> object:
     return "NaN" if math.isnan(value) else value
 
 
-def _matching(column: pa.Array, form: str) -> pa.Array:
-    text = as_text(column)
-    right = pc.match_substring_regex(text, form).fill_null(True)
-    if (wrong := pc.index(right, False).as_py()) >= 0:
-        raise Unfit(wrong)
-    return text
-
-
 def _integers(column: pa.Array) -> pa.Array:
     if pa.types.is_integer(column.type):
         return column
-    text = _matching(column, r"^-?\d{1,19}$")
+    text = matching(column, INTEGER_TEXT)
     for row in np.flatnonzero(pc.greater(pc.utf8_length(text), INTEGER_DIGITS).fill_null(False)):
         if not -(2**63) <= int(text[int(row)].as_py()) < 2**63:
             raise Unfit(int(row))  # SQLite would keep a double
@@ -132,36 +113,36 @@ def _integers(column: pa.Array) -> pa.Array:
 
 
 def _dates(column: pa.Array) -> pa.Array:
-    return _matching(column, _DATE)
+    return matching(column, DATE)
 
 
 def _moments(column: pa.Array) -> pa.Array:
-    return _matching(column, _MOMENT)
+    return matching(column, MOMENT)
 
 
 def _instants(column: pa.Array) -> pa.Array:
     """Offsets as SQLite's own functions read them."""
-    text = _matching(column, _MOMENT)
+    text = matching(column, INSTANT)
     return pc.replace_substring_regex(text, r"([+-]\d\d)( BC)?$", r"\1:00\2")
 
 
 def _times(column: pa.Array) -> pa.Array:
-    return _matching(column, _TIME)
+    return matching(column, TIME)
 
 
 def _truth(column: pa.Array) -> pa.Array:
-    text = _matching(column, r"^(?:t|f|true|false)$")
+    text = matching(column, r"^(?:t|f|true|false)$")
     return pc.if_else(pc.starts_with(text, "t"), "1", "0")
 
 
 def _bytes(column: pa.Array) -> pa.Array:
-    return _matching(column, r"^\\x(?:[0-9a-fA-F]{2})*$")
+    return matching(column, r"^\\x(?:[0-9a-fA-F]{2})*$")
 
 
 def _floats(column: pa.Array) -> pa.Array:
     if pa.types.is_float64(column.type):
         return column
-    return _matching(column, r"^(?:-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|NaN|-?Infinity|-?inf|-?nan)$")
+    return matching(column, r"^(?:-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|NaN|-?Infinity|-?inf|-?nan)$")
 
 
 class _Decimals:

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
-from sinks.embedded.codec import converted, no_value
+from sinks.embedded.codec import converted
 from sinks.embedded.session import Codec, Engine, Found
 from sinks.embedded.write import SetWriter
 from sinks.ordered import diverged
 from sinks.sqlite.session import SqliteSession
-from sinks.sqlite.types import ColumnType, Unfit, affinity, bound, bound_one, column_type
+from sinks.sqlite.types import ColumnType, affinity, bound, bound_one, column_type
 from transforms.rows import RowChanges, TargetTable
 
 PIECE_ROWS = 4096
@@ -29,13 +29,7 @@ class SqliteCodec:
         ]
 
     def converted(self, change: RowChanges) -> RowChanges:
-        def convert(index: int, values: pa.Array) -> pa.Array:
-            try:
-                return self._types[index].convert(values)
-            except Unfit as unfit:
-                raise no_value(change, unfit.row, index) from None
-
-        return converted(change, convert)
+        return converted(change, lambda index, column: self._types[index].convert(column))
 
     def given(self, index: int) -> str:
         return "?"

@@ -299,3 +299,30 @@ def test_a_value_that_is_none_is_found_among_many(harness: FileHarness, wrong: i
     sink.write([changes(TABLE, *rows)])
     sink.commit(Checkpoint(JOURNAL, 1, ""))
     assert len(harness.rows(TABLE)) == 1000
+
+
+@pytest.mark.parametrize(
+    ("type_", "text"),
+    [
+        *(("integer", "1.5"), ("integer", "1e3"), ("integer", " 7"), ("smallint", "0x1F")),
+        *(("bigint", "9223372036854775808"), ("numeric(5,2)", "999.995"), ("boolean", "maybe")),
+        *(("date", "2024-01-05 10:00:00"), ("date", "0000-00-00"), ("date", "epoch")),
+        *(("time without time zone", "2024-01-05 10:00:00"), ("bytea", "abcd")),
+        ("timestamp without time zone", "2024-01-05 10:00:00+02"),
+        ("timestamp with time zone", "2024-01-05 10:00:00 Europe/Berlin"),
+    ],
+)
+def test_what_an_engine_would_make_another_value_of_is_refused(
+    type_: str, text: str, harness: FileHarness
+) -> None:
+    id_ = TargetColumn("id", "integer", nullable=False)
+    table = TargetTable(TableName("shop", "edge"), (id_, TargetColumn("v", type_)), ("id",))
+    sink = harness.sink()
+    sink.open(JOURNAL)
+    sink.prepare([table])
+    for rows in ([upsert("1", text)], [upsert("1", None), upsert("2", text)]):
+        with pytest.raises(RowRefused) as refused:
+            sink.write([changes(table, *rows)])
+        assert refused.value.seq == len(rows) - 1
+    sink.write([changes(table, upsert("1", None))])
+    sink.commit(Checkpoint(JOURNAL, 1, ""))

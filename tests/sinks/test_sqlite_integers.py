@@ -5,7 +5,8 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from sinks.sqlite.types import Unfit, column_type
+from sinks.embedded.texts import Unfit
+from sinks.sqlite.types import column_type
 from transforms.rows import TargetColumn
 
 
