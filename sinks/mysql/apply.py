@@ -15,7 +15,7 @@ import pymysql
 from sinks.guess import Guess
 from sinks.mysql.loading import Loader
 from sinks.mysql.selfrefs import parents_first
-from sinks.mysql.session import REFERRED_TO, Connection, execute, translated
+from sinks.mysql.session import AMONG_ROWS, REFERRED_TO, Connection, execute, translated
 from sinks.mysql.statements import Statements
 from sinks.netting import Net, Rows, by_missing
 from sinks.ordered import diverged
@@ -80,16 +80,18 @@ class TableWriter:
         """False where rows were already there, or were so lately too often to try."""
         if not self._all_new.is_worth_trying():
             return False
-        execute(self._connection, "savepoint tailrace_load")
+        self._connection.soon("savepoint tailrace_load")
         try:
             with translated("writing"):
                 written = self._loader.load(self.sql, self.sql.name, self.sql.columns, rows.columns)
             right = written == rows.count
-        except TargetRefused:
+        except TargetRefused as refused:
+            if refused.where.get("errno") not in AMONG_ROWS:
+                raise  # staged, it would be refused, too
             right = False
         self._all_new.was(right)
         if not right:
-            execute(self._connection, "rollback to tailrace_load")
+            self._connection.soon("rollback to tailrace_load")
             return False
         failpoint("deliver.staged")
         return True
@@ -97,10 +99,10 @@ class TableWriter:
     def _stage(self, stage: str, names: Sequence[str], columns: Sequence[pa.Array]) -> None:
         if stage not in self._made:
             for statement in self.sql.make(stage):
-                execute(self._connection, statement)
+                self._connection.soon(statement)
             self._made.add(stage)
         else:
-            execute(self._connection, f"delete from {stage}")
+            self._connection.soon(f"delete from {stage}")
         staged = self._loader.load(self.sql, stage, names, columns)
         if staged != len(columns[0]):  # one by one it is told which are missing
             raise TargetRefused(f"the target staged {staged} of {len(columns[0])} rows")

@@ -9,12 +9,13 @@ tailrace.exception    receipts: the ids of a pipeline's parked changes, which no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pymysql
 
 from cdc.patterns import OWN_SCHEMA
 from sinks.mysql import protection
+from sinks.mysql.connection import Answer
 from sinks.mysql.session import LOCK_WAIT_TIMEOUT, Connection, execute, query
 from sinks.protocol import Checkpoint, Receipts
 from sinks.refusals import already_past, fenced, of_another_journal
@@ -61,6 +62,8 @@ _TAKE_OVER_WAIT_S = 2
 _TAKE_OVER_END_S = 30
 """How long its end may take."""
 
+IDS_AT_ONCE = 100
+
 _ACCESS_DENIED = {1044, 1142, 1227}
 
 
@@ -77,6 +80,8 @@ class CheckpointTable:
         self._holder = holder
         self._epoch = epoch
         self._journal = ""
+        self._offset = 0
+        self.is_locked = False
 
     @property
     def epoch(self) -> int:
@@ -197,38 +202,43 @@ class CheckpointTable:
         return Checkpoint(journal, int(offset), str(position))
 
     def begin(self, *, origin: str | None) -> None:
-        """Begin a transaction that holds the row to its end, and say where it comes from.
+        """Soon begin a transaction that holds the row to its end, and says where it comes from.
 
         The row is changed before all others, so that who reads the server's log knows what comes.
-        Errors: Fenced.
+        Errors, once it is sent: Fenced.
         """
-        execute(self._connection, "start transaction")
-        found = execute(
-            self._connection,
+        self.is_locked = False
+        soon = self._connection.soon
+        soon("start transaction")
+        soon(
             "update tailrace.checkpoint set marks = marks + 1, origin = %s"
             " where pipeline = %s and epoch = %s",
-            origin,
-            self._pipeline,
-            self._epoch,
+            (origin, self._pipeline, self._epoch),
+            then=self._locked,
         )
-        if found != 1:
+        soon(
+            "select journal_offset from tailrace.checkpoint where pipeline = %s",
+            (self._pipeline,),
+            then=self._read,
+        )
+
+    def _locked(self, answer: Answer) -> None:
+        if answer.affected_rows != 1:
             raise fenced(self._pipeline, self._epoch)
+        self.is_locked = True
+
+    def _read(self, answer: Answer) -> None:
+        ((offset,),) = answer.rows
+        self._offset = int(offset)
 
     def store(self, checkpoint: Checkpoint) -> None:
-        """Move the row forward, in the open transaction. Errors: Fenced, SinkError."""
-        moved = execute(
-            self._connection,
-            "update tailrace.checkpoint set journal_offset = %s, position = %s"
-            " where pipeline = %s and epoch = %s and journal = %s and journal_offset <= %s",
-            checkpoint.offset,
-            checkpoint.position,
-            self._pipeline,
-            self._epoch,
-            checkpoint.journal,
-            checkpoint.offset,
-        )
-        if moved != 1:  # the row is locked and the epoch ours: only the offset is left
+        """Soon move the row forward, in the transaction that has locked it. Errors: SinkError."""
+        if checkpoint.offset < self._offset:
             raise already_past(self._pipeline, checkpoint.offset)
+        self._connection.soon(
+            "update tailrace.checkpoint set journal_offset = %s, position = %s where pipeline = %s",
+            (checkpoint.offset, checkpoint.position, self._pipeline),
+        )
 
     def receipts(self) -> frozenset[str]:
         rows = query(
@@ -241,17 +251,23 @@ class CheckpointTable:
         return frozenset(str(row[0]) for row in rows)
 
     def keep(self, receipts: Receipts) -> None:
-        """Add and remove receipts, in the open transaction."""
-        with self._connection.cursor() as cursor:
-            cursor.executemany(
-                "delete from tailrace.exception where pipeline = %s and journal = %s and id = %s",
-                self._places(receipts.released),
+        """Soon add and remove receipts, in the open transaction."""
+        soon, ours = self._connection.soon, (self._pipeline, self._journal)
+        for ids in _some(receipts.released):
+            soon(
+                "delete from tailrace.exception where pipeline = %s and journal = %s and id in %s",
+                (*ours, ids),
             )
-            cursor.executemany(
-                "insert into tailrace.exception (pipeline, journal, id) values (%s, %s, %s)"
+        for ids in _some(receipts.parked):
+            soon(
+                "insert into tailrace.exception (pipeline, journal, id) values"
+                f" {', '.join(['(%s, %s, %s)'] * len(ids))}"
                 " on duplicate key update parked_at = parked_at",
-                self._places(receipts.parked),
+                [value for one in ids for value in (*ours, one)],
             )
 
-    def _places(self, ids: Sequence[str]) -> list[tuple[str, str, str]]:
-        return [(self._pipeline, self._journal, one) for one in ids]
+
+def _some(ids: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """As many as a statement has room for."""
+    for first in range(0, len(ids), IDS_AT_ONCE):
+        yield tuple(ids[first : first + IDS_AT_ONCE])

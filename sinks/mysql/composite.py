@@ -157,9 +157,7 @@ class CompositeWriter:
     def _put(self) -> None:
         for statement in (self._update, self._insert) if self._sql.fields else (self._insert,):
             with translated("computing an entity", table=str(self.composite.table)):
-                with self._connection.cursor() as cursor:
-                    cursor.execute(statement)
-                    warned = cursor.warning_count
+                warned = self._connection.run(statement).warning_count
                 if warned:
                     refuse_warnings(self._connection, warned)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sinks.mysql.connection import COMMAND_BYTES
 from sinks.mysql.literals import literal_rows
 from sinks.mysql.session import ABOUT_ROWS, TOO_LARGE, UNLIKE, Connection, told, warnings
 from sinks.mysql.statements import Statements
@@ -14,27 +15,23 @@ from sinks.mysql.wire import DATETIME, FLOAT8, STRING
 from sinks.rowtext import DOUBLE, MOMENT, TEXT, Unfit, counted
 from tailrace.errors import TargetRefused
 
-COMMAND_BYTES = 2
-"""A packet is the command's number and its text, and is smaller than max_allowed_packet."""
 HEAD_BYTES = 1024
 """Of a command before its rows."""
 _WIRE = {TEXT: STRING, DOUBLE: FLOAT8, MOMENT: DATETIME}
 
 
 class Loader:
-    """How this server takes many rows. `packet_max`: bytes of a statement, or of its rows."""
+    """How this server takes many rows."""
 
-    def __init__(self, connection: Connection, *, bulk: bool, packet_max: int) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._bulk = bulk
         self._prepared: dict[str, int] = {}
-        self.packet_max = packet_max
 
     def load(
         self, sql: Statements, into: str, names: Sequence[str], columns: Sequence[pa.Array]
     ) -> int:
         """Rows written. Errors: TargetRefused; pymysql's."""
-        if self._bulk:
+        if self._connection.has_bulk:
             kinds = [sql.types[name].kind for name in names]
             number = self._number("".join(sql.insert(into, names, "?")))
             try:
@@ -58,25 +55,26 @@ class Loader:
 
     def _pieces(self, columns: Sequence[pa.Array], kinds: Sequence[int]) -> Iterator[bytearray]:
         for piece in counted(columns, kinds):
-            if len(piece) + HEAD_BYTES > self.packet_max:
+            if len(piece) + HEAD_BYTES > self._connection.packet_max:
                 raise too_large({})
             yield piece
 
     def _insert(self, head: str, reads: Sequence[str], columns: Sequence[pa.Array]) -> int:
         written = 0
         for statement in self._statements(head, reads, columns):
-            with self._connection.cursor() as cursor:
-                written += cursor.execute(statement)
-                if cursor.warning_count:
-                    refuse_warnings(self._connection, cursor.warning_count)
+            answer = self._connection.run(statement)
+            written += answer.affected_rows
+            if answer.warning_count:
+                refuse_warnings(self._connection, answer.warning_count)
         return written
 
     def _statements(
         self, head: str, reads: Sequence[str], columns: Sequence[pa.Array]
     ) -> Iterator[str]:
         """Each of at most half a packet, unless a single row is larger."""
-        room = self.packet_max // 2
-        most = self.packet_max - len(head.encode()) - COMMAND_BYTES
+        packet_max = self._connection.packet_max
+        room = packet_max // 2
+        most = packet_max - len(head.encode()) - COMMAND_BYTES
         parts: list[str] = []
         size = 0
         try:

@@ -1,52 +1,166 @@
-"""Changes one by one (see `sinks.ordered`)."""
+"""Changes one by one (see `sinks.ordered`), many of them sent at once.
+
+Whether a row is there to be updated is guessed. Where answers say otherwise the piece is undone
+and sent again by what they have shown: an answer counts only where all before it were as guessed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pymysql
 
 from sinks.applying import SAVEPOINT
+from sinks.mysql.connection import Answer
 from sinks.mysql.families import JSON, sent
-from sinks.mysql.loading import COMMAND_BYTES, refuse_warnings, too_large
 from sinks.mysql.names import quoted, quoted_table
-from sinks.mysql.session import DUPLICATE, Connection, execute, translate, translated
+from sinks.mysql.row import OneRow, Way
+from sinks.mysql.session import DUPLICATE, Connection, translate, translated
 from sinks.mysql.statements import Statements
-from sinks.ordered import Row, at, count, diverged, in_order
+from sinks.ordered import Row, Values, at, count, diverged, in_order
 from sinks.protocol import Written
-from tailrace.errors import TargetRefused
-from transforms.rows import DELETE, UPSERT, RowChanges, TargetTable
+from tailrace.errors import TailraceError, TargetRefused
+from transforms.rows import RowChanges, TargetTable
 
 JSON_LEVELS_MAX = 31
 """https://mariadb.com/kb/en/json_valid/: a document of 32 levels is none."""
+PIECE_ROWS = 256
+PIECE_BYTES = 1 << 19
+"""Rows that are sent together, and about what their values take."""
+TRIES_MAX = 5
+"""Of a piece; then its rows are asked about one by one."""
+_PIECE = "tailrace_piece"
 
 
 def apply_in_order(
     connection: Connection,
     changes: Sequence[RowChanges],
     statements: Mapping[TargetTable, Statements],
-    packet_max: int,
 ) -> dict[str, Written]:
     """All of `changes` after a savepoint, which stays.
 
     Errors: RowRefused with the place of the refused change; TargetRefused.
     """
-    with translated("writing"):
-        execute(connection, f"savepoint {SAVEPOINT}")
     counts: dict[str, Written] = {}
-    for row in in_order(changes):
-        one = _One(connection, statements[row.table], packet_max, row)
+    connection.soon(f"savepoint {SAVEPOINT}")
+    for rows in _pieces(in_order(changes)):
+        _Piece(connection, [OneRow(connection, statements[row.table], row) for row in rows]).apply()
+        for row in rows:
+            count(row, counts)
+    return counts
+
+
+def _pieces(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    piece: list[Row] = []
+    size = 0
+    for row in rows:
+        piece.append(row)
+        size += sum(map(len, filter(None, row.values)))
+        if len(piece) == PIECE_ROWS or size >= PIECE_BYTES:
+            yield piece
+            piece, size = [], 0
+    if piece:
+        yield piece
+
+
+class _Piece:
+    """`rows` are those that are still to be applied. Errors of all: as `apply_in_order`."""
+
+    def __init__(self, connection: Connection, rows: Sequence[OneRow]) -> None:
+        self._connection = connection
+        self._rows = rows
+
+    def apply(self) -> None:
+        tries = 0
+        while self._rows and tries < TRIES_MAX and self._go_together():
+            tries += 1
+        while self._rows:
+            self._go_alone()
+
+    def _go_together(self) -> bool:
+        """Of the rows those before the first that is refused. False where it does not help."""
+        self._connection.soon(f"savepoint {_PIECE}")
+        answers, error = self._send()
+        absent = [
+            one
+            for one, answer in zip(self._rows, answers, strict=False)
+            if not answer.affected_rows
+        ]
+        wrong = [one for one in absent if one.has_another]
+        warned = any(answer.warning_count for answer in answers)
+        if wrong or warned:
+            self._connection.soon(f"rollback to {_PIECE}")
+            _turn(wrong)
+            return not warned
+        for one in absent:
+            if one.row.must_exist:
+                raise at(one.row, diverged(one.row.table, 1))
+        self._rows = self._rows[len(answers) :]
+        if error is not None:
+            self._is_refused(self._rows[0], error)
+        return True
+
+    def _send(self) -> tuple[list[Answer], pymysql.Error | None]:
+        """The answers up to the first row that is refused, and its error; none where a row that no
+        packet can hold comes before."""
+        answers: list[Answer] = []
+        statements: list[bytes] = []
+        for one in self._rows:
+            try:
+                statements.append(one.statement)
+            except TargetRefused as refused:
+                if not statements:
+                    raise _located(one.row, refused) from None
+                break
+        with translated("writing"):
+            try:
+                for one, statement in zip(self._rows, statements, strict=False):
+                    self._connection.soon(statement, then=answers.append, of=one)
+                self._connection.settle()
+            except pymysql.Error as error:
+                if getattr(error, "of", None) is None:
+                    raise
+                return answers, error
+        return answers, None
+
+    def _is_refused(self, first: OneRow, error: pymysql.Error) -> None:
+        """By itself it is told whether the row was there, or another has its unique value."""
+        if error.args[0] != DUPLICATE or first.way is not Way.INSERT:
+            raise _refusal(first.row, error)
+        self._go_alone()
+        for one in self._rows:
+            if one.way is Way.INSERT and one.has_another:
+                one.turn()  # so others will be there, too
+
+    def _go_alone(self) -> None:
+        one, self._rows = self._rows[0], self._rows[1:]
         try:
             one.apply()
         except pymysql.Error as error:
-            refusal = translate(error, "the target refused a row", row.place)
-            refusal.fix = _advice(row.table, refusal.where) or refusal.fix
-            raise at(row, refusal) from None
+            raise _refusal(one.row, error) from None
         except TargetRefused as refused:
-            refused.where = {**row.place, **refused.where}
-            raise at(row, refused) from None
-        count(row, counts)
-    return counts
+            raise _located(one.row, refused) from None
+
+
+def _turn(wrong: Sequence[OneRow]) -> None:
+    """Those of a key that one before them is going to have will be found."""
+    here: set[tuple[TargetTable, Values]] = set()
+    for one in wrong:
+        if (one.row.table, one.key) not in here:
+            one.turn()
+            here.add((one.row.table, one.new_key))
+
+
+def _refusal(row: Row, error: pymysql.Error) -> TailraceError:
+    """The server's error in our words, at the row it is about."""
+    refusal = translate(error, "the target refused a row", row.place)
+    refusal.fix = _advice(row.table, refusal.where) or refusal.fix
+    return at(row, refusal)
+
+
+def _located(row: Row, refused: TargetRefused) -> TailraceError:
+    refused.where = {**row.place, **refused.where}
+    return at(row, refused)
 
 
 def _advice(table: TargetTable, where: Mapping[str, object]) -> str | None:
@@ -60,56 +174,3 @@ def _advice(table: TargetTable, where: Mapping[str, object]) -> str | None:
                 f" alter table {quoted_table(table.table)} modify {quoted(column.name)} longtext"
             )
     return None
-
-
-class _One:
-    """One row. Errors: TargetRefused; pymysql's."""
-
-    def __init__(self, connection: Connection, sql: Statements, packet_max: int, row: Row) -> None:
-        self._connection = connection
-        self._sql = sql
-        self._packet_max = packet_max
-        self._row = row
-
-    def apply(self) -> None:
-        row = self._row
-        if row.op == DELETE:
-            self._execute(self._sql.delete_row, self._sql.key_values(row.key))
-        elif row.op == UPSERT and not row.moves and not row.missing:
-            self._put()
-        else:
-            found = self._update()
-            if found == 0 and row.must_exist:
-                raise diverged(row.table, 1)
-            if found == 0 and row.moves:
-                # Whole rows need no row to move: what is not there is put there.
-                self._put()
-
-    def _put(self) -> None:
-        """Insert or update, first what is the likelier: a statement that fails leaves nothing."""
-        if not self._row.change.fresh:
-            if self._update(at_new_key=True) == 0:
-                self._execute(self._sql.insert_row, self._row.values)
-            return
-        try:
-            self._execute(self._sql.insert_row, self._row.values)
-        except pymysql.Error as error:
-            if error.args[0] != DUPLICATE or self._update(at_new_key=True) == 0:
-                raise
-
-    def _update(self, *, at_new_key: bool = False) -> int:
-        row = self._row
-        key = tuple(row.values[i] for i in row.table.key_indexes) if at_new_key else row.key
-        statement = self._sql.update_row(row.missing)
-        return self._execute(statement, [*row.sent, *self._sql.key_values(key)])
-
-    def _execute(self, statement: str, values: Sequence[object]) -> int:
-        with self._connection.cursor() as cursor:
-            text = cursor.mogrify(statement, values)
-            most = self._packet_max - COMMAND_BYTES
-            if len(text) * 4 > most and len(text.encode()) > most:
-                raise too_large({})
-            found = int(cursor.execute(text))
-            if cursor.warning_count:
-                refuse_warnings(self._connection, cursor.warning_count)
-            return found

@@ -11,12 +11,12 @@ import pymysql
 from pymysql.constants import CLIENT, CR
 
 from cdc.mysql.settings import arguments
+from sinks.mysql.connection import Session
 from sinks.mysql.passing import PASSING
 from sinks.mysql.products import Product, verified
-from sinks.mysql.wire import BulkConnection
 from tailrace.errors import RowRefused, TailraceError, TargetRefused, TargetUnavailable
 
-Connection: TypeAlias = BulkConnection
+Connection: TypeAlias = Session
 
 SQL_MODE = (
     "STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,"
@@ -44,8 +44,8 @@ TOO_LARGE = 1153
 UNLIKE = 1977
 """A character cannot be one of a column's. As a warning: where a key is compared, so none is it."""
 
-CONSTRAINTS = frozenset({DUPLICATE, 1169, 1216, 1217, 1451, 1452, 1557, 1761, 1762, 3819, 4025})
-"""Unique keys, foreign keys and checks."""
+AMONG_ROWS = frozenset({DUPLICATE, 1169, 1216, 1217, 1451, 1452, 1557, 1761, 1762})
+"""Unique keys and foreign keys: constraints by which a row may be in the way of another."""
 
 REFERRED_TO = frozenset({1217, 1451})
 
@@ -109,8 +109,9 @@ def connect(url: str, pipeline: str, product: Product) -> Connection:
     with translated("connecting to the target"):
         connection = _login(url, pipeline)
         try:
-            verified(str(query(connection, "select version()")[0][0]), product)
-            connection.product = product
+            ((version, packet_max),) = query(connection, "select version(), @@max_allowed_packet")
+            verified(str(version), product)
+            connection.product, connection.packet_max = product, int(packet_max)
             execute(connection, f"{PINS}, {product.pins}")
         except BaseException:
             connection.close()
@@ -120,12 +121,12 @@ def connect(url: str, pipeline: str, product: Product) -> Connection:
 
 def _login(url: str, pipeline: str) -> Connection:
     try:
-        return BulkConnection(
+        return Session(
             **arguments(url),
             charset="utf8mb4",
             autocommit=True,
             init_command=UNTIMED,
-            client_flag=CLIENT.FOUND_ROWS,
+            client_flag=CLIENT.FOUND_ROWS | CLIENT.MULTI_STATEMENTS,
             program_name=f"tailrace:{pipeline}"[:63],
         )
     except pymysql.Error as error:
@@ -140,15 +141,12 @@ def _login(url: str, pipeline: str) -> Connection:
 
 def execute(connection: Connection, sql: str, *values: object) -> int:
     """Rows found. Errors: pymysql's."""
-    with connection.cursor() as cursor:
-        return int(cursor.execute(sql, values or None))
+    return int(connection.run(sql, values).affected_rows)
 
 
 def query(connection: Connection, sql: str, *values: object) -> list[tuple[Any, ...]]:
     """Errors: pymysql's."""
-    with connection.cursor() as cursor:
-        cursor.execute(sql, values or None)
-        return list(cursor.fetchall())
+    return list(connection.run(sql, values).rows)
 
 
 @contextmanager

@@ -9,13 +9,12 @@ are made over another connection, since a CREATE would commit what is open.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
-from typing import Any
+from typing import TypeVar
 
 import pymysql
-from pymysql.constants import COMMAND
 
 from cdc.schema import TableName
 from sinks import composites
@@ -32,10 +31,11 @@ from sinks.mysql.find import demands, find
 from sinks.mysql.loading import Loader
 from sinks.mysql.names import quoted_table
 from sinks.mysql.ordered import apply_in_order
+from sinks.mysql.passing import CONNECTION
 from sinks.mysql.products import MARIADB, Product
 from sinks.mysql.rights import Rights
 from sinks.mysql.session import (
-    CONSTRAINTS,
+    AMONG_ROWS,
     REFERRED_TO,
     Connection,
     connect,
@@ -45,7 +45,7 @@ from sinks.mysql.session import (
 )
 from sinks.mysql.tables import prepare
 from sinks.mysql.types import ColumnType
-from sinks.mysql.writers import loader, statements
+from sinks.mysql.writers import statements
 from sinks.protocol import NO_RECEIPTS, Checkpoint, Durable, Receipts, Written
 from sinks.refusals import answer_lost
 from tailrace.errors import Fenced, TargetRefused
@@ -53,6 +53,9 @@ from tailrace.failpoints import failpoint
 from transforms.composite import Composite
 from transforms.references import Reference
 from transforms.rows import RowChanges, TargetTable
+
+T = TypeVar("T")
+_COMMIT = "commit"
 
 SINGLY_ROWS_MAX = 16
 """As at a PostgreSQL target, where it was measured; here it was not."""
@@ -97,7 +100,7 @@ class MariadbSink:
         with translated("opening the target", pipeline=self._pipeline):
             ((system,),) = query(connection, f"select {self._product.system}")
             self.system = str(system)
-            self._loader = loader(connection)
+            self._loader = Loader(connection)
             table.ensure()
             checkpoint = table.take_over(journal)
         self._epoch = table.epoch
@@ -130,21 +133,22 @@ class MariadbSink:
                 )
 
     def write(self, changes: Sequence[RowChanges]) -> dict[str, Written]:
+        self._begin()
+        converted = [self._converted(change) for change in changes]
         with translated("writing", pipeline=self._pipeline):
-            self._begin()
-        counts = composites.write(self, [self._converted(change) for change in changes])
+            counts = self._unless_fenced(lambda: composites.write(self, converted))
         failpoint("deliver.applied")
         return counts
 
     def find(self, reference: Reference, keys: Sequence[str]) -> dict[str, str]:
         with translated("looking up references", pipeline=self._pipeline):
             self._begin()
-            return find(self._connected, reference, keys)
+            return self._unless_fenced(lambda: find(self._connected, reference, keys))
 
     def demands(self, table: TableName) -> list[Reference]:
         with translated("reading the target's foreign keys", pipeline=self._pipeline):
             self._begin()
-            return demands(self._connected, table)
+            return self._unless_fenced(lambda: demands(self._connected, table))
 
     def receipts(self) -> frozenset[str]:
         assert self._checkpoint is not None
@@ -153,18 +157,21 @@ class MariadbSink:
 
     def commit(self, checkpoint: Checkpoint, receipts: Receipts = NO_RECEIPTS) -> Durable:
         assert self._checkpoint is not None
+        connection = self._connected
+        self._begin()
         with translated("storing the checkpoint", pipeline=self._pipeline):
-            self._begin()
+            if not self._checkpoint.is_locked:  # nothing was written
+                self._unless_fenced(connection.settle)
             self._checkpoint.keep(receipts)
             self._checkpoint.store(checkpoint)
-        failpoint("deliver.before_commit")
-        connection: Any = self._connected
-        try:
-            connection._execute_command(COMMAND.COM_QUERY, "commit")
-            failpoint("deliver.commit_sent")
-            connection._read_query_result()
-        except pymysql.Error as error:
-            raise answer_lost(self._pipeline) from error
+            failpoint("deliver.before_commit")
+            connection.soon("commit", of=_COMMIT)
+            try:
+                connection.settle(lambda: failpoint("deliver.commit_sent"))
+            except pymysql.Error as error:
+                if getattr(error, "of", None) is _COMMIT or error.args[0] in CONNECTION:
+                    raise answer_lost(self._pipeline) from error
+                raise
         self._in_transaction = False
         return Durable(checkpoint)
 
@@ -188,6 +195,7 @@ class MariadbSink:
 
     def rollback(self) -> None:
         if self._connection is not None and self._in_transaction:
+            self._connection.forget()
             with translated("rolling back", pipeline=self._pipeline):
                 execute(self._connection, "rollback")
         self._in_transaction = False
@@ -213,13 +221,17 @@ class MariadbSink:
             prepare_composite(connection, self._pipeline, composite)
 
     def _begin(self) -> None:
+        """Soon: with the first that is written."""
         if self._in_transaction:
             return
         assert self._checkpoint is not None
         self._in_transaction = True
         self._transaction = uuid.uuid4().hex
+        self._checkpoint.begin(origin=self._origin)
+
+    def _unless_fenced(self, act: Callable[[], T]) -> T:
         try:
-            self._checkpoint.begin(origin=self._origin)
+            return act()
         except Fenced:
             self.close()  # or the lock just taken would keep the newer process waiting
             raise
@@ -257,9 +269,8 @@ class MariadbSink:
         return self._composites[entity]
 
     def in_order(self, changes: Sequence[RowChanges]) -> dict[str, Written]:
-        assert self._loader is not None
         tables = {change.table: self._writers[change.table].sql for change in changes}
-        return apply_in_order(self._connected, changes, tables, self._loader.packet_max)
+        return apply_in_order(self._connected, changes, tables)
 
     def clear(self, tables: Sequence[TableName]) -> None:
         """A TRUNCATE would commit."""
@@ -275,10 +286,10 @@ class MariadbSink:
                 raise
 
     def savepoint(self, name: str = SAVEPOINT) -> None:
-        self._execute(f"savepoint {name}")
+        self._connected.soon(f"savepoint {name}")
 
     def undo(self, name: str = SAVEPOINT) -> None:
-        self._execute(f"rollback to {name}")
+        self._connected.soon(f"rollback to {name}")
 
     def release(self, name: str = SAVEPOINT) -> None:
         """Nothing: the next of that name takes its place."""
@@ -287,8 +298,4 @@ class MariadbSink:
         self.undo(name)
 
     def may_go_as_sets(self, refused: TargetRefused) -> bool:
-        return refused.where.get("errno") in CONSTRAINTS
-
-    def _execute(self, statement: str) -> None:
-        with translated("writing", pipeline=self._pipeline):
-            execute(self._connected, statement)
+        return refused.where.get("errno") in AMONG_ROWS

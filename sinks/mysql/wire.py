@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from pymysql.constants import CLIENT, COMMAND
@@ -82,37 +83,42 @@ class BulkConnection(OfferedTls):
         return int(number)
 
     def bulk(
-        self, number: int, types: Sequence[int], pieces: Iterable[bytes | bytearray]
+        self,
+        number: int,
+        types: Sequence[int],
+        pieces: Iterable[bytes | bytearray],
+        ahead: Sequence[Callable[[], None]] = (),
     ) -> tuple[int, int]:
         """Execute statement `number` for rows of parameters of these `types`.
 
-        Returns (rows affected, warnings). Errors: pymysql's, for the first piece that is refused;
-        those before have been executed, and so may the one after.
+        `ahead` read the answers to what has been sent before. Returns (rows affected, warnings).
+        Errors: pymysql's, for the first piece that is refused; those before have been executed, and
+        so may the one after. What one of `ahead` raises.
         """
         head = struct.pack("<IH", number, SEND_TYPES) + b"".join(bytes((one, 0)) for one in types)
         connection: Any = self
-        expected: deque[int] = deque()  # sequence numbers of the answers that are still to come
+        expected: deque[Callable[[], Any]] = deque(ahead)  # the answers that are still to come
         answers: list[Any] = []
         give_up_after(connection._sock, PIECE_S)
         try:
             for piece in pieces:
                 connection._execute_command(BULK_EXECUTE, head + piece)
-                expected.append(connection._next_seq_id)
+                expected.append(partial(self._answer, connection._next_seq_id))
                 if len(expected) == IN_FLIGHT_MAX:
-                    answers.append(self._answer(expected.popleft()))
+                    answers.append(expected.popleft()())
             while expected:
-                answers.append(self._answer(expected.popleft()))
+                answers.append(expected.popleft()())
         except BaseException:
             with suppress(self.Error):
                 while expected and self.open:  # the first may have ended the connection
-                    self._answer(expected.popleft())
+                    expected.popleft()()
             raise
         finally:
             if self.open:
                 give_up_after(connection._sock, UNCONFIRMED_S)
         return (
-            sum(answer.affected_rows for answer in answers),
-            sum(answer.warning_count for answer in answers),
+            sum(answer.affected_rows for answer in answers if answer is not None),
+            sum(answer.warning_count for answer in answers if answer is not None),
         )
 
     def _answer(self, sequence: int) -> Any:

@@ -8,16 +8,10 @@ from sinks.mysql.apply import TableWriter
 from sinks.mysql.catalog import CatalogColumn, columns, self_references
 from sinks.mysql.fit import fitted
 from sinks.mysql.loading import Loader
-from sinks.mysql.session import Connection, query
+from sinks.mysql.session import Connection
 from sinks.mysql.statements import Statements
 from sinks.mysql.types import column_types
 from transforms.rows import TargetTable
-
-
-def loader(connection: Connection) -> Loader:
-    """Errors: pymysql's."""
-    ((packet_max,),) = query(connection, "select @@max_allowed_packet")
-    return Loader(connection, bulk=connection.has_bulk, packet_max=int(packet_max))
 
 
 def statements(
@@ -36,4 +30,4 @@ def statements(
 def table_writer(connection: Connection, table: TargetTable) -> TableWriter:
     """Of a table that is there and nothing else is written to. Errors: pymysql's."""
     sql = statements(connection, table, columns(connection, table.table), 0)
-    return TableWriter(connection, loader(connection), sql)
+    return TableWriter(connection, Loader(connection), sql)
