@@ -19,7 +19,7 @@ from sinks.mysql.session import AMONG_ROWS, REFERRED_TO, Connection, execute, tr
 from sinks.mysql.statements import Statements
 from sinks.netting import Net, Rows, by_missing
 from sinks.ordered import diverged
-from tailrace.errors import TargetRefused
+from tailrace.errors import RowRefused, TargetRefused
 from tailrace.failpoints import failpoint
 
 
@@ -47,10 +47,16 @@ class TableWriter:
 
     def upsert(self, net: Net) -> int:
         """Errors: TargetRefused where a row with values not sent is not there to keep them."""
-        with translated("writing", table=str(net.table.table)):
-            if (rows := net.inserts) is not None and self._loaded_directly(self._ordered(rows)):
-                return rows.count
-            return self._staged(net)
+        try:
+            with translated("writing", table=str(net.table.table)):
+                if (rows := net.inserts) is not None and self._loaded_directly(self._ordered(rows)):
+                    return rows.count
+                return self._staged(net)
+        except RowRefused as refused:
+            if refused.line is not None and net.seq is not None and not self.sql.own:
+                refused.seq = net.seq[refused.line - 1].as_py()
+                refused.where["key_columns"] = ", ".join(net.table.key)
+            raise
 
     def _staged(self, net: Net) -> int:
         written = 0
@@ -87,6 +93,7 @@ class TableWriter:
             right = written == rows.count
         except TargetRefused as refused:
             if refused.where.get("errno") not in AMONG_ROWS:
+                self._explain(refused, rows)
                 raise  # staged, it would be refused, too
             right = False
         self._all_new.was(right)
@@ -95,6 +102,22 @@ class TableWriter:
             return False
         failpoint("deliver.staged")
         return True
+
+    def _explain(self, refused: TargetRefused, rows: Rows) -> None:
+        """A staging table has no trigger: what it says of the row alone is about its values.
+
+        Errors: RowRefused, with its `line`.
+        """
+        if not isinstance(refused, RowRefused) or refused.line is None:
+            return
+        line, refused.line = refused.line, None
+        self._connection.soon("rollback to tailrace_load")
+        row = [column.slice(line - 1, 1) for column in rows.columns]
+        try:
+            self._stage(self.sql.rows, self.sql.columns, row)
+        except RowRefused as alone:
+            alone.line = line
+            raise
 
     def _stage(self, stage: str, names: Sequence[str], columns: Sequence[pa.Array]) -> None:
         if stage not in self._made:

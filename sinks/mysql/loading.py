@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pymysql
 
 from sinks.mysql.connection import COMMAND_BYTES
 from sinks.mysql.literals import literal_rows
-from sinks.mysql.session import ABOUT_ROWS, TOO_LARGE, UNLIKE, Connection, told, warnings
+from sinks.mysql.session import (
+    A_ROW,
+    ABOUT_ROWS,
+    TOO_LARGE,
+    UNLIKE,
+    Connection,
+    told,
+    translate,
+    warnings,
+)
 from sinks.mysql.statements import Statements
 from sinks.mysql.wire import DATETIME, FLOAT8, STRING
 from sinks.rowtext import DOUBLE, MOMENT, TEXT, Unfit, counted
-from tailrace.errors import TargetRefused
+from tailrace.errors import RowRefused, TargetRefused
 
 HEAD_BYTES = 1024
 """Of a command before its rows."""
+_AT_ROW = re.compile(r" at row (\d+)$")
 _WIRE = {TEXT: STRING, DOUBLE: FLOAT8, MOMENT: DATETIME}
 
 
@@ -30,7 +42,24 @@ class Loader:
     def load(
         self, sql: Statements, into: str, names: Sequence[str], columns: Sequence[pa.Array]
     ) -> int:
-        """Rows written. Errors: TargetRefused; pymysql's."""
+        """Rows written. Errors: TargetRefused, with its `line` where the server says in which row a
+        value is refused; TargetUnavailable.
+
+        A trigger's statement counts its own rows, so a table with one may be misunderstood.
+        """
+        try:
+            return self._load(sql, into, names, columns)
+        except pymysql.Error as error:
+            row = _AT_ROW.search(str(error.args[-1]))
+            doing = A_ROW if row else "writing"
+            refused = translate(error, doing, {"table": str(sql.table.table)})
+            if isinstance(refused, RowRefused) and row:
+                refused.line = getattr(error, "after", 0) + int(row[1])
+            raise refused from None
+
+    def _load(
+        self, sql: Statements, into: str, names: Sequence[str], columns: Sequence[pa.Array]
+    ) -> int:
         if self._connection.has_bulk:
             kinds = [sql.types[name].kind for name in names]
             number = self._number("".join(sql.insert(into, names, "?")))
@@ -62,7 +91,11 @@ class Loader:
     def _insert(self, head: str, reads: Sequence[str], columns: Sequence[pa.Array]) -> int:
         written = 0
         for statement in self._statements(head, reads, columns):
-            answer = self._connection.run(statement)
+            try:
+                answer = self._connection.run(statement)
+            except pymysql.Error as error:
+                error.after = written  # type: ignore[attr-defined]
+                raise
             written += answer.affected_rows
             if answer.warning_count:
                 refuse_warnings(self._connection, answer.warning_count)

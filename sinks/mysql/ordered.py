@@ -15,7 +15,7 @@ from sinks.mysql.connection import Answer
 from sinks.mysql.families import JSON, sent
 from sinks.mysql.names import quoted, quoted_table
 from sinks.mysql.row import OneRow, Way
-from sinks.mysql.session import DUPLICATE, Connection, translate, translated
+from sinks.mysql.session import A_ROW, DUPLICATE, Connection, translate, translated
 from sinks.mysql.statements import Statements
 from sinks.ordered import Row, Values, at, count, diverged, in_order
 from sinks.protocol import Written
@@ -94,7 +94,7 @@ class _Piece:
             return not warned
         for one in absent:
             if one.row.must_exist:
-                raise at(one.row, diverged(one.row.table, 1))
+                raise _located(one.row, diverged(one.row.table, 1))
         self._rows = self._rows[len(answers) :]
         if error is not None:
             self._is_refused(self._rows[0], error)
@@ -153,7 +153,7 @@ def _turn(wrong: Sequence[OneRow]) -> None:
 
 def _refusal(row: Row, error: pymysql.Error) -> TailraceError:
     """The server's error in our words, at the row it is about."""
-    refusal = translate(error, "the target refused a row", row.place)
+    refusal = translate(error, A_ROW, row.place)
     refusal.fix = _advice(row.table, refusal.where) or refusal.fix
     return at(row, refusal)
 

@@ -38,6 +38,8 @@ PINS = (
 """All that the meaning of text depends on; and nothing may cut a batch short. `Product.pins` are
 more of them."""
 
+A_ROW = "the target refused a row"
+
 DUPLICATE = 1062
 LOCK_WAIT_TIMEOUT = 1205
 TOO_LARGE = 1153

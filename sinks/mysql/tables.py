@@ -126,7 +126,8 @@ def refuse_system(table: TargetTable) -> None:
 def definition(table: TargetTable, product: Product) -> str:
     """The statement that makes it."""
     columns = [
-        f"{quoted(column.name)} {_with_default(type_.ddl, column.nullable)}"
+        f"{quoted(column.name)} "
+        + _with_default(type_.ddl, column.nullable and column.name not in table.key)
         for column, type_ in zip(table.columns, column_types(table, product), strict=True)
     ]
     columns.append(f"primary key ({quoted_list(table.key)})")

@@ -92,8 +92,8 @@ class BulkConnection(OfferedTls):
         """Execute statement `number` for rows of parameters of these `types`.
 
         `ahead` read the answers to what has been sent before. Returns (rows affected, warnings).
-        Errors: pymysql's, for the first piece that is refused; those before have been executed, and
-        so may the one after. What one of `ahead` raises.
+        Errors: pymysql's, for the first piece that is refused, with attribute `after`: the rows of
+        those before, which have been executed, as may the one after. What one of `ahead` raises.
         """
         head = struct.pack("<IH", number, SEND_TYPES) + b"".join(bytes((one, 0)) for one in types)
         connection: Any = self
@@ -108,7 +108,8 @@ class BulkConnection(OfferedTls):
                     answers.append(expected.popleft()())
             while expected:
                 answers.append(expected.popleft()())
-        except BaseException:
+        except BaseException as error:
+            error.after = _affected(answers)  # type: ignore[attr-defined]
             with suppress(self.Error):
                 while expected and self.open:  # the first may have ended the connection
                     expected.popleft()()
@@ -117,7 +118,7 @@ class BulkConnection(OfferedTls):
             if self.open:
                 give_up_after(connection._sock, UNCONFIRMED_S)
         return (
-            sum(answer.affected_rows for answer in answers if answer is not None),
+            _affected(answers),
             sum(answer.warning_count for answer in answers if answer is not None),
         )
 
@@ -126,6 +127,10 @@ class BulkConnection(OfferedTls):
         connection: Any = self
         connection._next_seq_id = sequence
         return OKPacketWrapper(connection._read_packet())
+
+
+def _affected(answers: Iterable[Any]) -> int:
+    return sum(answer.affected_rows for answer in answers if answer is not None)
 
 
 def _untyped(connection: Any) -> Any:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from pymysql.connections import Connection as PyMySQL
 
 from cdc.changes import CREATE, DELETE, TRUNCATE, UPDATE
 from cdc.schema import Column
@@ -307,6 +308,48 @@ def test_a_refused_row_costs_its_batch_a_round_trip(
     costs = [after - before for before, after in pairwise(reads)]
     assert costs[-4:] == [2, 3, 3, 5]
     assert [one["state"] for one in held(pipeline)] == ["parked"] * 6
+
+
+def test_a_refused_row_costs_its_batch_few_round_trips_at_mariadb_and_mysql(
+    maria_pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight new rows, eight changed ones, and many of both, each without and with a refused one."""
+    trips = 0
+    is_sent = False
+    reads: list[int] = []
+    send, receive = PyMySQL._write_bytes, PyMySQL._read_bytes
+
+    def sent(self: Any, data: bytes) -> Any:
+        nonlocal is_sent
+        is_sent = True
+        return send(self, data)
+
+    def received(self: Any, size: int) -> Any:
+        nonlocal trips, is_sent
+        trips += is_sent
+        is_sent = False
+        return receive(self, size)
+
+    monkeypatch.setattr(PyMySQL, "_write_bytes", sent)
+    monkeypatch.setattr(PyMySQL, "_read_bytes", received)
+
+    def read(after: int, *, bytes_max: int) -> Any:
+        reads.append(trips)
+        return maria_pipeline.journal.entries[after : after + 1]
+
+    monkeypatch.setattr(maria_pipeline.journal, "read", read)
+    for number in range(2):
+        for size in (8, 200):
+            for amount in (1, LIMIT):
+                for op in (CREATE, UPDATE):
+                    keys = f"{number}-{size}-{amount if op == CREATE else 1}"
+                    batch = [Change(op, f"{keys}-{n}", "A", 1, n) for n in range(size)]
+                    batch[size // 2] = replace(batch[size // 2], amount=amount)
+                    maria_pipeline.journal.append(batch)
+    maria_pipeline.deliver()
+    costs = [after - before for before, after in pairwise(reads)][-8:]
+    assert costs == [2, 2, 3, 3, 2, 3, 5, 8]
+    assert [one["state"] for one in held(maria_pipeline)] == ["parked"] * 8
 
 
 @pytest.mark.parametrize(("kind", "amount"), [("X", 1), ("A", LIMIT)], ids=["mapping", "target"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from bisect import bisect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import pymysql
@@ -27,13 +27,14 @@ from sinks.conformance import (
     upsert,
 )
 from sinks.mysql.names import quoted, quoted_table
+from sinks.mysql.session import query
 from sinks.mysql.sink import MariadbSink
-from sinks.protocol import Checkpoint
+from sinks.protocol import Checkpoint, Written
 from sinks.rowtext import PIECE_ROWS
-from tailrace.errors import TargetRefused, TargetUnavailable
+from tailrace.errors import RowRefused, TargetRefused, TargetUnavailable
 from tests.line import wait_until
 from tests.sinks.maria_harness import MariadbHarness, only_mariadb
-from transforms.rows import UPSERT, TargetColumn, TargetTable
+from transforms.rows import UPSERT, RowChanges, TargetColumn, TargetTable
 
 
 @pytest.fixture(params=["sets", "in_order", "without_bulk"])
@@ -732,3 +733,39 @@ def test_the_answers_of_a_bulk_are_all_read(maria_harness: MariadbHarness) -> No
         sink.prepare([TABLE])
     apply(sink, 1, changes(TABLE, *(upsert(str(n), "x", "1") for n in range(rows)), fresh=True))
     assert len(maria_harness.rows(TABLE)) == rows
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_a_load_that_is_refused_names_the_row(
+    fresh: bool, maria_harness: MariadbHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a value is none of its column's; of others it is asked in the source's order, and of
+    what a trigger counts as its first row."""
+    sink = opened(maria_harness)
+    in_order: list[int] = []
+    apply_in_order = sink.in_order
+
+    def counted(rows: Sequence[RowChanges]) -> dict[str, Written]:
+        in_order.append(len(rows))
+        return apply_in_order(rows)
+
+    monkeypatch.setattr(sink, "in_order", counted)
+    maria_harness.execute(
+        "alter table shop.item add constraint small check (amount < 100)",
+        "create table shop.log (amount decimal(2))",
+        "create trigger shop.logged before insert on shop.item for each row"
+        " insert into shop.log values (if(new.amount = 77, 777, 1))",
+    )
+    rows = 60
+    for bad, column, asked in (("s3cret", "amount", 0), ("100", None, 1), ("77", "amount", 2)):
+        given = [upsert(str(n), "x", "1") for n in range(rows)]
+        given[rows - 7] = upsert(str(rows - 7), "x", bad)
+        with pytest.raises(RowRefused) as raised:
+            sink.write([changes(TABLE, *given, first=100, fresh=fresh)])
+        assert raised.value.seq == rows + 93
+        assert raised.value.where["table"] == "shop.item"
+        assert raised.value.where["key_columns"] == "id"
+        assert raised.value.where.get("column") == column
+        assert "s3cret" not in str(raised.value)
+        assert len(in_order) == asked
+        assert query(sink._connected, "select count(*) from shop.item") == [(0,)]
