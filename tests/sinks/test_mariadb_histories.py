@@ -15,9 +15,8 @@ from cdc.schema import TableName
 from sinks.conformance import JOURNAL, NOT_SENT, Change, changes, opened, upsert
 from sinks.mysql.names import quoted_list, quoted_table
 from sinks.mysql.session import query
-from sinks.protocol import Checkpoint
 from tailrace.errors import TargetRefused
-from tests.sinks.histories import ONE, TWO, Event, State, changes_of, histories, key_of, play
+from tests.sinks.histories import ONE, TWO, Event, State, deliver, histories, key_of, play
 from tests.sinks.maria_harness import MariadbHarness
 from transforms.rows import DELETE, PATCH, UPSERT, RowChanges, TargetColumn, TargetTable
 
@@ -45,11 +44,7 @@ class Target:
 
     def apply(self, events: Sequence[Event], cut: Sequence[int]) -> None:
         self._offset += 1
-        written = self.sink.write(changes_of(events, cut)).values()
-        assert len(events) == sum(
-            one.upserted + one.deleted + one.cleared + one.coalesced for one in written
-        )
-        self.sink.commit(Checkpoint(JOURNAL, self._offset, ""))
+        deliver(self.sink, events, cut, self._offset)
 
     def states(self) -> dict[TableName, State]:
         found: dict[TableName, State] = {}
