@@ -6,6 +6,7 @@ server logged as its text, which nobody can turn into rows.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
 
@@ -16,6 +17,9 @@ from cdc.mysql.sqltext import plain
 from cdc.protocol import START_OVER
 from cdc.schema import TableName
 from tailrace.errors import ContinuityError
+
+logging.getLogger("sqlglot").setLevel(logging.CRITICAL + 1)
+"""Its warnings print what it does not parse, and a statement may hold a row's values."""
 
 Captured = Callable[[TableName], object]
 
