@@ -40,15 +40,21 @@ _SILENT_S = 60
 
 def connect(url: str) -> Connection:
     """Errors: SourceUnavailable, without the password."""
-    with translated("connecting to the source"):
-        connection: Any = OfferedTls(
-            **arguments(url),
-            charset="utf8mb4",
-            autocommit=True,
-            init_command=PINS,
-            read_timeout=None,
-            write_timeout=_SILENT_S,
-        )
+    try:
+        with translated("connecting to the source"):
+            connection: Any = OfferedTls(
+                **arguments(url),
+                charset="utf8mb4",
+                autocommit=True,
+                init_command=PINS,
+                read_timeout=None,
+                write_timeout=_SILENT_S,
+            )
+    except OSError as error:  # of a file of certificates; the network's are PyMySQL's
+        raise SourceUnavailable(
+            f"connecting to the source: the url's certificates: {error}",
+            fix="see to ssl_ca, ssl_cert and ssl_key in the source's url",
+        ) from None
     keep_alive(connection._sock)
     return connection  # type: ignore[no-any-return]
 

@@ -15,7 +15,8 @@ Policy = Literal["exception", "null", "text"]
 """What becomes of dates that are none, see `cdc.mysql.zerodates`."""
 
 _CONNECT_S_MAX = 31_536_000
-_OPTIONS = {"ssl_ca", "ssl_cert", "ssl_key", "ssl_verify_identity", "connect_timeout"}
+_FILES = ("ssl_ca", "ssl_cert", "ssl_key")
+_OPTIONS = (*_FILES, "ssl_verify_identity", "connect_timeout")
 
 
 class BadOption(ValueError):
@@ -25,26 +26,46 @@ class BadOption(ValueError):
 def arguments(url: str) -> dict[str, Any]:
     """The URL as PyMySQL's arguments. Errors: ValueError, which never shows the URL."""
     parts = urlsplit(url)
-    options = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
-    if parts.scheme not in ("mysql", "mariadb") or not parts.hostname or set(options) - _OPTIONS:
+    if parts.scheme not in ("mysql", "mariadb") or not parts.hostname or parts.fragment:
         raise ValueError("not a URL of MariaDB or MySQL")
-    if options.get("ssl_verify_identity", "true") not in ("true", "false"):
-        raise BadOption("ssl_verify_identity is true or false")
-    found: dict[str, Any] = {
+    if parts.port == 0:
+        raise BadOption("the port is a number from 1 to 65535")
+    return {
         "host": parts.hostname,
         "port": parts.port or 3306,
         "user": unquote(parts.username or ""),
         "password": unquote(parts.password or ""),
         "database": unquote(parts.path.strip("/")) or None,
-        **options,
+        **_options(parts.query),
     }
-    if "ssl_verify_identity" in found:
-        found["ssl_verify_identity"] = found["ssl_verify_identity"] == "true"
+
+
+def _options(query: str) -> dict[str, Any]:
+    """Errors: BadOption; ValueError for what is no list of options."""
+    given = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
+    options: dict[str, Any] = dict(given)
+    if len(options) < len(given):
+        raise BadOption("an option stands twice")
+    if not options.keys() <= set(_OPTIONS):
+        raise BadOption(f"an option is none of {', '.join(_OPTIONS)}")
+    for name in _FILES:
+        if "\0" in (path := options.get(name, name)) or not path:
+            raise BadOption(f"{name} is the path of a file")
+    identity = options.pop("ssl_verify_identity", "false")
+    if identity not in ("true", "false"):
+        raise BadOption("ssl_verify_identity is true or false")
+    # What follows would be passed over in silence.
+    if identity == "true" and "ssl_ca" not in options:
+        raise BadOption("ssl_verify_identity needs ssl_ca")
+    if "ssl_key" in options and "ssl_cert" not in options:
+        raise BadOption("ssl_key needs ssl_cert")
     timeout = options.get("connect_timeout", "10")
     if not re.fullmatch("[0-9]{1,8}", timeout) or not 0 < int(timeout) <= _CONNECT_S_MAX:
         raise BadOption(f"connect_timeout is seconds, from 1 to {_CONNECT_S_MAX}")
-    found["connect_timeout"] = int(timeout)
-    return found
+    options["connect_timeout"] = int(timeout)
+    if "ssl_ca" in options:  # PyMySQL verifies nothing by itself
+        options |= {"ssl_verify_cert": True, "ssl_verify_identity": identity == "true"}
+    return options
 
 
 def _checked(text: str) -> str:

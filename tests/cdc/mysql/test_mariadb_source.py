@@ -18,6 +18,7 @@ from cdc.mysql.session import connect
 from cdc.mysql.settings import BinlogSource, MariadbSource, arguments
 from cdc.mysql.source import TABLES, BinlogDatabase
 from cdc.mysql.stream import BinlogStream
+from sinks.mysql.settings import MariadbTarget
 from tailrace.errors import ContinuityError, PreflightError, SourceUnavailable
 from tailrace.service.localmaria import LocalMariadb
 from tests.cdc.mysql.binlogs import purge
@@ -501,6 +502,8 @@ def test_urls() -> None:
         "password": "p@/",
         "database": "shop",
         "ssl_ca": "/ca.pem",
+        "ssl_verify_cert": True,
+        "ssl_verify_identity": False,
         "connect_timeout": 3,
     }
     for timeout in ("0", "-1", "31536001", "ten", "١"):
@@ -509,7 +512,22 @@ def test_urls() -> None:
     with pytest.raises(ValidationError, match="connect_timeout is seconds, from 1 to") as told:
         MariadbSource(type="mariadb", url="mariadb://u:p@h/?connect_timeout=0", tables=("a.*",))
     assert "u:p@h" not in str(told.value)
-    for bad in ("postgres://x", "mariadb://", "mariadb://h/?nonsense=1", "mariadb://h/?ssl_ca"):
+    for bad, what in (
+        ("nonsense=1", "none of ssl_ca, ssl_cert, ssl_key, ssl_verify_identity, connect_timeout"),
+        ("connect_timeout=1&connect_timeout=2", "twice"),
+        ("connect_timeout=", "connect_timeout is seconds"),
+        ("ssl_ca=", "ssl_ca is the path"),
+        ("ssl_ca=%00", "ssl_ca is the path"),
+        ("ssl_key=/key.pem", "ssl_key needs ssl_cert"),
+        ("ssl_verify_identity=true", "ssl_verify_identity needs ssl_ca"),
+        ("ssl_ca=/ca.pem&ssl_verify_identity=yes", "true or false"),
+    ):
+        with pytest.raises(ValidationError, match=what) as told:
+            MariadbTarget(type="mariadb", url=f"mariadb://u:p@h/?{bad}")
+        assert "u:p@h" not in str(told.value)
+    with pytest.raises(ValidationError, match="from 1 to 65535"):
+        MariadbTarget(type="mariadb", url="mariadb://h:0/")
+    for bad in ("postgres://x", "mariadb://", "mariadb://h/?ssl_ca", "mariadb://h/db#x"):
         with pytest.raises(ValueError, match=r"URL|bad query") as raised:
             arguments(bad)
         assert "mariadb://" not in str(raised.value)

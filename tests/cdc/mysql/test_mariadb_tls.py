@@ -17,7 +17,7 @@ from cdc.mysql.settings import MariadbSource
 from cdc.mysql.source import BinlogDatabase
 from sinks.conformance import JOURNAL, TABLE, apply, changes, upsert
 from sinks.mysql.sink import MariadbSink
-from tailrace.errors import SourceUnavailable
+from tailrace.errors import SourceUnavailable, TargetUnavailable
 from tailrace.service.localmaria import LocalMariadb, binary
 from tests.line import DEADLINE_S
 
@@ -85,8 +85,11 @@ def test_snapshot_and_stream_go_through_tls(secured: tuple[LocalMariadb, Path]) 
     assert longest == 20_000_000
 
 
+@pytest.mark.parametrize(
+    "more", ["", "&ssl_verify_identity=false", "&ssl_verify_identity=true"], ids=lambda text: text
+)
 def test_a_certificate_that_does_not_hold_is_refused(
-    secured: tuple[LocalMariadb, Path], tmp_path: Path
+    more: str, secured: tuple[LocalMariadb, Path], tmp_path: Path
 ) -> None:
     server, _ = secured
     other = tmp_path / "other.crt"
@@ -99,7 +102,28 @@ def test_a_certificate_that_does_not_hold_is_refused(
         capture_output=True,
     )
     with pytest.raises(SourceUnavailable, match=r"(?i)certificate"):
-        connect(url(server, f"ssl_ca={other}&ssl_verify_identity=true"))
+        connect(url(server, f"ssl_ca={other}{more}"))
+    with pytest.raises(TargetUnavailable, match=r"(?i)certificate"):
+        MariadbSink(url(server, f"ssl_ca={other}{more}"), "line").open(JOURNAL)
+
+
+def test_a_name_is_verified_where_that_is_asked(secured: tuple[LocalMariadb, Path]) -> None:
+    """The certificate is of an address, and the authority has signed it."""
+    server, certificate = secured
+    by_name = url(server, f"ssl_ca={certificate}").replace("127.0.0.1", "localhost")
+    connect(by_name).close()
+    with pytest.raises(SourceUnavailable, match=r"(?i)certificate|hostname"):
+        connect(f"{by_name}&ssl_verify_identity=true")
+
+
+@pytest.mark.parametrize("option", ["ssl_ca=/nowhere.pem", "ssl_cert=/nowhere.pem"])
+def test_a_file_that_is_not_there_is_named(option: str, secured: tuple[LocalMariadb, Path]) -> None:
+    server, _ = secured
+    with pytest.raises(SourceUnavailable, match="certificates") as raised:
+        connect(url(server, option))
+    assert "ssl_ca, ssl_cert and ssl_key in the source's url" in (raised.value.fix or "")
+    with pytest.raises(TargetUnavailable, match="certificates"):
+        MariadbSink(url(server, option), "line").open(JOURNAL)
 
 
 def test_a_target_is_written_through_tls(secured: tuple[LocalMariadb, Path]) -> None:
