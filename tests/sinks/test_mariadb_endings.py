@@ -12,6 +12,7 @@ import pytest
 
 import sinks.mysql.session as session
 from sinks.conformance import TABLE, apply, changes, opened, upsert
+from sinks.mysql.products import MYSQL
 from sinks.rowtext import PIECE_ROWS
 from tailrace.errors import TargetUnavailable
 from tests.line import wait_until
@@ -39,26 +40,32 @@ def beside(work: Callable[[], object]) -> Iterator[list[Exception]]:
         except Exception as error:
             failed.append(error)
 
-    thread = threading.Thread(target=run)
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
     yield failed
     thread.join(200)
     assert not thread.is_alive()
 
 
-@only_mariadb
 @pytest.mark.parametrize("held", [5, 3 * PIECE_ROWS - 1])
 def test_nothing_of_a_bulk_outlives_its_transaction(
     held: int, maria_harness: MariadbHarness
 ) -> None:
     """In a deadlock the server rolls us back, who are the lighter, and goes on to execute the piece
     that has arrived behind the one that waited."""
-    sink = opened(maria_harness)
+    is_mysql = maria_harness.product is MYSQL
+    with maria_harness.setting("max_allowed_packet", 1 << 18):  # or MySQL gets all at once
+        sink = opened(maria_harness)
     apply(sink, 1, changes(TABLE, upsert("-1", "a", "1")))
     given = changes(TABLE, *(upsert(str(n), "b", "1") for n in range(4 * PIECE_ROWS)), fresh=True)
     with application(maria_harness) as theirs:
         theirs.execute(f"insert into item values ({held}, 'theirs', 0)")
-        theirs.execute("insert into item select -seq, 'theirs', 0 from seq_100_to_40000")
+        limit = "cte_max_recursion_depth" if is_mysql else "max_recursive_iterations"
+        theirs.execute(f"set {limit} = 40000")
+        theirs.execute(
+            "insert into item with recursive seq (n) as (select 100 union all select n + 1 from seq"
+            " where n < 40000) select -n, 'theirs', 0 from seq"
+        )
         with beside(lambda: sink.write([given])) as failed:
             wait_until(maria_harness.has_waiting_transaction, "our wait for their row")
             theirs.execute("insert into item values (0, 'theirs', 0)")
@@ -97,6 +104,26 @@ def test_a_wait_behind_an_alter_ends(
     sink.prepare([TABLE])
     apply(sink, 1, given)
     assert len(maria_harness.rows(TABLE)) == 40
+
+
+@pytest.mark.parametrize("rows", [3, 40])
+def test_a_wait_behind_a_locked_table_ends(
+    rows: int, maria_harness: MariadbHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shorter = session.PINS.replace(", lock_wait_timeout = 50", ", lock_wait_timeout = 1")
+    monkeypatch.setattr(session, "PINS", shorter)
+    sink = opened(maria_harness)
+    given = changes(TABLE, *(upsert(str(n), "b", "1") for n in range(rows)))
+    with application(maria_harness) as theirs:
+        theirs.execute("lock tables item write")
+        with pytest.raises(TargetUnavailable) as raised:
+            sink.write([given])
+        assert raised.value.where["errno"] == 1205
+        theirs.execute("unlock tables")
+    sink.rollback()
+    sink.prepare([TABLE])
+    apply(sink, 1, given)
+    assert len(maria_harness.rows(TABLE)) == rows
 
 
 def somebody_waits_for_a_table(harness: MariadbHarness) -> bool:

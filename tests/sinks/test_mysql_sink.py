@@ -14,7 +14,7 @@ from sinks.conformance import CASES, JOURNAL, TABLE, Harness, apply, changes, de
 from sinks.mysql.products import MARIADB, MYSQL, verified
 from sinks.mysql.session import connect, query
 from sinks.mysql.sink import MariadbSink
-from tailrace.errors import TargetRefused
+from tailrace.errors import TargetRefused, TargetUnavailable
 from tests.localmysql import LocalMysql, mysql_server
 from tests.sinks.maria_harness import MariadbHarness, only_mysql
 from transforms.rows import TargetColumn, TargetTable
@@ -28,6 +28,7 @@ AWKWARD = {
     "transaction_isolation": "SERIALIZABLE",
     "character_set_server": "latin1",
     "default_time_zone": "+07:00",
+    "innodb_data_file_path": "ibdata1:12M:autoextend:max:24M",  # for tables without their own file
 }
 """A DBA's choices: the session has its own."""
 
@@ -66,6 +67,23 @@ def test_settings_of_the_server_change_nothing(
 ) -> None:
     monkeypatch.setattr(module, "SINGLY_ROWS_MAX", 0)
     case(awkward_harness)
+
+
+def test_a_full_disk_refuses_no_row(awkward_harness: MariadbHarness) -> None:
+    """A MariaDB without room in its tablespace dies."""
+    before = awkward_harness.execute("select @@global.innodb_file_per_table")[0][0]
+    awkward_harness.execute("set global innodb_file_per_table = 0")
+    sink = opened(awkward_harness)
+    awkward_harness.execute(f"set global innodb_file_per_table = {before}")
+    for fresh in (True, False):
+        given = [upsert(str(n), "x" * 100_000, "1") for n in range(250)]
+        with pytest.raises(TargetUnavailable) as raised:
+            sink.write([changes(TABLE, *given, fresh=fresh)])
+        assert raised.value.where["errno"] == 1114
+        sink.rollback()
+        sink.prepare([TABLE])
+    apply(sink, 1, changes(TABLE, *(upsert(str(n), "x", "1") for n in range(250))))
+    assert len(awkward_harness.rows(TABLE)) == 250
 
 
 def test_a_password_goes_without_tls(awkward: LocalMysql) -> None:
