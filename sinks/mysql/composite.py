@@ -106,6 +106,7 @@ class CompositeWriter:
                     self._keys.stage_keys(keys)
                 self._recogniser.touch(keys, changes)
                 self.touch_identities()
+                self._connection.settle()  # what is refused now is about a record
             return
         with translated("computing an entity", table=str(self.composite.table)):
             self.everything = keys is None
@@ -113,7 +114,7 @@ class CompositeWriter:
                 self._keys.stage_keys(keys)
                 return
             self._keys.stage_keys([pa.array([], pa.string()) for _ in self.composite.key])
-            execute(self._connection, self._all_keys)
+            self._connection.soon(self._all_keys)
             self._is_up_to_date()
 
     @property
@@ -131,11 +132,9 @@ class CompositeWriter:
 
     def _is_up_to_date(self) -> None:
         if self.outdated:
-            execute(
-                self._connection,
+            self._connection.soon(
                 f"update {_ENTITIES} set rules = %s where entity = %s",
-                self.composite.rules,
-                self.composite.entity,
+                (self.composite.rules, self.composite.entity),
             )
             self.outdated = False
 
@@ -143,14 +142,14 @@ class CompositeWriter:
         if not self._sql.unique:
             self._put()
             return
-        self._execute(f"savepoint {_SAVEPOINT}")
+        self._connection.soon(f"savepoint {_SAVEPOINT}")
         try:
             self._put()
         except TargetRefused as refused:
             if refused.where.get("errno") != DUPLICATE:
                 raise
             # Values that may have changed hands are given up first.
-            self._execute(f"rollback to {_SAVEPOINT}")
+            self._connection.soon(f"rollback to {_SAVEPOINT}")
             self._execute(self._give_up)
             self._put()
 
@@ -186,14 +185,14 @@ class CompositeWriter:
 
     def _empty_stage(self) -> None:
         if self._has_stage:
-            self._execute(f"delete from {_STAGE}")
+            self._connection.soon(f"delete from {_STAGE}")
             return
         columns = ", ".join(
             f"{name} {type_}" for name, type_ in _types(self._connection.product).items()
         )
         columns += ", unique key (key_id, field, source)"
         for statement in self._connection.product.staging:
-            self._execute(statement.format(stage=_STAGE, columns=columns))
+            self._connection.soon(statement.format(stage=_STAGE, columns=columns))
         self._has_stage = True
 
     def _execute(self, statement: str, *values: object) -> int:

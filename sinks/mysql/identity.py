@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from pymysql.cursors import Cursor
-
 from sinks.clusters import Record
 from sinks.identity_people import APART, CONFLICTS
 from sinks.mysql.identity_sql import EMPTY, GIVEN, IDS, SOUGHT, TOUCHED, IdentitySql, temporary
@@ -14,14 +12,15 @@ from sinks.mysql.session import Connection, execute, query
 from sinks.recognising import MATCHES_MAX, Recogniser
 from transforms.composite import Composite
 
-
-class _Cursor(Cursor):
-    max_stmt_length = 64_000
-    """Bytes of rows that are inserted at once: less than any `max_allowed_packet` in use."""
+ROWS_AT_ONCE = 100
+"""Of ours that are inserted: less than any `max_allowed_packet` in use."""
 
 
 class MysqlRecogniser(Recogniser):
-    """`stage`: the staging table of keys. `transaction`: a name that the open one has alone."""
+    """`stage`: the staging table of keys. `transaction`: a name that the open one has alone.
+
+    What nobody needs to know the answer of is sent with the next statement of which one does.
+    """
 
     def __init__(
         self,
@@ -41,7 +40,7 @@ class MysqlRecogniser(Recogniser):
         self._is_made = True
 
     def touch_staged(self, source: str) -> None:
-        self._execute(self._sql.touch_staged(source))
+        self._soon(self._sql.touch_staged(source))
 
     def touch_all(self) -> None:
         for source in self._sql.sources:
@@ -49,24 +48,20 @@ class MysqlRecogniser(Recogniser):
 
     def touch_cleared(self, source: str) -> None:
         self._run(self._sql.touch_all(source))
-        self._execute(self._sql.clear(source, self._transaction()))
+        self._soon(self._sql.clear(source, self._transaction()))
 
     def touch_record(self, source: str, key: str) -> None:
-        execute(
-            self._connection,
-            f"insert ignore into {TOUCHED} (source, source_key) values (%s, %s)",
-            source,
-            key,
-        )
+        insert = f"insert ignore into {TOUCHED} (source, source_key) values (%s, %s)"
+        self._connection.soon(insert, (source, key))
 
     def note_touched(self) -> None:
-        self._execute(self._sql.note_touched)
+        self._soon(self._sql.note_touched)
 
     def note(self, ids: Sequence[str]) -> None:
-        self._insert(f"insert into {IDS} (id) values (%s)", [(id,) for id in ids])
+        self._insert(f"{IDS} (id)", [(id,) for id in ids])
 
     def note_all(self) -> None:
-        self._execute(self._sql.note_all)
+        self._soon(self._sql.note_all)
 
     def stage_ids(self) -> int:
         return self._execute(self._sql.stage_ids)
@@ -78,13 +73,13 @@ class MysqlRecogniser(Recogniser):
     def name(self) -> None:
         for source in self._sql.sources:
             number = 0
-            self._execute(self._sql.name(source, number))
+            self._soon(self._sql.name(source, number))
             while query(self._connection, self._sql.nameless(source)):
                 number += 1
-                self._execute(self._sql.name(source, number))
+                self._soon(self._sql.name(source, number))
 
     def widen(self) -> bool:
-        self._execute(self._sql.touched_in_scope)
+        self._soon(self._sql.touched_in_scope)
         if not query(self._connection, self._sql.has_conflicts):
             return False
         self._run(self._sql.widen)
@@ -103,11 +98,11 @@ class MysqlRecogniser(Recogniser):
             if self._execute(self._sql.not_found) == sought:
                 break
             found += self._execute(self._sql.conflict)
-        self._execute(f"delete from {SOUGHT}")
+        self._soon(f"delete from {SOUGHT}")
         return found > 0
 
     def gather(self) -> None:
-        self._execute(self._sql.start)
+        self._soon(self._sql.start)
         is_growing = True
         while is_growing:
             *statements, edge = self._sql.grow
@@ -126,14 +121,14 @@ class MysqlRecogniser(Recogniser):
 
     def leave(self, records: Iterable[tuple[str, str]]) -> None:
         self._give(records)
-        self._execute(self._sql.leave)
+        self._soon(self._sql.leave)
 
     def rename(self, renamed: Mapping[str, str]) -> None:
         self._give(renamed.items())
-        self._execute(self._sql.rename)
+        self._soon(self._sql.rename)
 
     def settle(self) -> None:
-        self._execute(self._sql.settle)
+        self._soon(self._sql.settle)
 
     def live(self, records: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
         found = set()
@@ -152,16 +147,22 @@ class MysqlRecogniser(Recogniser):
         return [(one, other) for one, other in query(self._connection, self._sql.pairs(table))]
 
     def _give(self, pairs: Iterable[tuple[str, str]]) -> None:
-        self._execute(f"delete from {GIVEN}")
-        self._insert(f"insert into {GIVEN} (one, two) values (%s, %s)", list(pairs))
+        self._soon(f"delete from {GIVEN}")
+        self._insert(f"{GIVEN} (one, two)", list(pairs))
 
-    def _insert(self, statement: str, rows: Sequence[tuple[str, ...]]) -> None:
-        with self._connection.cursor(_Cursor) as cursor:
-            cursor.executemany(statement, rows)
+    def _insert(self, into: str, rows: Sequence[tuple[str, ...]]) -> None:
+        for first in range(0, len(rows), ROWS_AT_ONCE):
+            some = rows[first : first + ROWS_AT_ONCE]
+            self._connection.soon(
+                f"insert into {into} values {', '.join(['%s'] * len(some))}", some
+            )
 
     def _execute(self, statement: str) -> int:
         return execute(self._connection, statement)
 
     def _run(self, statements: Iterable[str]) -> None:
         for statement in statements:
-            self._execute(statement)
+            self._soon(statement)
+
+    def _soon(self, statement: str) -> None:
+        self._connection.soon(statement)

@@ -143,12 +143,14 @@ class _Piece:
 
 
 def _turn(wrong: Sequence[OneRow]) -> None:
-    """Those of a key that one before them is going to have will be found."""
+    """The first has not found its row. Of the others this is a guess, as those before them were to
+    be there: an insert of a row that is there would be refused, but nothing would tell of a row
+    that had left its key."""
     here: set[tuple[TargetTable, Values]] = set()
     for one in wrong:
-        if (one.row.table, one.key) not in here:
+        if not here or not (one.row.moves or (one.row.table, one.key) in here):
             one.turn()
-            here.add((one.row.table, one.new_key))
+        here.add((one.row.table, one.new_key))
 
 
 def _refusal(row: Row, error: pymysql.Error) -> TailraceError:
