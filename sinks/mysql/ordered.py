@@ -81,6 +81,9 @@ class _Piece:
         """Of the rows those before the first that is refused. False where it does not help."""
         self._connection.soon(f"savepoint {_PIECE}")
         answers, error = self._send()
+        refusal = None if error is None else _refusal(self._rows[len(answers)].row, error)
+        if refusal is not None and not isinstance(refusal, TargetRefused):
+            raise refusal  # whatever was guessed: the transaction may have ended
         absent = [
             one
             for one, answer in zip(self._rows, answers, strict=False)
@@ -96,8 +99,8 @@ class _Piece:
             if one.row.must_exist:
                 raise _located(one.row, diverged(one.row.table, 1))
         self._rows = self._rows[len(answers) :]
-        if error is not None:
-            self._is_refused(self._rows[0], error)
+        if refusal is not None:
+            self._is_refused(self._rows[0], refusal)
         return True
 
     def _send(self) -> tuple[list[Answer], pymysql.Error | None]:
@@ -123,10 +126,10 @@ class _Piece:
                 return answers, error
         return answers, None
 
-    def _is_refused(self, first: OneRow, error: pymysql.Error) -> None:
+    def _is_refused(self, first: OneRow, refusal: TargetRefused) -> None:
         """By itself it is told whether the row was there, or another has its unique value."""
-        if error.args[0] != DUPLICATE or first.way is not Way.INSERT:
-            raise _refusal(first.row, error)
+        if refusal.where["errno"] != DUPLICATE or first.way is not Way.INSERT:
+            raise refusal
         self._go_alone()
         for one in self._rows:
             if one.way is Way.INSERT and one.has_another:

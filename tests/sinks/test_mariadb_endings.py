@@ -81,6 +81,28 @@ def test_nothing_of_a_bulk_outlives_its_transaction(
     assert len(maria_harness.rows(TABLE)) == 4 * PIECE_ROWS + 1
 
 
+def test_a_deadlock_among_rows_that_are_sent_together(maria_harness: MariadbHarness) -> None:
+    """Behind one that was guessed to be there: there is nothing left that could be undone."""
+    sink = opened(maria_harness)
+    apply(sink, 1, changes(TABLE, *(upsert(str(n), "a", "1") for n in range(3))))
+    given = changes(TABLE, *(upsert(key, "b", "1") for key in ("9", "0", "1", "2")))
+    with application(maria_harness) as theirs:
+        theirs.execute("update item set code = 'theirs' where id = 1")
+        many = ", ".join(f"({-n}, 'theirs', 0)" for n in range(1, 2000))
+        theirs.execute(f"insert into item values {many}")
+        with beside(lambda: sink.write([given])) as failed:
+            wait_until(maria_harness.has_waiting_transaction, "our wait for their row")
+            theirs.execute("update item set code = 'theirs' where id = 0")
+        theirs.execute("rollback")
+    assert [type(error) for error in failed] == [TargetUnavailable]
+    assert isinstance(failed[0], TargetUnavailable)
+    assert failed[0].where["errno"] == 1213
+    sink.rollback()
+    sink.prepare([TABLE])
+    apply(sink, 2, given)
+    assert {row[1] for row in maria_harness.rows(TABLE)} == {"b"}
+
+
 def test_a_wait_behind_an_alter_ends(
     maria_harness: MariadbHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
