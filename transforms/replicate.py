@@ -11,7 +11,7 @@ import pyarrow as pa
 
 import cdc.changes as change
 from cdc.changes import TableChanges
-from cdc.schema import TableSchema
+from cdc.schema import Column, TableSchema
 from tailrace.errors import TransformError
 from transforms import columns
 from transforms.errors import RowError
@@ -47,7 +47,7 @@ def copy_of(schema: TableSchema, rule: Replicate) -> TargetTable:
                 column.name,
                 target_type(column.type, column.base_type),
                 column.nullable and column.name not in schema.key,
-                column.native,
+                column.native or _of_their_own(column),
             )
             for column in schema.columns
         ),
@@ -59,6 +59,12 @@ def copy_of(schema: TableSchema, rule: Replicate) -> TargetTable:
 def target_type(type_: str, base_type: str) -> str:
     """A type of the source's own making is unknown at the target: it goes as its base type."""
     return type_ if _MODIFIER.sub("", type_) == base_type else base_type
+
+
+def _of_their_own(column: Column) -> str:
+    """PostgreSQL's name of a type that goes as its base type: an extension's, an enum …"""
+    known = target_type(column.type, column.base_type) == column.type
+    return "" if known else f"postgres:{column.type}"
 
 
 def replicate(changes: TableChanges, target: TargetTable, base: int) -> list[RowChanges]:

@@ -35,7 +35,8 @@ CLEAR   removes every row
 @dataclass(frozen=True, slots=True)
 class TargetColumn:
     """`type` is in PostgreSQL's spelling (the canonical one); a sink translates it, or takes
-    `native` (see `cdc.schema.Column`) where that is its own dialect.
+    `native` (see `cdc.schema.Column`) where that is its own dialect; of a PostgreSQL's type that
+    goes as its base type ``postgres:`` and its name.
 
     `field_class` and `mask` are those of the entity's field; None: it is a column of no entity.
     `protected` says how its values were protected: ``mask last4``, ``tokenise 5f3a9c01``; empty:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64 as _base64
 import json
 import re
+import struct
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 
@@ -223,6 +224,44 @@ def interval(text: str) -> str:
     return str(int((months * _MONTH_DAYS + days) * _DAY_US) + micros)
 
 
+_POINT = re.compile(r"\(([^,()]+),([^,()]+)\)")
+
+
+def point(text: str) -> str:
+    """With its well-known binary: little-endian, type 1, x, y."""
+    matched = _POINT.fullmatch(text)
+    if matched is None:
+        raise ValueError
+    x, y = map(float, matched.groups())
+    well_known = base64(struct.pack("<BIdd", 1, 1, x, y))
+    return f'{{"x":{_double(x)},"y":{_double(y)},"wkb":{well_known},"srid":null}}'
+
+
+def _double(value: float) -> str:
+    return number(repr(value))
+
+
+_PAIR = re.compile(r'"((?:[^"\\]|\\.)*)"=>(?:(NULL)|"((?:[^"\\]|\\.)*)")(?:, |$)', re.DOTALL)
+
+
+def hstore(text: str) -> str:
+    """A JSON text of it, as with hstore.handling.mode json."""
+    found: dict[str, str | None] = {}
+    at = 0
+    while at < len(text):
+        matched = _PAIR.match(text, at)
+        if matched is None:
+            raise ValueError
+        key, null, value = matched.groups()
+        found[_unescaped(key)] = None if null else _unescaped(value)
+        at = matched.end()
+    return json.dumps(json.dumps(found, separators=(",", ":"), ensure_ascii=False))
+
+
+def _unescaped(quoted: str) -> str:
+    return re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL)
+
+
 def array_of(item: Slowly) -> Slowly:
     """One dimension; Debezium has no more."""
 
@@ -246,7 +285,7 @@ def _items(text: str) -> list[str | None]:
             raise ValueError  # more dimensions
         quoted, plain = matched.groups()
         if quoted is not None:
-            found.append(re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL))
+            found.append(_unescaped(quoted))
         else:
             found.append(None if plain.upper() == "NULL" else plain)
         at = matched.end() + 1

@@ -64,8 +64,8 @@ def misfits(table: TargetTable, target: KafkaTarget) -> list[tuple[str, str]]:
     for column in table.columns if target.format == "debezium" else ():
         try:
             field_of(column, target.decimals)
-        except NotRepresentable:
-            found.append((column.name, column.type))
+        except NotRepresentable as refused:
+            found.append((column.name, str(refused)))
     return found
 
 

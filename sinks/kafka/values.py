@@ -93,11 +93,56 @@ _PLAIN: dict[str, Shape] = {
         unavailable=slow.base64(UNAVAILABLE.encode()),
     ),
 }
-_REFUSED = {
-    *("point", "line", "lseg", "box", "path", "polygon", "circle", "geometry", "geography"),
-    *("hstore", "vector", "halfvec", "sparsevec"),
+
+
+def _vector(name: str, item: str) -> Shape:
+    """pgvector prints JSON."""
+    items = {"type": item, "optional": False}
+    schema = {"items": items, **_named("array", f"io.debezium.data.{name}")}
+    return Shape(js.SLOW, schema, slowly=slow.json_, zero="[]", unavailable="[]")
+
+
+_PLAIN |= {
+    "point": Shape(
+        js.SLOW,
+        {
+            "fields": [
+                {"type": "double", "optional": False, "field": "x"},
+                {"type": "double", "optional": False, "field": "y"},
+                {"type": "bytes", "optional": True, "field": "wkb"},
+                {"type": "int32", "optional": True, "field": "srid"},
+            ],
+            **_named("struct", "io.debezium.data.geometry.Point"),
+            "doc": "Geometry (POINT)",
+        },
+        slowly=slow.point,
+        zero=slow.point("(0,0)"),
+    ),
+    "hstore": Shape(
+        js.SLOW,
+        _named("string", "io.debezium.data.Json"),
+        slowly=slow.hstore,
+        zero='"{}"',
+        unavailable=text_of(f'{{"{UNAVAILABLE}":"{UNAVAILABLE}"}}'),
+    ),
+    "vector": _vector("DoubleVector", "double"),
+    "halfvec": _vector("FloatVector", "float"),
 }
-"""Debezium makes structures or maps of them."""
+_REFUSED = {
+    "line",
+    "lseg",
+    "box",
+    "path",
+    "polygon",
+    "circle",
+    "geometry",
+    "geography",
+    "sparsevec",
+}
+"""Debezium makes structures of them, or leaves them out."""
+_OF_EXTENSIONS = {"hstore", "vector", "halfvec", "sparsevec", "ltree", "geometry", "geography"}
+_ALONE = {"point", "vector", "halfvec"}
+"""Types of which Debezium makes no arrays."""
 _NATIVE = {
     "mysql:bigint unsigned": _integer("int64"),
     "mysql:year": Shape(
@@ -117,12 +162,27 @@ def shape_of(column: TargetColumn, decimals: Decimals) -> Shape:
             slowly=slow.interval,
             zero="0",
         )
+    own = column.native.removeprefix("postgres:")
+    if own != column.native and _bare(own.rstrip("[]")) in _OF_EXTENSIONS:
+        return _of_type(own, decimals)
     return _of_type(column.type, decimals)
+
+
+def _bare(type_: str) -> str:
+    """Without modifier, and of an extension's type without the schema that it was made in."""
+    name = type_.partition("(")[0]
+    last = name.rpartition(".")[2].strip('"')
+    return last if last in _OF_EXTENSIONS else name
 
 
 def _of_type(type_: str, decimals: Decimals) -> Shape:
     if type_.endswith("[]"):
         return _array(type_.rstrip("[]"), decimals)
+    bare = _bare(type_)
+    if bare in _REFUSED:
+        raise NotRepresentable(type_)
+    if bare in _OF_EXTENSIONS:
+        return _PLAIN[bare]
     matched = _TYPE.fullmatch(type_)
     if matched is None:
         return _string()
@@ -131,8 +191,6 @@ def _of_type(type_: str, decimals: Decimals) -> Shape:
         name += zone
     if name.startswith("interval"):
         name = "interval"
-    if name in _REFUSED:
-        raise NotRepresentable(type_)
     digits = None if size is None else int(size)
     made = _SIZED.get(name)
     if made is not None:
@@ -231,6 +289,8 @@ _SIZED: dict[str, Callable[[int | None, int, Decimals], Shape]] = {
 
 
 def _array(type_: str, decimals: Decimals) -> Shape:
+    if _bare(type_) in _ALONE | _REFUSED:
+        raise NotRepresentable(f"{type_}[]")
     item = _of_type(type_, decimals)
     inner = {**item.schema, "optional": True}
     unavailable = f"[{text_of(UNAVAILABLE)}]" if item.kind == js.TEXT else "[]"

@@ -23,6 +23,7 @@ from sinks.kafka.messages import joined, messages
 from sinks.kafka.plain import CloudEvents, Plain
 from sinks.kafka.preflight import inspect
 from sinks.kafka.settings import KafkaTarget
+from sinks.kafka.topics import misfits
 from sinks.protocol import Checkpoint, Line
 from tailrace.errors import RowRefused, TargetRefused
 from tailrace.kafka.protocol import client_of
@@ -30,7 +31,7 @@ from tailrace.kafka.settings import Cluster
 from tests.localkafka import LocalKafka
 from tests.long import long
 from tests.sinks.test_kafka_sink import JOURNAL, SOURCE, Bus, changes, commit, put
-from transforms.rows import RowChanges, TargetTable
+from transforms.rows import RowChanges, TargetColumn, TargetTable
 
 
 @pytest.fixture
@@ -230,3 +231,51 @@ def test_an_entitys_json_is_looked_at(text: str) -> None:
     with pytest.raises(RowRefused) as raised:
         messages(replace(made, table=table), Plain(table, ()))
     assert raised.value.seq == 1
+
+
+@pytest.mark.parametrize(
+    "type_",
+    [
+        *("circle", "box[]", "public.geometry(Point,4326)", "geo.geography", "public.sparsevec(5)"),
+        *("point[]", "public.vector[]", "public.vector(3)[]"),
+    ],
+)
+def test_types_that_debezium_has_no_form_for_or_another_are_named(type_: str) -> None:
+    [made] = changes(put("1", "a"))
+    odd = TargetColumn("odd", type_)
+    if "." in type_:  # an extension's goes as text
+        odd = TargetColumn("odd", "text", native=f"postgres:{type_}")
+    columns = (*made.table.columns, odd)
+    target = KafkaTarget(type="kafka", brokers="localhost:9092")
+    [(name, shown)] = misfits(replace(made.table, columns=columns), target)
+    assert (name, shown) == ("odd", type_)
+
+
+@pytest.mark.parametrize(
+    ("type_", "text", "json_"),
+    [
+        (
+            *("point", "(1,-2.5)"),
+            '{"x":1.0,"y":-2.5,"wkb":"AQEAAAAAAAAAAADwPwAAAAAAAATA","srid":null}',
+        ),
+        ("public.hstore", '"a"=>"1", "b\\"=>"=>NULL', json.dumps('{"a":"1","b\\"=>":null}')),
+        ("ext.vector(3)", "[1,2.5,-3e-07]", "[1,2.5,-3e-07]"),
+        ("public.hstore", '"a"=>1', ""),
+        ("point", "1,2", ""),
+        ("public.vector", "[1", ""),
+    ],
+)
+def test_values_of_extensions_types(type_: str, text: str, json_: str) -> None:
+    [made] = changes(put("1", text))
+    name = TargetColumn("name", "text" if "." in type_ else type_, native=f"postgres:{type_}")
+    columns = (*made.table.columns[:1], name, made.table.columns[2])
+    made = replace(made, table=replace(made.table, columns=columns))
+    style = Debezium(
+        made.table, "t", SOURCE, schemas=False, decimals="precise", tombstones=True, headers=()
+    )
+    if json_:
+        [found] = messages(made, style)
+        assert f'"name":{json_},"amount"' in found.records.values[0].as_py().decode()
+    else:
+        with pytest.raises(RowRefused, match="name"):
+            messages(made, style)
