@@ -136,8 +136,9 @@ def shortest_double(value: float) -> bytes:
 class RowTable(Table):
     """A table whose rows come in rows events.
 
-    `kinds`, `sizes`, `mores`: int32 arrays, an element a column. `labels`: per column what its
-    kind says, or None.
+    `kinds`, `sizes`, `mores`: int32 arrays, an element a column of the log, which may have more at
+    the end than the `schema`: those are passed over. `labels`: per column what its kind says, or
+    None. `left_out`: by index, the text or NULL that columns have where rows leave them out.
     """
 
     kinds: bytearray
@@ -157,6 +158,8 @@ class RowTable(Table):
     keys: tuple
     is_key: bytearray  # 1 for a column of the key
     p_key: cython.p_uchar
+    logged: cython.int
+    left_out: object
 
     def __init__(
         self,
@@ -167,8 +170,11 @@ class RowTable(Table):
         sizes: bytearray,
         mores: bytearray,
         labels: list,
+        hidden: int = 0,
     ) -> None:
-        Table.__init__(self, schema, width, key)
+        Table.__init__(self, schema, width - hidden, key)
+        self.logged = width
+        self.left_out = {}
         self.keys = key
         self.is_key = bytearray(i in key for i in range(width))
         self.p_key = bytes_of(self.is_key)
@@ -194,8 +200,8 @@ class RowTable(Table):
 
     @property
     def wide(self) -> int:
-        """Columns of the table."""
-        return self.width
+        """Columns of the table in the log."""
+        return self.logged
 
     @property
     def schema_of(self) -> object:
@@ -206,6 +212,10 @@ class RowTable(Table):
         self.begin_row(op, seq)
         self.no_row_after()
         self.rows += 1
+
+    def leave_out(self, values: object) -> None:
+        """`values`: a dictionary of `left_out` from here on."""
+        self.left_out = values
 
     def take(self) -> tuple:
         """As `Table.result`."""
@@ -266,13 +276,13 @@ class RowTable(Table):
         bit: cython.int = 0
         count: cython.int = 0
         nulls: cython.Py_ssize_t = at
-        for i in range(self.width):
+        for i in range(self.logged):
             if present[i >> 3] >> (i & 7) & 1:
                 count += 1
         at += (count + 7) >> 3
         if at > end:
             raise DecodeError("a row ends inside its null bits")
-        for i in range(self.width):
+        for i in range(self.logged):
             if not present[i >> 3] >> (i & 7) & 1:
                 spans[2 * i] = -2
                 continue
@@ -330,8 +340,9 @@ class RowTable(Table):
         i: cython.int
         for i in range(self.width):
             if self.p_after[2 * i] == -2:
-                raise DecodeError("an insert without all its columns")
-            self.put_span(i, p, self.p_after, self.columns[i])
+                self.put_left_out(i)
+            else:
+                self.put_span(i, p, self.p_after, self.columns[i])
         return 0
 
     @cython.cfunc
@@ -348,14 +359,33 @@ class RowTable(Table):
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
+    def put_left_out(self, i: cython.int) -> cython.int:
+        column: Text = self.columns[i]
+        if i not in self.left_out:
+            raise DecodeError("a row without all its columns")
+        value = self.left_out[i]
+        if value is None:
+            return column.null()
+        self.whole(value, column)
+        return column.end_value()
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
     def updated(self, p: cython.p_uchar, tells: cython.bint) -> cython.int:
-        """Absent after but present before: unchanged. Absent in both: not sent."""
+        """Absent after but present before: unchanged. Absent in both: not sent. Unless the event
+        is of a row that began anew, which says so by `left_out`."""
         i: cython.int
         moves: cython.bint = False
         replaced: Replaced = self.replaced_values() if tells else None
         for i in range(self.width):
             if self.p_after[2 * i] == -2:
-                if self.p_before[2 * i] != -2:
+                if i in self.left_out:
+                    self.put_left_out(i)
+                    if self.p_key[i]:
+                        moves = True
+                    elif tells:
+                        self.replace(i, p, replaced)
+                elif self.p_before[2 * i] != -2:
                     self.put_span(i, p, self.p_before, self.columns[i])
                 else:
                     self.mark_unsent(i)

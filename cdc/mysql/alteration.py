@@ -7,19 +7,22 @@ moved, by the new names and in the order of the statement.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from cdc.mysql import charsets
 from cdc.mysql import tablemap as tm
 from cdc.mysql.collations import BINARY, Collations
+from cdc.mysql.defaults import NULL, UNKNOWN, absent, literal
 from cdc.mysql.definitions import (
     BLOB_BYTES_MAX,
     Definition,
     blob_size,
     column,
+    default,
     stored,
 )
+from cdc.mysql.sqltext import Token
 from cdc.mysql.tablemap import MapColumn, TableMap
 from tailrace.errors import DecodeError
 
@@ -50,6 +53,7 @@ class Alteration:
     """`drops`: name → whether it may be absent; `renames`: name → (new name, the same).
 
     `charset`, `collation`: the new default of the table, which `converts` its columns, too.
+    `defaults`: of columns by name, see `definitions.default`.
     """
 
     placed: list[Placed] = field(default_factory=list)
@@ -61,6 +65,7 @@ class Alteration:
     charset: str | None = None
     collation: str | None = None
     converts: bool = False
+    defaults: dict[str, Sequence[Token] | None] = field(default_factory=dict)
 
 
 def folded(name: str) -> str:
@@ -89,6 +94,8 @@ def apply(shape: Shape, wanted: Alteration, collations: Collations) -> Shape:
     indexes = tuple(order.index(folded(name)) for name in key)
     for i in indexes:
         columns[i] = replace(columns[i], nullable=False)
+        if columns[i].default == NULL:
+            columns[i] = replace(columns[i], default=absent(columns[i]))
     return Shape(replace(shape.map, columns=tuple(columns), key=indexes), charset)
 
 
@@ -143,11 +150,12 @@ def _in_place(
         elif name in instead:
             names[name] = instead[name].written.name
             found.append(column(instead[name].written, charset, collations))
-        elif name in wanted.renames:
-            names[name] = wanted.renames[name][0]
-            found.append(replace(one, name=wanted.renames[name][0]))
         else:
-            found.append(one)
+            new_name, _ = wanted.renames.get(name, (one.name, False))
+            names[name] = new_name
+            found.append(replace(one, name=new_name))
+        if name in wanted.defaults and found:
+            found[-1] = replace(found[-1], default=default(found[-1], wanted.defaults[name]))
     return found, names
 
 
@@ -192,4 +200,7 @@ def _converted(one: MapColumn, charset: int, collations: Collations) -> MapColum
     is_blob = type_ == tm.BLOB
     size = blob_size(BLOB_BYTES_MAX[size] // old * new) if is_blob else size // old * new
     type_, size = stored(type_, size, packed=packed)
-    return replace(one, type=type_, size=size, charset=charset)
+    made = replace(one, type=type_, size=size, charset=charset)
+    if charset == BINARY and one.default != NULL:
+        return replace(made, default=literal(made, "") if one.default == ("",) else UNKNOWN)
+    return made

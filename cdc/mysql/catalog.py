@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from cdc.mysql import charsets
+from cdc.mysql import charsets, defaults
 from cdc.mysql import tablemap as tm
 from cdc.mysql.collations import Collations
 from cdc.mysql.definitions import GEOMETRIES
 from cdc.mysql.layout import BINARY_CHARSET, row_table
 from cdc.mysql.session import Connection, query
-from cdc.mysql.sqltext import unescaped
-from cdc.mysql.tablemap import MapColumn, TableMap
+from cdc.mysql.sqltext import tokens, unescaped
+from cdc.mysql.tablemap import Default, MapColumn, TableMap
 from cdc.patterns import OWN_SCHEMA, Patterns
 from cdc.schema import TableName, TableSchema
 from tailrace.errors import PreflightError, TailraceError
@@ -67,7 +67,11 @@ _COMPRESSED = re.compile(r"/\*M!\d+ COMPRESSED\b[^*]*\*/\s*\Z")
 _COLUMNS = (
     "select table_schema, table_name, column_name, data_type, column_type, is_nullable,"
     " numeric_precision, numeric_scale, datetime_precision, character_octet_length, collation_name,"
-    " extra from information_schema.columns where (table_schema, table_name) in %s"
+    " extra, /*M! column_default */ /*!80000"
+    " case when extra like '%%DEFAULT_GENERATED%%' then 'f()'"
+    " when data_type in ('bit', 'binary', 'varbinary') then column_default"
+    " when column_default is not null then quote(column_default) end */"
+    " from information_schema.columns where (table_schema, table_name) in %s"
     " order by ordinal_position"
 )
 _KEYS = (
@@ -201,7 +205,8 @@ def _described(
 
 
 def _column(table: TableName, row: tuple[Any, ...], collations: Mapping[str, int]) -> MapColumn:
-    name, data_type, column_type, nullable, precision, scale, digits, octets, collation, extra = row
+    name, data_type, column_type, nullable, precision, scale, digits, octets, collation = row[:9]
+    extra, default = row[9:]
     type_ = _TYPES.get(data_type)
     if type_ is None:
         raise PreflightError(
@@ -221,7 +226,7 @@ def _column(table: TableName, row: tuple[Any, ...], collations: Mapping[str, int
         more = tm.WIDE_LABELS * (charset in charsets.WIDE)
         if charset in charsets.BEYOND_BMP and any(b"?" in label for label in labels):
             more |= tm.UNSHOWN_LABELS
-    return MapColumn(
+    made = MapColumn(
         name=name,
         type=type_,
         size=size,
@@ -233,6 +238,18 @@ def _column(table: TableName, row: tuple[Any, ...], collations: Mapping[str, int
         labels=labels,
         virtual="VIRTUAL" in extra.upper(),
     )
+    if "GENERATED" in extra.upper():
+        return made
+    return replace(made, default=_default(made, default))
+
+
+def _default(column: MapColumn, written: str | None) -> Default:
+    """`written`: an SQL literal or expression, None where a column has none."""
+    if written is None:
+        return defaults.absent(column)
+    if "?" in written and column.charset is not None:  # perhaps for a character beyond U+FFFF
+        return defaults.UNKNOWN
+    return defaults.written(column, tokens(written))
 
 
 def _charset(

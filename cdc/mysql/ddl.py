@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from cdc.mysql.alteration import Alteration, Placed, Shape, apply, folded
 from cdc.mysql.collations import Collations
-from cdc.mysql.definitions import definition
+from cdc.mysql.definitions import definition, expression
 from cdc.mysql.sqltext import Cursor, tokens
 from cdc.schema import TableName
 from tailrace.errors import DecodeError
@@ -126,7 +126,7 @@ class _Reader:
         elif cursor.takes("rename"):
             self._rename()
         elif cursor.takes("alter"):
-            cursor.skip_item()  # a default, or an index's visibility
+            self._alter()
         elif cursor.takes("convert", "to"):
             found.converts = True
             self._charset()
@@ -140,6 +140,19 @@ class _Reader:
             self._partitions()
         else:
             self._option()
+
+    def _alter(self) -> None:
+        """A default, or the visibility of a column or an index."""
+        cursor = self._cursor
+        if not cursor.any_of("index", "key", "constraint", "check"):
+            cursor.takes("column")
+            cursor.takes("if", "exists")
+            name = folded(cursor.name())
+            if cursor.takes("set", "default"):
+                self._found.defaults[name] = expression(cursor)
+            elif cursor.takes("drop", "default"):
+                self._found.defaults[name] = None
+        cursor.skip_item()
 
     def _partitions(self) -> None:
         cursor = self._cursor

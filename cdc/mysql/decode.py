@@ -30,7 +30,7 @@ from cdc.mysql.queries import query
 from cdc.mysql.shapes import Shapes
 from cdc.mysql.sqltext import MYSQL
 from cdc.mysql.tablemap import TableMap, table_id
-from cdc.mysql.transaction import OpenTransaction, Transactions
+from cdc.mysql.transaction import OpenTransaction, Statement, Transactions
 from cdc.mysql.zerodates import ZeroDates
 from cdc.protocol import START_OVER
 from cdc.schema import TableName
@@ -43,12 +43,16 @@ _OPERATIONS = {
 }
 _SILENT = frozenset(
     {
-        *(ev.STOP, ev.HEARTBEAT, ev.ANNOTATE_ROWS, ev.BINLOG_CHECKPOINT, ev.GTID_LIST),
+        *(ev.STOP, ev.HEARTBEAT, ev.BINLOG_CHECKPOINT, ev.GTID_LIST),
         *(ev.HEARTBEAT_V2, ev.PREVIOUS_GTIDS, ev.ROWS_QUERY, ev.IGNORABLE_EVENT),
         *(ev.TRANSACTION_CONTEXT, ev.VIEW_CHANGE),  # of a replication group, without rows
         *(ev.INTVAR, ev.RAND, ev.USER_VAR),  # they prepare a statement, which is judged itself
     }
 )
+
+
+STATEMENT_BYTES = 4096
+"""Of a statement's beginning, which says what it does."""
 
 
 class BinlogDecoder:
@@ -181,7 +185,7 @@ class BinlogDecoder:
         self._located_at(self._head, self._read_again, self._transactions.again)
         return True
 
-    def _read_again(self, events: Iterator[tuple[Any, int, memoryview]]) -> None:
+    def _read_again(self, events: Iterator[xa.Kept]) -> None:
         held = next(events, None)
         if held is not None:
             return self._read(self._transactions.inside, *held)
@@ -219,6 +223,9 @@ class BinlogDecoder:
             self._rows(kind, body)
         elif kind == ev.TABLE_MAP:
             self._map(body)
+        elif kind == ev.ANNOTATE_ROWS:
+            text = bytes(body[:STATEMENT_BYTES]).decode("utf-8", "replace")
+            self._transactions.inside.statement = Statement(text)
         elif kind == ev.GTID:
             self._begin(head, body)
         elif kind in (ev.MYSQL_GTID, ev.ANONYMOUS_GTID):
@@ -265,6 +272,7 @@ class BinlogDecoder:
 
     def _map(self, body: memoryview) -> None:
         opened = self._transactions.inside
+        opened.statement.tables.add(table_id(body))
         # What is passed over may have another shape by now.
         passed = opened.skipping and opened.held is None
         opened.tables[table_id(body)] = None if passed else self._shapes.of(body)
@@ -276,15 +284,26 @@ class BinlogDecoder:
             table = opened.tables[number]
         except KeyError:
             raise DecodeError(f"rows of table {number}, which was never described") from None
+        statement = opened.statement
+        if body[6] & ev.STATEMENT_END:
+            opened.statement = Statement()
         if table is None:
             return
+        replaces = statement.replaces
         if opened.held is not None and not isinstance(table, Marks):
-            opened.held.add(table, kind, body)
+            opened.held.add(table, kind, body, replaces)
         elif opened.held is not None or not opened.skipping:
-            self._read(opened, table, kind, body)
+            self._read(opened, table, kind, body, replaces)
 
-    def _read(self, opened: OpenTransaction, table: Any, kind: int, body: memoryview) -> None:
-        """The rows of a rows event."""
+    def _read(
+        self,
+        opened: OpenTransaction,
+        table: Any,
+        kind: int,
+        body: memoryview,
+        replaces: bool | None,
+    ) -> None:
+        """The rows of a rows event; `replaces` as of a `Statement`."""
         plain = ev.COMPRESSED_ROWS.get(kind, kind)
         reader = ev.Reader(body)
         reader.take(8)
@@ -302,6 +321,6 @@ class BinlogDecoder:
             opened.origin = table.origin(data, op, before, after)
             return
         every = (1 << width) - 1
-        if op != DELETE and int.from_bytes(after, "little") & every != every:
-            self._shapes.refuse_absent(table, op, int.from_bytes(after, "little"))
+        if op != DELETE and (present := int.from_bytes(after, "little") & every) != every:
+            table.leave_out(self._shapes.left_out(table, op, present, replaces))
         self._building.read(opened, table, op, data, before, after)

@@ -5,13 +5,14 @@ https://mariadb.com/kb/en/create-table/#column-definitions
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from cdc.mysql import charsets
+from cdc.mysql import charsets, defaults
 from cdc.mysql import tablemap as tm
 from cdc.mysql.collations import BINARY, Collations
-from cdc.mysql.sqltext import MYSQL, ORACLE, REAL_AS_FLOAT, Cursor
-from cdc.mysql.tablemap import MapColumn
+from cdc.mysql.sqltext import MYSQL, ORACLE, REAL_AS_FLOAT, Cursor, Token
+from cdc.mysql.tablemap import Default, MapColumn
 from tailrace.errors import DecodeError
 
 VARCHAR_BYTES_MAX = 65_532
@@ -60,7 +61,7 @@ class Definition:
     `type`: a number of `tablemap`. `length`: characters, bytes, digits; of a BLOB the bytes of its
     length. `text`: whether its character set counts. `asked`: characters that a TEXT must hold.
     `charset`, `collation`: names, where written. `nullable`: None where it does not say.
-    `packed`: COMPRESSED.
+    `packed`: COMPRESSED. `default`: what is written behind DEFAULT.
     """
 
     name: str
@@ -77,7 +78,9 @@ class Definition:
     nullable: bool | None = None
     primary: bool = False
     virtual: bool = False
+    computed: bool = False
     packed: bool = False
+    default: Sequence[Token] | None = None
 
 
 def definition(cursor: Cursor, name: str, sql_mode: int = 0, flags: int = 0) -> Definition:
@@ -232,13 +235,15 @@ def _attribute(cursor: Cursor, found: Definition) -> None:
         cursor.takes("key")
     elif cursor.takes("comment"):
         cursor.take("text")
-    elif cursor.takes("default") or cursor.takes("on", "update"):
-        _expression(cursor)
+    elif cursor.takes("default"):
+        found.default = expression(cursor)
+    elif cursor.takes("on", "update"):
+        expression(cursor)
     elif cursor.sees("generated") or cursor.sees("as"):
         if cursor.takes("generated"):
             cursor.expect("always")
         cursor.expect("as")
-        found.virtual = True
+        found.virtual = found.computed = True
         cursor.group()  # not ROW START: such a table is system-versioned
     elif cursor.any_of("check", "constraint", "references"):
         _constraint(cursor)
@@ -253,14 +258,16 @@ def _attribute(cursor: Cursor, found: Definition) -> None:
         _charset(cursor, found)
 
 
-def _expression(cursor: Cursor) -> None:
+def expression(cursor: Cursor) -> Sequence[Token]:
     """A default: a literal, perhaps signed or with its character set, a function, a group."""
+    begin = cursor.at
     if cursor.any_of("-", "+") or not cursor.sees("("):
         cursor.skip()
     if cursor.next is not None and cursor.next.kind in ("text", "bytes"):
         cursor.skip()  # after _utf8, DATE, TIMESTAMP …
     if cursor.sees("("):
         cursor.group()
+    return cursor.since(begin)
 
 
 _CONSTRAINT_ENDS = (
@@ -317,7 +324,7 @@ def column(found: Definition, table_charset: int, collations: Collations) -> Map
     if found.packed and type_ not in tm.PACKED:
         raise DecodeError(f"column {found.name} is COMPRESSED, which its type cannot be")
     type_, size = stored(type_, size, packed=found.packed)
-    return MapColumn(
+    made = MapColumn(
         name=found.name,
         type=type_,
         size=size,
@@ -328,6 +335,14 @@ def column(found: Definition, table_charset: int, collations: Collations) -> Map
         labels=tuple(label.encode() for label in found.labels),
         virtual=found.virtual,
     )
+    return replace(
+        made, default=defaults.UNKNOWN if found.computed else default(made, found.default)
+    )
+
+
+def default(column: MapColumn, written: Sequence[Token] | None) -> Default:
+    """`written`: behind DEFAULT, None where nothing is said of it."""
+    return defaults.absent(column) if written is None else defaults.written(column, written)
 
 
 def stored(type_: int, size: int, *, packed: bool) -> tuple[int, int]:

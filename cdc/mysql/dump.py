@@ -20,6 +20,7 @@ from cdc.mysql.session import Connection
 
 HEARTBEAT_S = 5
 _THROUGH_GTID = 4
+_ANNOTATED = 2
 
 
 def register(connection: Connection, server_id: int) -> None:
@@ -30,9 +31,15 @@ def register(connection: Connection, server_id: int) -> None:
 
 
 def dump(
-    connection: Connection, server_id: int, file: str = "", position: int = FILE_BEGIN
+    connection: Connection,
+    server_id: int,
+    file: str = "",
+    position: int = FILE_BEGIN,
+    *,
+    statements: bool = False,
 ) -> None:
-    body = struct.pack("<IHI", position, 0, server_id) + file.encode()
+    """`statements`: from a MariaDB, also those that changed rows."""
+    body = struct.pack("<IHI", position, _ANNOTATED * statements, server_id) + file.encode()
     _send(connection, COMMAND.COM_BINLOG_DUMP, body)
 
 

@@ -33,6 +33,8 @@ COMPRESSED_ROWS = {166: 23, 167: 24, 168: 25, 169: 30, 170: 31, 171: 32}
 
 IGNORABLE = 0x80
 """Head flag: an event that a reader who does not know it may pass over."""
+STATEMENT_END = 1
+"""Flag of a rows event, in the first of its two bytes for them."""
 UNCOMPRESSED_MAX = 1 << 30
 
 

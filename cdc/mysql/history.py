@@ -136,4 +136,5 @@ def _version_from_json(name: TableName, found: dict[str, Any]) -> Version:
 
 def _column_from_json(found: dict[str, Any]) -> MapColumn:
     labels = tuple(label.encode() for label in found["labels"])
-    return MapColumn(**{**found, "labels": labels})
+    default = tuple(found.get("default", ()))
+    return MapColumn(**{**found, "labels": labels, "default": default})

@@ -69,6 +69,7 @@ def row_table(described: TableMap, charset_of: Mapping[int, str]) -> Any:
             fix=f"ALTER TABLE {described.table} ADD PRIMARY KEY (…);",
         )
     readings = [_reading(column, described, charset_of) for column in described.columns]
+    shown = len(readings) - described.hidden
     schema = TableSchema(
         table=described.table,
         columns=tuple(
@@ -79,7 +80,7 @@ def row_table(described: TableMap, charset_of: Mapping[int, str]) -> Any:
                 column.nullable,
                 f"mysql:{found.native}" if found.native else "",
             )
-            for column, found in zip(described.columns, readings, strict=True)
+            for column, found in zip(described.columns[:shown], readings, strict=False)
         ),
         key=tuple(described.columns[i].name for i in described.key),
     )
@@ -91,6 +92,7 @@ def row_table(described: TableMap, charset_of: Mapping[int, str]) -> Any:
         bytearray(array("i", [found.size for found in readings])),
         bytearray(array("i", [found.more for found in readings])),
         [found.labels for found in readings],
+        described.hidden,
     )
 
 

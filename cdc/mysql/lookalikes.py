@@ -1,10 +1,13 @@
-"""Columns that MariaDB's log shows as BINARY(16) or BINARY(4): some are UUID, INET4 or INET6. Pure.
+"""Columns of which MariaDB's log says too little, also where it names them. Pure.
 
-Not even `binlog_row_metadata = FULL` tells which; the history of the table's columns does.
+What it shows as BINARY(16) or BINARY(4) may be a UUID, INET4 or INET6, and behind the last column
+stand those by which the server keeps a UNIQUE index on a whole TEXT. The history of the table's
+columns tells.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from cdc.mysql import tablemap as tm
@@ -35,6 +38,20 @@ def told(shape: TableMap, version: Version | None) -> TableMap:
             column = replace(column, type=one.type)
         columns.append(column)
     return replace(shape, columns=tuple(columns))
+
+
+_HASH = re.compile(r"DB_ROW_HASH_\d+")
+
+
+def without_hidden(shape: TableMap, known: TableMap | None) -> TableMap:
+    """The same, knowing how many of its columns are the server's own."""
+    names = {one.name for one in known.columns} if known else set()
+    hidden = 0
+    for column in reversed(shape.columns):
+        if column.name in names or not _HASH.fullmatch(column.name):
+            break
+        hidden += 1
+    return replace(shape, hidden=hidden)
 
 
 def _unknown(table: TableName, column: str, version: Version | None) -> ContinuityError:

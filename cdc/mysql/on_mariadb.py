@@ -94,7 +94,9 @@ class OnMariadb:
             query(connection, statement)
         query(connection, "SET @slave_connect_state = %s", Position(position).start)
         register(connection, server_id)
-        dump(connection, server_id)
+        ((image,),) = query(connection, "select @@global.binlog_row_image")
+        # Of what a row leaves out only the statement tells whether it was reset.
+        dump(connection, server_id, statements=str(image).upper() != "FULL")
 
 
 def _begin(connection: Connection) -> Coordinates:

@@ -24,6 +24,7 @@ KEPT_MIN_S = 24 * 3600
 """An outage of capture that a log should outlast, whatever a snapshot takes."""
 
 METADATA = "binlog_row_metadata"
+ANNOTATED = "binlog_annotate_row_events"
 _WARNED_OF = frozenset({METADATA, "gtid_strict_mode"})
 
 
@@ -111,18 +112,26 @@ def _rights(connection: Connection, product: Product) -> Iterator[Finding]:
 
 
 def _partial_images(connection: Connection, tables: list[CatalogTable]) -> Iterator[Finding]:
-    """What rows leave out is unchanged, but not in an insert, nor where a column is computed."""
+    """What rows leave out is unchanged or a default, but not where a column is computed."""
     image = variables(connection, "binlog_row_image").get("binlog_row_image", "FULL").upper()
     if image == "FULL":
         return
     fix = "SET GLOBAL binlog_row_image = FULL;  -- and in the server's configuration"
     yield Finding(
         "warning",
-        f"binlog_row_image is {image}: an insert that leaves a column to its default stops capture,"
-        " since the log does not say the default",
+        f"binlog_row_image is {image}: rows leave out what is unchanged, and defaults; an insert"
+        " whose default is not known for sure (a TIMESTAMP's, say) stops capture",
         "binlog_row_image",
         fix,
     )
+    if variables(connection, ANNOTATED).get(ANNOTATED, "ON") != "ON":
+        yield Finding(
+            "warning",
+            f"binlog_row_image is {image}, and the log does not say statements: a REPLACE then"
+            " cannot be told from an update, which stops capture",
+            ANNOTATED,
+            f"SET GLOBAL {ANNOTATED} = ON;  -- and in the server's configuration",
+        )
     for table in tables:
         if names := [column.name for column in table.map.columns if column.virtual]:
             yield Finding(

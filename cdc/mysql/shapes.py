@@ -14,11 +14,11 @@ from cdc.changes import CREATE
 from cdc.mysql import tablemap as tm
 from cdc.mysql.chronicle import Chronicle
 from cdc.mysql.layout import row_table
-from cdc.mysql.lookalikes import told
+from cdc.mysql.lookalikes import told, without_hidden
 from cdc.mysql.marks import CHECKPOINTS, Marks, known_checkpoints
 from cdc.mysql.tablemap import TableMap, table_map
 from cdc.protocol import START_OVER
-from cdc.schema import TableName
+from cdc.schema import TableName, TableSchema
 from tailrace.errors import DecodeError, TailraceError
 
 MAPS_MAX = 10_000
@@ -44,12 +44,12 @@ class Shapes:
         self._chronicle = chronicle
         self.is_mariadb = False
         self._maps: dict[bytes, Any] = {}
-        self._computed: dict[str, set[str]] = {}  # per schema, of columns that rows left out
+        self._left_out: dict[tuple[str, int, bool | None], dict[int, bytes | None]] = {}
 
     def forget(self) -> None:
         """The same bytes may mean other columns now."""
         self._maps.clear()
-        self._computed.clear()
+        self._left_out.clear()
 
     def of(self, body: memoryview) -> Any:
         """What reads the rows behind a table map: a `_rows.RowTable` of a captured table, Marks of
@@ -87,9 +87,10 @@ class Shapes:
         if not described.described:
             return self._chronicle.named(described)
         self._refuse_other_charsets(described)
-        if self.is_mariadb:
-            return told(described, self._chronicle.version(described.table))
-        return described
+        if not self.is_mariadb:
+            return described
+        described = without_hidden(described, self._known(described.table))
+        return told(described, self._chronicle.version(described.table))
 
     def _refuse_other_charsets(self, described: TableMap) -> None:
         """Errors: DecodeError where what is known contradicts which text has which character set.
@@ -121,28 +122,57 @@ class Shapes:
         except TailraceError:
             return None
 
-    def refuse_absent(self, table: Any, op: int, present: int) -> None:
-        """Errors: DecodeError where a value that a row leaves out is neither known nor unchanged.
+    def left_out(
+        self, table: Any, op: int, present: int, anew: bool | None
+    ) -> dict[int, bytes | None]:
+        """What columns have that the rows of an event leave out, by index; without those that an
+        update leaves as they were. `present`: bits of the columns that the rows have after.
 
-        That of an insert is the default, which the log does not say. A virtual column is left out
-        even where what it is computed from has changed.
+        `anew`: whether the rows that an update changes were made anew, by a REPLACE; None where
+        that cannot be told. Errors: DecodeError where a value is neither known nor unchanged.
         """
         schema = table.schema_of
-        absent = [column.name for i, column in enumerate(schema.columns) if not present >> i & 1]
-        if op != CREATE:
-            if schema.version not in self._computed:
-                known = self._known(schema.table)
-                plain = {one.name for one in known.columns if not one.virtual} if known else ()
-                self._computed[schema.version] = {
-                    column.name for column in schema.columns if column.name not in plain
-                }
-            absent = [name for name in absent if name in self._computed[schema.version]]
-        if absent:
-            raise DecodeError(
-                "an insert without all its columns; the log does not say their defaults"
-                if op == CREATE
-                else "an update without columns that are computed, or no longer there to ask about",
-                where={"table": str(schema.table), "columns": ",".join(absent)},
-                fix="SET GLOBAL binlog_row_image = FULL, and end the sessions that have another;"
-                f" then {START_OVER}",
-            )
+        if op == CREATE:
+            anew = True
+        elif not (self.is_mariadb and all(present >> i & 1 for i in schema.key_indexes)):
+            anew = False  # of a REPLACE MariaDB logs the key, MySQL everything
+        asked = schema.version, present, anew
+        if asked not in self._left_out:
+            absent = [i for i in range(len(schema.columns)) if not present >> i & 1]
+            self._left_out[asked] = self._values(schema, absent, anew)
+        return self._left_out[asked]
+
+    def _values(
+        self, schema: TableSchema, absent: list[int], anew: bool | None
+    ) -> dict[int, bytes | None]:
+        known = self._known(schema.table)
+        columns = {one.name.lower(): one for one in known.columns} if known else {}
+        found: dict[int, bytes | None] = {}
+        unknown = []
+        for i in absent:
+            one = columns.get(schema.columns[i].name.lower())
+            if one is None or one.virtual or (anew and not one.default):
+                unknown.append(schema.columns[i].name)
+            elif anew:
+                (text,) = one.default
+                found[i] = None if text is None else text.encode()
+        if unknown or (anew is None and absent):
+            raise _unsaid(schema, unknown or [schema.columns[i].name for i in absent], anew)
+        return found
+
+
+def _unsaid(schema: TableSchema, columns: list[str], anew: bool | None) -> DecodeError:
+    what = "an update without columns that are computed, or that are not known"
+    if anew:
+        what = "an insert without all its columns, whose defaults are not known"
+    if anew is None:
+        what = (
+            "an update without all its columns, which may be of a REPLACE; that gives them their"
+            " defaults, and MariaDB's log does not tell it from an INSERT … ON DUPLICATE KEY UPDATE"
+        )
+    return DecodeError(
+        what,
+        where={"table": str(schema.table), "columns": ",".join(columns)},
+        fix="SET GLOBAL binlog_row_image = FULL, and end the sessions that have another;"
+        f" then {START_OVER}",
+    )

@@ -115,6 +115,15 @@ class Cursor:
     def next(self) -> Token | None:
         return self._tokens[self._at] if self._at < len(self._tokens) else None
 
+    @property
+    def at(self) -> int:
+        """How many tokens have been gone over."""
+        return self._at
+
+    def since(self, at: int) -> Sequence[Token]:
+        """The tokens gone over since."""
+        return self._tokens[at : self._at]
+
     def fail(self) -> NoReturn:
         # The token may be a literal; only the word before it is sure to be no value.
         raise DecodeError(f"it is not understood from its word {self._at + 1} on")

@@ -74,6 +74,17 @@ def split(statement: str, sql_mode: int = 0) -> tuple[str, str]:
     return verb, text
 
 
+_REPLACES = re.compile(r"replace\b|load\b.*?\breplace\b\s+into\b", re.I | re.S)
+
+
+def replaces(statement: str) -> bool | None:
+    """Whether a statement that changes rows is a REPLACE; None where others may run inside."""
+    verb, text = split(statement)
+    if verb not in ("insert", "update", "delete", "replace", "load"):
+        return None
+    return _REPLACES.match(text.lstrip()) is not None
+
+
 def _first(text: str) -> str:
     if text.startswith("/*"):
         return "/*"

@@ -49,15 +49,18 @@ _KNOWN = NUMERIC | CHARACTER | {TIMESTAMP, DATE, TIME, DATETIME} | set(_METADATA
 GEOMETRY_TYPE, PRIMARY_KEY, PRIMARY_KEY_PREFIXED, ENUM_DEFAULT_CHARSET, ENUM_CHARSET = range(7, 12)
 
 
+Default = tuple[str | None, ...]
+"""One text or NULL, none where it is not known."""
+
+
 @dataclass(frozen=True, slots=True)
 class MapColumn:
     """A column as the table map has it.
 
     `type`: the real one (ENUM and SET are stored as STRING). `size`, `more`: its metadata, or the
     length in bytes of a STRING; `more` of an ENUM or SET of the catalog: bits of WIDE_LABELS and
-    UNSHOWN_LABELS. `charset`: the number of its
-    collation, 63 for bytes. `virtual`: computed when it is read; the catalog knows, the log does
-    not say.
+    UNSHOWN_LABELS. `charset`: the number of its collation, 63 for bytes. What the log does not
+    say: `virtual`, computed when it is read; `default`, what it has where a row leaves it out.
     """
 
     name: str
@@ -69,6 +72,7 @@ class MapColumn:
     charset: int | None = None
     labels: tuple[bytes, ...] = ()
     virtual: bool = False
+    default: Default = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,8 @@ class TableMap:
     """`key`: indexes of the primary key's columns, in its order; empty where it has none.
 
     `described`: whether the log says names and key (binlog_row_metadata=FULL). `says`: kinds of the
-    optional metadata that were there.
+    optional metadata that were there. `hidden`: how many of the last columns are no columns of
+    the table's.
     """
 
     table: TableName
@@ -84,6 +89,7 @@ class TableMap:
     key: tuple[int, ...]
     described: bool
     says: frozenset[int] = frozenset()
+    hidden: int = 0
 
 
 @dataclass(slots=True)

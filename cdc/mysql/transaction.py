@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from cdc.mysql import xa
+from cdc.mysql import statements, xa
 from cdc.mysql.events import Gtid
 from cdc.mysql.gtidset import MysqlGtid
 from cdc.mysql.positions import AnyGtid, Coordinates, FilePosition, Position, Reached
@@ -21,10 +21,28 @@ from tailrace.errors import ContinuityError, DecodeError
 
 
 @dataclass(slots=True, eq=False)
+class Statement:
+    """One that changes rows. `text`: its beginning, "" where the log does not say it; `tables`: the
+    numbers of all that it may change."""
+
+    text: str = ""
+    tables: set[int] = field(default_factory=set)
+
+    @property
+    def replaces(self) -> bool | None:
+        """Whether rows that it updates are made anew; None where a trigger or function may do so
+        in its place."""
+        if not self.text or len(self.tables) != 1:
+            return None
+        return statements.replaces(self.text)
+
+
+@dataclass(slots=True, eq=False)
 class OpenTransaction:
     """`alone`: whether it is the one statement that comes next. `skipping`: whether it is not
     behind our position. `held`: its rows, where they are set aside. `started`: whether a row of it
     was given out. `origin`: as in `cdc.changes.TRANSACTIONS`. `tables`: what reads rows, by number.
+    `statement`: the one whose rows come.
     """
 
     gtid: AnyGtid
@@ -36,6 +54,7 @@ class OpenTransaction:
     started: bool = False
     origin: str | None = None
     tables: dict[int, Any] = field(default_factory=dict)
+    statement: Statement = field(default_factory=Statement)
 
     @property
     def listed(self) -> tuple[str, int, int, str | None]:
@@ -53,7 +72,7 @@ class Transactions:
     def __init__(self, position: Reached) -> None:
         self.position = position
         self.open: OpenTransaction | None = None
-        self.again: Iterator[tuple[Any, int, memoryview]] | None = None
+        self.again: Iterator[xa.Kept] | None = None
         """What was held for the open one; `end` is due behind it."""
         self._prepared = Prepared(position)
 

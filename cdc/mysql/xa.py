@@ -32,7 +32,11 @@ _STATEMENT = re.compile(
     r"x'([0-9a-f]*)'\s*,\s*x'([0-9a-f]*)'\s*,\s*(\d+)\s*(one\s+phase)?\s*\Z",
     re.IGNORECASE,
 )
-_ENTRY = struct.Struct("<IBI")  # index of the table, kind, size
+_ENTRY = struct.Struct("<IBbI")  # index of the table, kind, `replaces`, size
+_UNTOLD = -1
+
+Kept = tuple[Any, int, memoryview, bool | None]
+"""(table, kind, body, `replaces`) as given to `Held.add`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,24 +84,27 @@ class Held:
         self._tables: list[Any] = []
         self._file = tempfile.SpooledTemporaryFile(max_size=MEMORY_BYTES)  # noqa: SIM115
 
-    def add(self, table: Any, kind: int, body: memoryview) -> None:
-        """Keep the body of a rows event of kind `kind`; `table` is its `_rows.RowTable` now."""
+    def add(self, table: Any, kind: int, body: memoryview, replaces: bool | None) -> None:
+        """Keep the body of a rows event of kind `kind`; `table` is its `_rows.RowTable` now, and
+        `replaces` what its statement is, see `cdc.mysql.transaction`."""
         if not self._tables or self._tables[-1] is not table:
             self._tables.append(table)
         self.events += 1
         try:
-            self._file.write(_ENTRY.pack(len(self._tables) - 1, kind, len(body)))
+            told = _UNTOLD if replaces is None else int(replaces)
+            self._file.write(_ENTRY.pack(len(self._tables) - 1, kind, told, len(body)))
             self._file.write(body)
         except OSError as error:
             raise _full(error) from error
 
-    def again(self) -> Iterator[tuple[Any, int, memoryview]]:
-        """(table, kind, body) of each; closed behind the last."""
+    def again(self) -> Iterator[Kept]:
+        """Each; closed behind the last."""
         try:
             self._file.seek(0)
             while head := self._file.read(_ENTRY.size):
-                table, kind, size = _ENTRY.unpack(head)
-                yield self._tables[table], kind, memoryview(self._file.read(size))
+                table, kind, told, size = _ENTRY.unpack(head)
+                body = memoryview(self._file.read(size))
+                yield self._tables[table], kind, body, None if told == _UNTOLD else bool(told)
         except OSError as error:
             raise _full(error) from error
         self.close()

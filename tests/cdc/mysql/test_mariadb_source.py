@@ -65,14 +65,15 @@ def apply(state: State, found: ChangeSet) -> None:
             if table.old_kind is not None and table.old_kind[i].as_py():
                 assert table.old is not None
                 key = tuple(table.old[k][i].as_py() for k in keys)  # type: ignore[index]
-            ordered.append((seq, chr(op), key, tuple(new[i][k] for k in keys), new[i]))
-    for _, op, old, key, row in sorted(ordered, key=lambda one: one[0]):
+            unsent = {k for k, flags in table.unsent.items() if flags[i].as_py()}
+            ordered.append((seq, chr(op), key, tuple(new[i][k] for k in keys), new[i], unsent))
+    for _, op, old, key, row, unsent in sorted(ordered, key=lambda one: one[0]):
         if op == "t":
             state.clear()
             continue
-        state.pop(old, None)
+        held = state.pop(old, ())
         if op != "d":
-            state[key] = row
+            state[key] = tuple(held[k] if k in unsent else value for k, value in enumerate(row))
 
 
 def until(stream: BinlogStream, done: Callable[[], bool], state: State) -> None:
