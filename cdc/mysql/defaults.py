@@ -19,7 +19,6 @@ from cdc.mysql.tablemap import Default, MapColumn
 UNKNOWN: Default = ()
 NULL: Default = (None,)
 
-_INTEGERS = frozenset({tm.TINY, tm.SHORT, tm.INT24, tm.LONG, tm.LONGLONG})
 _TEXTS = frozenset({tm.STRING, tm.VARCHAR, tm.BLOB, *tm.UNPACKED})
 _NUMBER = re.compile(r"(-?)0*(\d+)(?:\.(\d*))?")
 _FRACTIONAL = {
@@ -66,7 +65,7 @@ def literal(column: MapColumn, text: str) -> Default:
     if column.virtual:
         return UNKNOWN
     type_ = column.type
-    if type_ in _INTEGERS or type_ in (tm.NEWDECIMAL, tm.FLOAT, tm.DOUBLE):
+    if type_ in tm.INTEGERS or type_ in (tm.NEWDECIMAL, tm.FLOAT, tm.DOUBLE):
         return _number(column, text)
     if type_ in (tm.ENUM, tm.SET):
         return _labels(column, text)
@@ -108,7 +107,7 @@ def _number(column: MapColumn, text: str) -> Default:
         return UNKNOWN
     sign, whole, fraction = matched[1], matched[2], (matched[3] or "").rstrip("0")
     sign = sign if whole != "0" or fraction else ""
-    if column.type in _INTEGERS:
+    if column.type in tm.INTEGERS:
         return UNKNOWN if fraction else (sign + whole,)
     if column.type == tm.NEWDECIMAL:
         if len(fraction) > column.more or len(whole.lstrip("0")) > column.size - column.more:

@@ -148,6 +148,10 @@ _CHARACTERS = (tm.STRING, tm.VARCHAR, tm.BLOB, tm.VARCHAR_COMPRESSED, tm.BLOB_CO
 def shown(column: MapColumn) -> str:
     """SQL for a column's value as `_rows` prints it."""
     name = quoted(column.name)
+    if column.unsigned and column.type in tm.INTEGERS:  # perhaps ZEROFILL, whose zeros are no value
+        return f"cast(cast({name} as unsigned) as char)"
+    if column.unsigned and column.type == tm.NEWDECIMAL:
+        return f"cast(cast({name} as decimal({column.size}, {column.more})) as char)"
     if column.type in (tm.FLOAT, tm.DOUBLE):
         return f"cast(cast({name} as double) as char)"  # a sum would lose the sign of -0
     if column.type == tm.YEAR:

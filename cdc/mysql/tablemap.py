@@ -31,6 +31,7 @@ WIDE_LABELS, UNSHOWN_LABELS = 1, 2
 """Labels stored in a character set that ASCII is no part of; labels of which one may not be what
 the catalog says."""
 
+INTEGERS = frozenset({TINY, SHORT, INT24, LONG, LONGLONG})
 NUMERIC = frozenset({TINY, SHORT, INT24, LONG, LONGLONG, FLOAT, DOUBLE, NEWDECIMAL, YEAR})
 PACKED = {VARCHAR: VARCHAR_COMPRESSED, BLOB: BLOB_COMPRESSED}
 """What a COMPRESSED column is in the log, by what it holds; a VARCHAR has a byte more."""

@@ -98,20 +98,21 @@ EVERYTHING = (
     " da date, dt datetime(3), ts timestamp(6) null, t time(2), v varchar(300), c char(5),"
     " l varchar(20) character set latin1, b varbinary(10), n binary(4), x text, o blob,"
     " e enum('a','ö','it''s') character set latin1, s set('x','ü'), i bit(10),"
-    " j json, u bigint unsigned"
+    " j json, u bigint unsigned, z int(9) zerofill, zd decimal(9,3) zerofill"
 )
 ROWS = (
     "(1.50, 1.1, 0.1, 2024, '2024-02-29', '2024-12-31 23:59:59.123', '2024-01-01 00:00:00.5',"
     " '-838:59:58.99', 'häß\\\\N', 'ab  ', 'äöü€', x'00ff', x'01', 'tab\\t', x'de5c', 'ö', 'x,ü',"
-    " 513, '{\"a\": 1}', 18446744073709551615)",
+    " 513, '{\"a\": 1}', 18446744073709551615, 7, 1.5)",
     "(-0.01, -3.4e38, 1e300, 0, '0000-00-00', '0000-00-00', '0000-00-00', '00:00:00', '', '', '',"
-    " '', '', '', '', \"it's\", '', 0, 'null', 0)",
+    " '', '', '', '', \"it's\", '', 0, 'null', 0, 0, 0)",
     "(null, 1e-40, -0e0, 2155, null, null, null, null, null, null, null, null, null, null, null,"
-    " null, null, null, null, null)",
+    " null, null, null, null, null, null, null)",
     "(999, 16777216, 1e16, 1901, '9999-12-31', '1000-01-01', '2038-01-19 03:14:07.999999',"
-    " '838:59:59', '🐘', 'é', 'ÿ', x'5c78', x'ffffffff', '\\\\', '', 'a', 'x', 1023, '[]', 1)",
+    " '838:59:59', '🐘', 'é', 'ÿ', x'5c78', x'ffffffff', '\\\\', '', 'a', 'x', 1023, '[]', 1,"
+    " 4294967295, 999999.999)",
 )
-COLUMNS = "(d, f, g, y, da, dt, ts, t, v, c, l, b, n, x, o, e, s, i, j, u)"
+COLUMNS = "(d, f, g, y, da, dt, ts, t, v, c, l, b, n, x, o, e, s, i, j, u, z, zd)"
 
 
 @both
