@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 from cdc.mysql.dump import HEARTBEAT_S, dump, register
 from cdc.mysql.positions import Coordinates, Position, Reached
 from cdc.mysql.product import Wanted
-from cdc.mysql.quiet import begin_quietly
+from cdc.mysql.quiet import WAIT_S, begin_quietly, end_of_log
 from cdc.mysql.session import Connection, query
 from cdc.protocol import START_OVER
 from cdc.schema import TableName
@@ -76,11 +77,25 @@ class OnMariadb:
 
         https://mariadb.com/kb/en/enhancements-for-start-transaction-with-consistent-snapshot/
         """
-        begun = begin_quietly(connection, lambda: _begin(connection))
-        ((position,),) = query(connection, "select binlog_gtid_pos(%s, %s)", *begun)
-        if position is None:  # not "", which is the beginning of a server's log
-            raise SourceUnavailable("the log was purged while the snapshot began")
-        return str(position)
+        deadline = time.monotonic() + WAIT_S
+        while True:
+            begun = begin_quietly(connection, lambda: _begin(connection))
+            ((position,),) = query(connection, "select binlog_gtid_pos(%s, %s)", *begun)
+            if position is not None:  # not "", which is the beginning of a server's log
+                return str(position)
+            # Nor does it find its way behind an event that is larger than max_allowed_packet. But
+            # where the log still ends here, what it holds now is what it held.
+            now = self.now(connection)
+            if end_of_log(connection) == begun:
+                return now
+            query(connection, "ROLLBACK")
+            if time.monotonic() > deadline:
+                raise SourceUnavailable(
+                    "the server does not say which transactions stand before a place in its log: it"
+                    " was purged, or holds an event larger than max_allowed_packet",
+                    where={"file": begun[0], "position": begun[1]},
+                    fix="FLUSH BINARY LOGS;  -- the snapshot is tried again",
+                )
 
     def ask_for_log(self, connection: Connection, position: str, server_id: int) -> None:
         """A position of GTIDs is one that a promoted replica understands, too."""

@@ -42,10 +42,10 @@ def begin_quietly(
     Errors: PreflightError where there was none for `wait_s`.
     """
     deadline = time.monotonic() + wait_s
-    ends = deque([(time.monotonic(), _end_of_log(connection))])
+    ends = deque([(time.monotonic(), end_of_log(connection))])
     time.sleep(LOOK_BACK_S)
     while True:
-        before = _end_of_log(connection)
+        before = end_of_log(connection)
         now = time.monotonic()
         ends.append((now, before))
         while ends[1][0] <= now - LOOK_BACK_S:
@@ -68,7 +68,7 @@ def begin_quietly(
         time.sleep(_AGAIN_S)
 
 
-def _end_of_log(connection: Connection) -> Coordinates:
+def end_of_log(connection: Connection) -> Coordinates:
     found = query(connection, "SHOW MASTER STATUS")
     return (str(found[0][0]), int(found[0][1])) if found else ("", 0)
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack, closing, contextmanager
 
 from cdc.mysql.preflight import inspect
 from cdc.mysql.session import connect, query
-from tests.cdc.mysql.test_mariadb_source import Reader, State, snapshot
+from tests.cdc.mysql.test_mariadb_source import Reader, State, snapshot, until
 from tests.maria import Maria, both
 
 AWKWARD = {
@@ -88,3 +88,25 @@ def test_a_snapshot_that_is_stopped_reads_no_further(maria: Maria) -> None:
 def sent(maria: Maria) -> int:
     """Bytes, by the server to anybody."""
     return int(maria.execute("show global status like 'Bytes_sent'")[0][1])
+
+
+def test_a_log_with_an_event_larger_than_the_server_reads(maria: Maria) -> None:
+    """Of places behind it the server no longer says which transactions stand before them."""
+    maria.execute("create table t (id int primary key, v longtext)")
+    before = maria.execute("select @@global.max_allowed_packet")[0][0]
+    maria.execute("set global max_allowed_packet = 1048576")
+    try:
+        maria.execute("insert into t values (1, repeat('x', 1048576))")
+        ((name, byte, *_),) = maria.execute("show master status")
+        assert maria.execute(f"select binlog_gtid_pos('{name}', {byte})") == [(None,)]
+        state: State = {}
+        with maria.reader("p@ss") as user, Reader(maria, user).open() as source:
+            position, facts = snapshot(source, state)
+            source.verify(facts, position)
+            maria.execute("insert into t values (2, 'y')")
+            with closing(source.stream(position)) as stream:
+                until(stream, lambda: ("2",) in state, state)
+        assert set(state) == {("1",), ("2",)}
+        assert len(state["1",][1] or "") == 1048576
+    finally:
+        maria.execute(f"set global max_allowed_packet = {before}")
