@@ -272,7 +272,8 @@ class BinlogDecoder:
 
     def _map(self, body: memoryview) -> None:
         opened = self._transactions.inside
-        opened.statement.tables.add(table_id(body))
+        if opened.statement is not None:
+            opened.statement.tables.add(table_id(body))
         # What is passed over may have another shape by now.
         passed = opened.skipping and opened.held is None
         opened.tables[table_id(body)] = None if passed else self._shapes.of(body)
@@ -284,12 +285,11 @@ class BinlogDecoder:
             table = opened.tables[number]
         except KeyError:
             raise DecodeError(f"rows of table {number}, which was never described") from None
-        statement = opened.statement
+        replaces = opened.statement and opened.statement.replaces
         if body[6] & ev.STATEMENT_END:
-            opened.statement = Statement()
+            opened.statement = None
         if table is None:
             return
-        replaces = statement.replaces
         if opened.held is not None and not isinstance(table, Marks):
             opened.held.add(table, kind, body, replaces)
         elif opened.held is not None or not opened.skipping:

@@ -22,19 +22,17 @@ from tailrace.errors import ContinuityError, DecodeError
 
 @dataclass(slots=True, eq=False)
 class Statement:
-    """One that changes rows. `text`: its beginning, "" where the log does not say it; `tables`: the
-    numbers of all that it may change."""
+    """One that changes rows. `text`: its beginning; `tables`: the numbers of all that it may
+    change."""
 
-    text: str = ""
+    text: str
     tables: set[int] = field(default_factory=set)
 
     @property
     def replaces(self) -> bool | None:
         """Whether rows that it updates are made anew; None where a trigger or function may do so
         in its place."""
-        if not self.text or len(self.tables) != 1:
-            return None
-        return statements.replaces(self.text)
+        return statements.replaces(self.text) if len(self.tables) == 1 else None
 
 
 @dataclass(slots=True, eq=False)
@@ -42,7 +40,7 @@ class OpenTransaction:
     """`alone`: whether it is the one statement that comes next. `skipping`: whether it is not
     behind our position. `held`: its rows, where they are set aside. `started`: whether a row of it
     was given out. `origin`: as in `cdc.changes.TRANSACTIONS`. `tables`: what reads rows, by number.
-    `statement`: the one whose rows come.
+    `statement`: the one whose rows come, where the log says it.
     """
 
     gtid: AnyGtid
@@ -54,7 +52,7 @@ class OpenTransaction:
     started: bool = False
     origin: str | None = None
     tables: dict[int, Any] = field(default_factory=dict)
-    statement: Statement = field(default_factory=Statement)
+    statement: Statement | None = None
 
     @property
     def listed(self) -> tuple[str, int, int, str | None]:

@@ -60,6 +60,8 @@ WORK = (
     "insert into fuzz.t values " + ROW[:-1] % 999 + ", 1)",
     "begin",
     "delete from fuzz.t where id = 999",
+    "insert into fuzz.t (s) values ('left out')",
+    "replace into fuzz.t (id, d) values (5, 1)",
     "savepoint s",
     "update fuzz.t set late = 5",
     "rollback to s",
