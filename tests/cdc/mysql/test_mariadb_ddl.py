@@ -283,7 +283,7 @@ order by a, b desc|alter a set default 'x'|alter column c drop default
 alter d set default (1 + 2), add x int|alter a set default 'q', rename column a to a2
 alter column a set default _utf8mb4'x', modify c int not null default -5|alter d set default -1.25
 modify c int not null default 4, alter column d set default 3|alter c set default 8, add x int first
-alter index i invisible|alter i set default 'x'|alter k set default '2024-01-01 00:00:00'
+alter i set default 'x'|alter k set default '2024-01-01 00:00:00'
 partition by hash (id) partitions 3| partition by key (id)|disable keys|enable keys
 modify e enum('x','ö','it''s','back\\\\slash','new\\nline','more')|modify e enum('z') after f
 modify f set('p','q','r') character set latin1|comment 'x', add y int|page_compressed=1
