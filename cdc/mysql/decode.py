@@ -285,7 +285,7 @@ class BinlogDecoder:
             table = opened.tables[number]
         except KeyError:
             raise DecodeError(f"rows of table {number}, which was never described") from None
-        replaces = opened.statement and opened.statement.replaces
+        replaces = opened.statement.replaces if opened.statement else None
         if body[6] & ev.STATEMENT_END:
             opened.statement = None
         if table is None:
