@@ -12,7 +12,7 @@ from sinks.duckdb.moves import whole
 from sinks.duckdb.runs import kinds, runs
 from sinks.duckdb.write import DuckdbCodec, TableWriter, Unread
 from sinks.embedded.ordered import apply_rows
-from sinks.embedded.sink import EmbeddedSink
+from sinks.embedded.sink import EmbeddedSink, alone
 from sinks.netting import NeedsOrder
 from sinks.ordered import Row, count, diverged
 from sinks.protocol import Written
@@ -28,22 +28,22 @@ class DuckdbSink(EmbeddedSink):
     def __init__(self, path: Path, pipeline: str, watch: LongWrite | None = None) -> None:
         super().__init__(DuckdbEngine(path), path, pipeline, watch)
 
+    @alone
     def write(self, changes: Sequence[RowChanges]) -> dict[str, Written]:
-        with self._mutex:
-            self._begin()
-            self.savepoint(_TRUSTING)
-            try:
-                return super().write(changes)
-            except Unread:
-                self.undo(_TRUSTING)
-                for change in changes:
-                    codec = self._codecs[change.table]
-                    assert isinstance(codec, DuckdbCodec)
-                    codec.tries = True
-                return super().write(changes)
-            finally:
-                if self._in_transaction:
-                    self.release(_TRUSTING)
+        self._begin()
+        self.savepoint(_TRUSTING)
+        try:
+            return super().write(changes)
+        except Unread:
+            self.undo(_TRUSTING)
+            for change in changes:
+                codec = self._codecs[change.table]
+                assert isinstance(codec, DuckdbCodec)
+                codec.tries = True
+            return super().write(changes)
+        finally:
+            if self._in_transaction:
+                self.release(_TRUSTING)
 
     def in_order(self, changes: Sequence[RowChanges]) -> dict[str, Written]:
         self.savepoint(SAVEPOINT)

@@ -46,14 +46,15 @@ MOVED_S = 1.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
+S = TypeVar("S", bound="EmbeddedSink")
 
 
-def _alone(
-    method: Callable[Concatenate[EmbeddedSink, P], T],
-) -> Callable[Concatenate[EmbeddedSink, P], T]:
-    """Not while the watching thread ends our turn."""
+def alone(
+    method: Callable[Concatenate[S, P], T],
+) -> Callable[Concatenate[S, P], T]:
+    """Not while the watching thread ends our turn; errors name the file."""
 
-    def alone(self: EmbeddedSink, /, *args: P.args, **more: P.kwargs) -> T:
+    def wrapped(self: S, /, *args: P.args, **more: P.kwargs) -> T:
         with self._mutex:
             try:
                 return method(self, *args, **more)
@@ -62,8 +63,8 @@ def _alone(
                     error.where.setdefault("file", str(self._path))
                 raise
 
-    alone.__doc__ = method.__doc__
-    return alone
+    wrapped.__doc__ = method.__doc__
+    return wrapped
 
 
 class EmbeddedSink:
@@ -94,7 +95,7 @@ class EmbeddedSink:
         self._references = References()
         self.system = f"{engine.product.lower()}/{path}"
 
-    @_alone
+    @alone
     def open(self, journal: str) -> Checkpoint:
         self.close()
         self._is_open, self._file = True, None
@@ -111,7 +112,7 @@ class EmbeddedSink:
             raise
         return checkpoint
 
-    @_alone
+    @alone
     def prepare(self, tables: Sequence[TargetTable]) -> None:
         wanted = [table for table in tables if table not in self._writers]
         if not wanted:
@@ -137,7 +138,7 @@ class EmbeddedSink:
             self._writers[table] = self._engine.writer(session, table, codec)
         self._pause()
 
-    @_alone
+    @alone
     def write(self, changes: Sequence[RowChanges]) -> dict[str, Written]:
         self._begin()
         converted = [self._codecs[change.table].converted(change) for change in changes]
@@ -145,7 +146,7 @@ class EmbeddedSink:
         failpoint("deliver.applied")
         return counts
 
-    @_alone
+    @alone
     def find(self, reference: Reference, keys: Sequence[str]) -> dict[str, str]:
         """As `sinks.protocol.FindsKeys.find`."""
         session = self._begin()
@@ -156,14 +157,14 @@ class EmbeddedSink:
         """None: what the file's own foreign keys refuse is found row by row."""
         return ()
 
-    @_alone
+    @alone
     def receipts(self) -> frozenset[str]:
         with self._translated("reading what is parked"):
             found = self._checkpoint.receipts(self._connected())
         self._pause()
         return found
 
-    @_alone
+    @alone
     def commit(self, checkpoint: Checkpoint, receipts: Receipts = NO_RECEIPTS) -> Durable:
         session = self._begin()
         self._verify_file()  # what is committed to a file that was removed is lost with it
@@ -189,7 +190,7 @@ class EmbeddedSink:
         """None: an entity with several sources is refused at these targets."""
         return {}
 
-    @_alone
+    @alone
     def rollback(self) -> None:
         if self._session is not None and self._in_transaction:
             with self._translated("rolling back"):

@@ -56,3 +56,13 @@ def test_kills_before_topics(server_path: Path, kills: int) -> None:
     assert sum(outcome.kills.values()) >= kills
     assert outcome.operations > 100
     assert outcome.clean, outcome
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("kind", [long("sqlite"), long("duckdb")])
+def test_kills_before_files(server_path: Path, kind: str) -> None:
+    outcome = torture(16, server_path, ends=("postgres", kind))
+    print(outcome.line(), outcome.kills)
+    assert sum(outcome.kills.values()) >= 16
+    assert outcome.operations > 20 * 16
+    assert outcome.clean, outcome
