@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from tests.config.projects import write
 from tests.conftest import Database
@@ -72,6 +74,13 @@ def facts(line: Line) -> dict[str, Any]:
     return found
 
 
+def metric(line: Line, name: str, **labels: str) -> float | None:
+    """As /metrics shows it, of all processes together."""
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, str(line.directory / ".tailrace" / "metrics"))
+    return registry.get_sample_value(f"tailrace_http_{name}", {"pipeline": line.pipeline, **labels})
+
+
 def test_from_snapshot_to_the_desk_and_back(line: Line, api: HttpApi) -> None:
     checked = line.command("check")
     assert checked.returncode == 0, checked.stdout + checked.stderr
@@ -127,6 +136,12 @@ def test_from_snapshot_to_the_desk_and_back(line: Line, api: HttpApi) -> None:
         wait_until(lambda: facts(line)["parked"] == facts(line)["waiting"] == 0, "the end")
         assert facts(line)["imbalances"] == []
         assert facts(line)["rows"]["unchanged"] == 1
+        asked = {"table": "public.item", "request": "create", "status": "2xx"}
+        assert metric(line, "requests_total", **asked) == 51
+        refused = metric(line, "requests_total", **asked | {"request": "update", "status": "4xx"})
+        assert refused == 52  # not there yet, or 422
+        assert metric(line, "in_flight_limit") == 1
+        assert metric(line, "breaker", table="public.item") == 0
         do(line.source, "truncate shop.item")
         wait_until(lambda: line.state("deliver") == "paused", "the pause")
         assert "TRUNCATE" in line.report("deliver")["error"]["what"]
