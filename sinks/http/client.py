@@ -61,16 +61,22 @@ class Lost(Exception):
         super().__init__(what)
 
 
-class _Ended(Lost):
+class Ended(Lost):
     """A connection that had been used before ended without a word: most likely it was idle for
-    longer than the server keeps one, which says nothing of the API."""
+    longer than the server keeps one, which says nothing of the API. Whether the request was heard
+    is not known all the same."""
+
+
+class _Unsent(Ended):
+    """The same, before anything was sent."""
 
 
 @dataclass(slots=True)
 class _Flight:
-    """`reused`: the request goes by a connection that others went by before."""
+    """`reused`: the request goes by a connection that others went by before; `sent`: it went."""
 
     reused: bool = False
+    sent: bool = False
 
 
 _flight: ContextVar[_Flight] = ContextVar("flight")
@@ -83,8 +89,10 @@ class _Fresh(aiohttp.ClientRequest):
         protocol = conn.protocol
         flight = _flight.get()
         flight.reused = protocol in _used
+        flight.sent = False
         if protocol.should_close:
             raise aiohttp.ServerDisconnectedError("it said something unasked")
+        flight.sent = True
         _used.add(protocol)
         return await super().send(conn)
 
@@ -139,15 +147,15 @@ class Client:
     async def send(self, request: Request) -> Answer:
         """Errors: Lost; AddressForbidden; TargetRefused where the server's certificate is not to
         be trusted."""
-        for _ in range(self._target.limits.concurrency):  # so many may have been idle too long
+        for _ in range(self._target.limits.concurrency):  # so many may be of no use any more
             try:
                 return await self._sent(request)
-            except _Ended:
+            except _Unsent:
                 continue
         return await self._sent(request)
 
     async def _sent(self, request: Request) -> Answer:
-        """Errors: as `send`, and _Ended."""
+        """Errors: as `send`."""
         assert self._session is not None, "enter it first"
         _flight.set(flight := _Flight())
         body = request.body
@@ -175,7 +183,7 @@ class Client:
             raise Lost("no whole answer in time") from None
         except aiohttp.ClientError as error:
             ended = isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError)
-            kind = _Ended if ended and flight.reused else Lost
+            kind = Lost if not (ended and flight.reused) else Ended if flight.sent else _Unsent
             raise kind(f"the connection broke ({type(error).__name__})") from None
 
     async def _read(self, response: aiohttp.ClientResponse) -> tuple[bytes | None, str]:

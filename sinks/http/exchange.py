@@ -17,7 +17,7 @@ from time import monotonic
 
 from sinks.http import plan
 from sinks.http.answers import THROTTLED, UNTIMELY, at, parsed, problem_type, retry_after_s
-from sinks.http.client import Answer, Client, Lost
+from sinks.http.client import Answer, Client, Ended, Lost
 from sinks.http.client import Request as Asked
 from sinks.http.credentials import Credentials
 from sinks.http.identity import step_key
@@ -294,6 +294,9 @@ class Exchange:
                 answer = await self._sent(filled, await credentials.token(), key)
         except Lost as lost:
             self._meters.lost(entity, request.name)
+            if isinstance(lost, Ended):
+                circuit.given_up()
+                raise Again(lost.what) from None
             self._pace.permits.overloaded(monotonic() - began_s)
             circuit.failed(lost.what, who)
             raise Again(lost.what) from None

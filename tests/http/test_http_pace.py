@@ -14,7 +14,7 @@ import yaml
 
 from sinks.http.answers import at, outcome, parsed, problem_type, retry_after_s
 from sinks.http.client import Answer
-from sinks.http.entities import Outcome
+from sinks.http.entities import Outcome, Put
 from sinks.http.pace import Circuit, Permits
 from sinks.http.settings import Breaker, HttpTarget
 from tailrace.errors import TargetUnavailable
@@ -149,7 +149,9 @@ def test_an_answer_may_hold_anything() -> None:
 
 def test_the_example_of_the_manual(monkeypatch: pytest.MonkeyPatch) -> None:
     text = (Path(__file__).parents[2] / "docs" / "http.md").read_text()
-    (example,) = re.findall(r"^```yaml\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    example, more = re.findall(r"^```yaml\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    put = yaml.load(more, Loader=yaml.BaseLoader)["put"]
+    assert Put.model_validate(put).result is not None
     document = yaml.load(example, Loader=yaml.BaseLoader)
     target = HttpTarget.model_validate(document["targets"]["crm"])
     assert set(target.entities) == {"customer", "order", "contact", "price"}
