@@ -80,6 +80,8 @@ def _read(schema: Mapping[str, Any], connector: str, field: str) -> Read:
         return "interval", "mysql:time(6)", pa.int64(), moments.times(unit), never
     if name in _LOGICAL:
         type_, native, parsed, convert = _LOGICAL[name]
+        if type_ == "json":
+            return type_, native, parsed, convert, _json_unsent
         return type_, native, parsed, convert, _same if parsed == pa.string() else never
     if kind == "array":
         return _array(schema["items"], connector, field)
@@ -127,6 +129,11 @@ def _same(column: pa.Array, placeholder: str) -> pa.Array:
 
 def _encoded(column: pa.Array, placeholder: str) -> pa.Array:
     return _same(column, _b64(placeholder))
+
+
+def _json_unsent(column: pa.Array, placeholder: str) -> pa.Array:
+    """Of an hstore it is a map."""
+    return pc.is_in(column, pa.array([placeholder, f'{{"{placeholder}":"{placeholder}"}}']))
 
 
 def _variable(column: pa.StructArray, placeholder: str) -> pa.Array:

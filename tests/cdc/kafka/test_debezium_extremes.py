@@ -84,6 +84,8 @@ def test_dates_at_their_ends(kind: str, given: object, shown: str) -> None:
          {"scale": 0, "value": ENCODED}),
         ({"type": "array", "items": {"type": "string", "name": "io.debezium.data.Uuid"}},
          ["b68a35a7-17ad-35b3-af2a-ae46edb4545a"]),
+        ({"type": "string", "name": "io.debezium.data.Json"},
+         f'{{"{PLACEHOLDER}":"{PLACEHOLDER}"}}'),
     ],
 )  # fmt: skip
 def test_the_placeholder_in_any_form_is_not_sent(schema: dict[str, Any], given: object) -> None:
