@@ -17,13 +17,16 @@ AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo yes || { sudo -n true 2>/dev/null
 
 COMPILED_SOURCES := $(wildcard cdc/_columns.py cdc/_columns.pxd tailrace/_buffers.py tailrace/_buffers.pxd cdc/*/_*.py sinks/_*.py tailrace/kafka/_*.py)
 
-.PHONY: help demo test test-long test-debezium check bench kill storm fuzz docs clean servers
+SERVERS := $(addprefix $(VENV)/servers/mariadb-,10.5 11.8)
+
+.PHONY: help demo test test-long test-servers test-debezium check bench kill storm fuzz docs clean servers
 
 help:
 	@echo "make demo    a legacy ERP replicated into a hub under load (DEMO_SECONDS=20 ends by itself)"
 	@echo "make test    every test, on PostgreSQL 18, the system's PostgreSQL and MariaDB, MySQL and Kafka"
 	@echo "             WORKERS=2 processes at once, each with servers of its own"
 	@echo "make test-long  with more combinations of databases, and more kills"
+	@echo "make test-servers  those on MariaDB, on the oldest and newest that Debian has"
 	@echo "make test-debezium  what a genuine Debezium says beside what we say (Java 17)"
 	@echo "make check   ruff, mypy --strict, import-linter"
 	@echo "make bench   side by side with PostgreSQL's own replication (BENCH_ROWS, BENCH_RSS=1)"
@@ -43,6 +46,21 @@ demo: $(VENV)/ready
 
 test: $(VENV)/ready servers
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
+
+# What stands first in PATH is the MariaDB that is started.
+test-servers: $(VENV)/ready servers $(SERVERS)
+	@failed=; for server in $(SERVERS); do \
+	  "$$server/mariadbd" --no-defaults --version; \
+	  PATH="$(CURDIR)/$$server:$$PATH" $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal \
+	    -m 'mariadb and not long' || failed=yes; \
+	done; [ -z "$$failed" ]
+
+$(VENV)/servers/mariadb-10.5: | $(VENV)/bin/python
+	@tests/install_server.sh $@ bullseye mariadb-server-core-10.5 \
+	  mariadb-client-core-10.5 mariadb-server-10.5
+
+$(VENV)/servers/mariadb-11.8: | $(VENV)/bin/python
+	@tests/install_server.sh $@ trixie mariadb-server-core mariadb-client-core mariadb-server
 
 # Debezium itself, for comparison only: nothing of ours needs it.
 test-debezium: $(VENV)/ready servers
@@ -88,7 +106,7 @@ servers: $(VENV)/bin/python
 	if [ -z "$$missing" ]; then :; \
 	elif [ -n "$(AS_ROOT)" ]; then $(SUDO) apt-get update -q && $(SUDO) apt-get install -q -y $$missing; \
 	else echo "The tests need servers of the system: apt install $$missing" >&2; exit 1; fi
-	@tests/install_mysql.sh $(VENV)/mysql || echo "no MySQL server was unpacked; its tests are skipped" >&2
+	@tests/install_server.sh $(VENV)/mysql unstable mysql-server-core || echo "no MySQL server was unpacked; its tests are skipped" >&2
 	@tests/install_kafka.sh $(VENV)/kafka $(BIN)/pip || echo "no Kafka was fetched; its tests are skipped" >&2
 
 $(VENV)/bin/python:

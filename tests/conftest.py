@@ -22,6 +22,7 @@ from tests.maria import (
     _shared_servers_are_emptied,
     maria,
     maria_server,
+    mark,
     second_maria,
 )
 
@@ -40,6 +41,11 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each process would compile al
 
 HASTY = {"fsync": "off", "full_page_writes": "off"}
 """For servers that no test takes the power from: to kill their processes loses nothing."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        mark(item)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
 """Starts real MySQL servers on loopback: the one that `make servers` unpacked, see
-`tests/install_mysql.sh`."""
+`tests/install_server.sh`."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ from cdc.mysql.collations import Collations
 from cdc.mysql.history import History
 from cdc.mysql.positions import MysqlPosition
 from cdc.mysql.tablemap import TableMap
+from cdc.mysql.withheld import leaves_out
 from cdc.patterns import Patterns
 from cdc.schema import TableName
 from tailrace.service.localmaria import LocalMariadb, binary
@@ -60,6 +61,16 @@ def second_maria() -> Iterator[LocalMariadb]:
         yield server
 
 
+def mark(item: pytest.Item) -> None:
+    """Mark what runs on a MariaDB, and on no MySQL."""
+    asks = any("maria" in name for name in getattr(item, "fixturenames", ()))
+    parameters = item.name.partition("[")[2]
+    if (asks or "test_mariadb" in item.nodeid or "mariadb:" in parameters) and (
+        "mysql" not in parameters
+    ):
+        item.add_marker("mariadb")
+
+
 _OF_NO_TEST = "'information_schema', 'mysql', 'performance_schema', 'sys'"
 _OF_MODULES = "'edges_of_expressions', 'fit'"
 
@@ -82,6 +93,18 @@ def _shared_servers_are_emptied(request: pytest.FixtureRequest) -> Iterator[None
             server.execute(*(f"drop database `{name}`" for name in left))
 
 
+def version_of(server: LocalMariadb) -> tuple[int, ...]:
+    """Of a server's version the first two numbers."""
+    ((version,),) = server.execute("select version()")
+    return tuple(map(int, version.split(".")[:2]))
+
+
+def needs(server: LocalMariadb, first: tuple[int, int], what: str) -> None:
+    """Skip the test where a MariaDB is older than the first that has it."""
+    if server.product == "MariaDB" and version_of(server) < first:
+        pytest.skip(f"MariaDB has {what} from {first[0]}.{first[1]} on")
+
+
 both = pytest.mark.parametrize("maria", ["mariadb", "mysql"], indirect=True)
 """Runs a test of a database `maria` at a MySQL, too."""
 both_in_length = pytest.mark.parametrize("maria", ["mariadb", long("mysql")], indirect=True)
@@ -99,6 +122,11 @@ class Maria:
     def execute(self, *statements: str) -> list[tuple[Any, ...]]:
         return self.server.execute(*statements, database=self.name)
 
+    @property
+    def version(self) -> str:
+        ((version,),) = self.execute("select version()")
+        return str(version)
+
     def numbers(self, first: int, last: int) -> str:
         """A subquery of a column `n`."""
         if self.kind == "mariadb":
@@ -114,6 +142,8 @@ class Maria:
     def changes(self, **more: Any) -> list[ChangeSet]:
         """What was logged since the last call."""
         position = MysqlPosition() if self.kind == "mysql" else None
+        if leaves_out(self.version):
+            more = {"shape_of": self.shapes().get, "left_out": True, **more}
         return decoded(self.log(), charsets(self.server), self.name, position=position, **more)
 
     def shapes(self) -> dict[TableName, TableMap]:

@@ -7,17 +7,21 @@ from typing import Any
 from cdc.arrays import table_changes, transactions
 from cdc.changes import TRUNCATE, ChangeSet
 from cdc.mysql.transaction import OpenTransaction
+from cdc.mysql.withheld import Withheld, without
 from cdc.mysql.zerodates import ZeroDates
 
 
 class Building:
     """Whole transactions, or a part of one. `rows_max`, `bytes_max`: as of a `BinlogDecoder`."""
 
-    def __init__(self, zero_dates: ZeroDates, rows_max: int, bytes_max: int) -> None:
+    def __init__(
+        self, withheld: Withheld, zero_dates: ZeroDates, rows_max: int, bytes_max: int
+    ) -> None:
+        self._withheld = withheld
         self._zero_dates = zero_dates
         self._rows_max = rows_max
         self._bytes_max = bytes_max
-        self._used: list[Any] = []
+        self._used: list[tuple[Any, frozenset[str]]] = []  # with the columns to leave out
         self._listed: list[tuple[int, str, int, int | None, str | None]] = []
         self._last: OpenTransaction | None = None  # listed
         self._part = 0
@@ -54,7 +58,7 @@ class Building:
             self._listed.append((self.rows, *transaction.listed))
             transaction.started = True
         if not table.count:
-            self._used.append(table)
+            self._used.append((table, self._withheld.names(table.schema_of)))
 
     def take(self, position: str, *, complete: bool) -> ChangeSet | None:
         """The set, or None where it has neither rows nor an end to tell. A new one begins.
@@ -65,7 +69,8 @@ class Building:
             return None
         taken = ChangeSet(
             tables=tuple(
-                self._zero_dates.changes(table_changes(*table.take())) for table in self._used
+                self._zero_dates.changes(without(table_changes(*table.take()), names))
+                for table, names in self._used
             ),
             transactions=transactions(self._listed),
             position=position,

@@ -19,6 +19,7 @@ from cdc.mysql.layout import BINARY_CHARSET, row_table
 from cdc.mysql.session import Connection, query
 from cdc.mysql.sqltext import tokens, unescaped
 from cdc.mysql.tablemap import Default, MapColumn, TableMap
+from cdc.mysql.withheld import computed, leaves_out, schema_without
 from cdc.patterns import OWN_SCHEMA, Patterns
 from cdc.schema import TableName, TableSchema
 from tailrace.errors import PreflightError, TailraceError
@@ -63,7 +64,9 @@ _TYPES = {
     "inet4": tm.INET4,
     "inet6": tm.INET6,
 }
-_COMPRESSED = re.compile(r"/\*M!\d+ COMPRESSED\b[^*]*\*/\s*\Z")
+_VECTOR = {"vector": tm.VARCHAR}
+"""MariaDB's, which is bytes to it, and to its log; MySQL's is a type of its own."""
+_COMPRESSED = re.compile(r"/\*M?!\d+ COMPRESSED\b[^*]*\*/\s*\Z")
 _COLUMNS = (
     "select table_schema, table_name, column_name, data_type, column_type, is_nullable,"
     " numeric_precision, numeric_scale, datetime_precision, character_octet_length, collation_name,"
@@ -84,13 +87,20 @@ _LABEL = re.compile(r"'((?:[^'\\]|''|\\.)*)'", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class CatalogTable:
-    """A table that can be captured. `map`: its columns as a table map would have them."""
+    """A table that can be captured. `map`: its columns as a table map would have them; `withheld`:
+    those that changes, and so `schema`, go without (see `cdc.mysql.withheld`)."""
 
     schema: TableSchema
     map: TableMap
     rows_estimated: int
     charset: int = 0
     """Number of the collation of columns that name none."""
+    withheld: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> tuple[MapColumn, ...]:
+        """Those of `schema`."""
+        return tuple(column for column in self.map.columns if column.name not in self.withheld)
 
     @property
     def name(self) -> TableName:
@@ -115,20 +125,32 @@ def read_charsets(connection: Connection) -> dict[int, str]:
 
 
 def read_tables(
-    connection: Connection, patterns: Patterns, charset_of: Mapping[int, str]
+    connection: Connection,
+    patterns: Patterns,
+    charset_of: Mapping[int, str],
+    *,
+    only: TableName | None = None,
 ) -> tuple[list[CatalogTable], list[TailraceError]]:
-    """(tables that can be captured, why the others of `patterns` cannot)."""
+    """(tables that can be captured, why the others of `patterns` cannot).
+
+    `only` this one is quicker than many.
+    """
     collations = read_collations(connection).numbers
     names = query(
         connection,
         "select table_schema, table_name, ifnull(table_rows, 0), table_type, table_collation"
         " from information_schema.tables"
         " where table_type in ('BASE TABLE', 'SYSTEM VERSIONED') and table_schema not in %s"
-        " order by 1, 2",
+        + (" and table_schema = %s and table_name = %s" if only else "")
+        + " order by 1, 2",
         _SYSTEM,
+        *((only.schema, only.name) if only else ()),
     )
     wanted = [(TableName(*row[:2]), *row[2:]) for row in names]
     wanted = [row for row in wanted if patterns.matches(row[0])]
+    version = str(query(connection, "select version()")[0][0])
+    left_out = leaves_out(version)
+    types = _TYPES | _VECTOR if "mariadb" in version.lower() else _TYPES
     columns, keys = _columns_and_keys(connection, [row[0] for row in wanted])
     found, refused = [], []
     for name, estimate, kind, collation in wanted:
@@ -139,13 +161,15 @@ def read_tables(
                     where={"table": str(name)},
                     fix="leave the table out of `tables`",
                 )
-            described = _described(name, columns[name], keys[name], collations)
+            described = _described(name, columns[name], keys[name], collations, types)
             layout = row_table(described, charset_of)
         except TailraceError as error:
             refused.append(error)
         else:
             charset = _charset(name, "(any)", collation, collations)
-            found.append(CatalogTable(layout.schema_of, described, int(estimate), charset))
+            withheld = computed(described.columns) if left_out else ()
+            schema = schema_without(layout.schema_of, frozenset(withheld))
+            found.append(CatalogTable(schema, described, int(estimate), charset, withheld))
     return found, refused
 
 
@@ -193,21 +217,30 @@ def _columns_and_keys(
 
 
 def _described(
-    name: TableName, columns: Rows, keys: Rows, collations: Mapping[str, int]
+    name: TableName,
+    columns: Rows,
+    keys: Rows,
+    collations: Mapping[str, int],
+    types: Mapping[str, int] = _TYPES,
 ) -> TableMap:
     order = [row[0] for row in columns]
     return TableMap(
         name,
-        tuple(_column(name, row, collations) for row in columns),
+        tuple(_column(name, row, collations, types) for row in columns),
         tuple(order.index(key) for (key,) in keys),
         described=True,
     )
 
 
-def _column(table: TableName, row: tuple[Any, ...], collations: Mapping[str, int]) -> MapColumn:
+def _column(
+    table: TableName,
+    row: tuple[Any, ...],
+    collations: Mapping[str, int],
+    types: Mapping[str, int],
+) -> MapColumn:
     name, data_type, column_type, nullable, precision, scale, digits, octets, collation = row[:9]
     extra, default = row[9:]
-    type_ = _TYPES.get(data_type)
+    type_ = types.get(data_type)
     if type_ is None:
         raise PreflightError(
             f"column {name} of {table} has a type that is not read yet ({column_type})",
@@ -237,6 +270,7 @@ def _column(table: TableName, row: tuple[Any, ...], collations: Mapping[str, int
         charset=_charset(table, name, "utf8mb4_bin" if labels else collation, collations),
         labels=labels,
         virtual="VIRTUAL" in extra.upper(),
+        stored="STORED" in extra.upper(),
     )
     if "GENERATED" in extra.upper():
         return made

@@ -14,7 +14,7 @@ from typing import Any
 
 from cdc.changes import BYTES_MAX, CREATE, DELETE, ROWS_MAX, UPDATE, ChangeSet
 from cdc.mysql import events as ev
-from cdc.mysql import xa
+from cdc.mysql import withheld, xa
 from cdc.mysql.building import Building
 from cdc.mysql.chronicle import Chronicle
 from cdc.mysql.collations import Collations
@@ -63,7 +63,7 @@ class BinlogDecoder:
     every transaction, by default the beginning of a MariaDB's log;
     `shape_of` gives today's shape of a table, for one that is cleared before any change of it was
     read; `chronicle` knows the columns of tables where the log does not name them, and which
-    BINARY is none; `fold` makes of a
+    BINARY is none; `left_out`: whether computed columns are; `fold` makes of a
     name in a statement the one that the log has;
     `checksums`: whether events have one before the first FORMAT_DESCRIPTION says so. A set may
     hold more than `rows_max` rows by those of one event, some hundred.
@@ -84,19 +84,22 @@ class BinlogDecoder:
         zero_dates: ZeroDates | None = None,
         in_schema: Callable[[str], bool] = lambda _: False,
         chronicle: Chronicle | None = None,
+        left_out: bool = False,
         fold: Callable[[str], str] = str,
     ) -> None:
         chronicle = chronicle or Chronicle(History(), Collations({}, charset_of, {}))
         self._chronicle = chronicle
-        self._shapes = Shapes(captured, charset_of, shape_of, chronicle)
+        self._shapes = Shapes(captured, charset_of, shape_of, chronicle, left_out=left_out)
         self._charset_of = charset_of
-        self._building = Building(zero_dates or ZeroDates(), rows_max, bytes_max)
+        self._building = Building(
+            self._shapes.withheld, zero_dates or ZeroDates(), rows_max, bytes_max
+        )
         self._transactions = Transactions(position or Position())
         meaning = Meaning(captured, in_schema, fold, chronicle)
         self._effects = Effects(meaning, self._transactions, self._shapes, self._building)
         self._checksums = checksums
         self._file = ""
-        self._next = 0
+        self._at = self._next = 0  # where the event begins, and the one behind it
         self._packed = False  # whether what is fed comes out of a compressed transaction
         self._head: Head | None = None
 
@@ -112,8 +115,9 @@ class BinlogDecoder:
 
     @property
     def facts(self) -> Mapping[str, str]:
-        """What of the chronicle's facts has changed."""
-        return self._chronicle.facts
+        """What is to be kept beside the position."""
+        left_out = self._shapes.withheld.left_out
+        return {**self._chronicle.facts, **withheld.facts(left_out=left_out)}
 
     @property
     def rows(self) -> int:
@@ -143,7 +147,8 @@ class BinlogDecoder:
         if head.type != ev.TRANSACTION_PAYLOAD:
             yield event
             return
-        self._next, self._packed = head.next, True
+        self._behind(head)
+        self._packed = True
         try:
             body = ev.checked(event) if self._checksums else event
             yield from payload_events(body[ev.HEAD.size :])
@@ -174,8 +179,16 @@ class BinlogDecoder:
     def _fed(self, event: memoryview) -> None:
         self._head = ev.head(event)
         if not self._packed:
-            self._next = ev.unwrapped(self._head.next, self._next)
+            self._behind(self._head)
         self._located_at(self._head, self._event, self._head, event)
+
+    def _behind(self, head: Head) -> None:
+        """Go behind an event. From MariaDB 11.4 on those inside a transaction do not say where."""
+        if not head.next and self._transactions.open is not None:
+            self._next += head.size
+        else:
+            self._next = ev.unwrapped(head.next, self._next)
+        self._at = max(0, self._next - head.size)
 
     def _goes_on(self) -> bool:
         """Decode one of the events that were held for the one fed last; False where none is."""
@@ -202,7 +215,7 @@ class BinlogDecoder:
 
     def _located(self, error: TailraceError, head: Head) -> TailraceError:
         error.where.setdefault("file", self._file)
-        error.where.setdefault("position", max(0, head.next - head.size))
+        error.where.setdefault("position", self._at)
         error.where.setdefault("event", head.type)
         error.fix = error.fix or f"see what wrote this; to go on behind it, {START_OVER}"
         if (opened := self._transactions.open) is not None:

@@ -80,6 +80,7 @@ class Definition:
     virtual: bool = False
     computed: bool = False
     packed: bool = False
+    stored: bool = False
     default: Sequence[Token] | None = None
 
 
@@ -222,7 +223,7 @@ def _attribute(cursor: Cursor, found: Definition) -> None:
     elif cursor.takes("signed") or cursor.any_of(*_SILENT):
         pass
     elif cursor.any_of("persistent", "stored"):
-        found.virtual = False
+        found.virtual, found.stored = False, True
     elif cursor.takes("not", "null"):
         found.nullable = False
     elif cursor.takes("null"):
@@ -334,6 +335,7 @@ def column(found: Definition, table_charset: int, collations: Collations) -> Map
         charset=charset,
         labels=tuple(label.encode() for label in found.labels),
         virtual=found.virtual,
+        stored=found.stored,
     )
     return replace(
         made, default=defaults.UNKNOWN if found.computed else default(made, found.default)

@@ -51,6 +51,7 @@ def inspect(
         )
     findings += _cascades(connection, tables)
     findings += _partial_images(connection, tables)
+    findings += _withheld(tables)
     if variables(connection, METADATA).get(METADATA) != "FULL":
         findings += _unshown_labels(tables)
     if product.name == "MariaDB":
@@ -117,13 +118,14 @@ def _partial_images(connection: Connection, tables: list[CatalogTable]) -> Itera
     if image == "FULL":
         return
     fix = "SET GLOBAL binlog_row_image = FULL;  -- and in the server's configuration"
-    yield Finding(
-        "warning",
-        f"binlog_row_image is {image}: rows leave out what is unchanged, and defaults; an insert"
-        " whose default is not known for sure (a TIMESTAMP's, say) stops capture",
-        "binlog_row_image",
-        fix,
-    )
+    if image != "FULL_NODUP":  # which has inserted rows in full
+        yield Finding(
+            "warning",
+            f"binlog_row_image is {image}: rows leave out what is unchanged, and defaults; an"
+            " insert whose default is not known for sure (a TIMESTAMP's, say) stops capture",
+            "binlog_row_image",
+            fix,
+        )
     if variables(connection, ANNOTATED).get(ANNOTATED, "ON") != "ON":
         yield Finding(
             "warning",
@@ -133,13 +135,25 @@ def _partial_images(connection: Connection, tables: list[CatalogTable]) -> Itera
             f"SET GLOBAL {ANNOTATED} = ON;  -- and in the server's configuration",
         )
     for table in tables:
-        if names := [column.name for column in table.map.columns if column.virtual]:
+        if names := [column.name for column in table.columns if column.virtual]:
             yield Finding(
                 "error",
                 f"binlog_row_image is {image}, so updates do not say what {', '.join(names)} of"
                 f" {table.name}, which is computed, has become",
                 str(table.name),
                 fix,
+            )
+
+
+def _withheld(tables: list[CatalogTable]) -> Iterator[Finding]:
+    for table in tables:
+        if table.withheld:
+            yield Finding(
+                "warning",
+                "has computed columns, which this server logs of inserted rows only; they are not"
+                f" captured: {', '.join(table.withheld)}",
+                str(table.name),
+                "-- compute them in a mapping, or at the target",
             )
 
 

@@ -34,7 +34,7 @@ def sample(source: BinlogSource, name: TableName, rows: int) -> TableChanges:
         if not tables:
             raise ConfigError(f"the source has no table {name}")
         (table,) = tables
-        wanted = ", ".join(map(shown, table.map.columns))
+        wanted = ", ".join(map(shown, table.columns))
         found = query(connection, f"select {wanted} from {quoted_table(name)} limit {rows:d}")
     changes = TableChanges(
         schema=table.schema,

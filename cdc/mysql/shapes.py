@@ -17,6 +17,7 @@ from cdc.mysql.layout import row_table
 from cdc.mysql.lookalikes import told, without_hidden
 from cdc.mysql.marks import CHECKPOINTS, Marks, known_checkpoints
 from cdc.mysql.tablemap import TableMap, table_map
+from cdc.mysql.withheld import Withheld
 from cdc.protocol import START_OVER
 from cdc.schema import TableName, TableSchema
 from tailrace.errors import DecodeError, TailraceError
@@ -26,7 +27,7 @@ MAPS_MAX = 10_000
 
 
 class Shapes:
-    """`captured`, `charset_of`, `shape_of`, `chronicle`: as of a `BinlogDecoder`.
+    """`captured`, `charset_of`, `shape_of`, `chronicle`, `left_out`: as of a `BinlogDecoder`.
 
     `is_mariadb`: whether such a server wrote the log, as its beginning says.
     """
@@ -37,11 +38,14 @@ class Shapes:
         charset_of: Mapping[int, str],
         shape_of: Callable[[TableName], TableMap | None],
         chronicle: Chronicle,
+        *,
+        left_out: bool = False,
     ) -> None:
         self._captured = captured
         self._charset_of = charset_of
         self._shape_of = shape_of
         self._chronicle = chronicle
+        self.withheld = Withheld(self._known, left_out=left_out)
         self.is_mariadb = False
         self._maps: dict[bytes, Any] = {}
         self._left_out: dict[tuple[str, int, bool | None], dict[int, bytes | None]] = {}
@@ -50,6 +54,7 @@ class Shapes:
         """The same bytes may mean other columns now."""
         self._maps.clear()
         self._left_out.clear()
+        self.withheld.forget()
 
     def of(self, body: memoryview) -> Any:
         """What reads the rows behind a table map: a `_rows.RowTable` of a captured table, Marks of
@@ -138,7 +143,12 @@ class Shapes:
             anew = False  # of a REPLACE MariaDB logs the key, MySQL everything
         asked = schema.version, present, anew
         if asked not in self._left_out:
-            absent = [i for i in range(len(schema.columns)) if not present >> i & 1]
+            withheld = self.withheld.names(schema)
+            absent = [
+                i
+                for i, column in enumerate(schema.columns)
+                if not present >> i & 1 and column.name not in withheld
+            ]
             self._left_out[asked] = self._values(schema, absent, anew)
         return self._left_out[asked]
 

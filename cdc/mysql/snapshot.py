@@ -114,7 +114,7 @@ class BinlogSnapshot:
 
 
 def _chunks(connection: Connection, table: CatalogTable) -> Iterator[list[tuple[Any, ...]]]:
-    wanted = ", ".join(map(shown, table.map.columns))
+    wanted = ", ".join(map(shown, table.columns))
     sql = f"select {wanted} from {quoted_table(table.name)}"
     with (
         translated("reading a table", table=str(table.name)),
@@ -197,7 +197,7 @@ def columns_of(
 ) -> list[pa.Array]:
     """One array a column of what `shown` selects; a row that opens a snapshot is NULL in each."""
     found = []
-    for number, column in enumerate(table.map.columns):
+    for number, column in enumerate(table.columns):
         values = [None] * opening + [row[number] for row in chunk]
         printed = _PRINTED.get(column.type)
         if printed is not None:

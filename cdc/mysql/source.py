@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Mapping
 
 from cdc.findings import refuse_errors
+from cdc.mysql import withheld
 from cdc.mysql.alteration import Shape
 from cdc.mysql.catalog import (
     CatalogTable,
@@ -56,6 +57,7 @@ class BinlogDatabase:
         self._product = product_of(settings)
         self._connection = connect(settings.url)
         self._captured: frozenset[TableName] = frozenset()
+        self._left_out = False
         self._facts: Mapping[str, str] = {}
         self._before: list[TableMap] = []
         self._stream: BinlogStream | None = None
@@ -67,7 +69,22 @@ class BinlogDatabase:
         self._captured = frozenset(TableName(*name) for name in json.loads(facts[TABLES]))
         self._facts = facts
         self._product.verify(self._connection, position, facts.get(SYSTEM))
+        self._settle_computed(facts)
         self._warn_of_new_tables()
+
+    def _settle_computed(self, facts: Mapping[str, str]) -> None:
+        """As it was at the first snapshot. Errors: ContinuityError where that cannot be."""
+        self._left_out = facts.get(withheld.FACT) == withheld.LEFT_OUT
+        if not self._left_out and self._leaves_out():
+            tables, _ = read_tables(
+                self._connection, self._settings.patterns, read_charsets(self._connection)
+            )
+            withheld.refuse_newly(table.map for table in tables if table.name in self._captured)
+            self._left_out = True
+
+    def _leaves_out(self) -> bool:
+        ((version,),) = query(self._connection, "select version()")
+        return withheld.leaves_out(str(version))
 
     def _warn_of_new_tables(self) -> None:
         if new := tables_beyond(self._connection, self._settings.patterns, self._captured):
@@ -99,12 +116,14 @@ class BinlogDatabase:
 
     def _begin(self, tables: list[CatalogTable]) -> Mapping[str, str]:
         self._captured = frozenset(table.name for table in tables)
+        self._left_out = self._leaves_out()
         read = self._product.now(self._connection)
         history = History.begun((Shape(table.map, table.charset) for table in tables), read)
         self._facts = {
             TABLES: json.dumps(sorted((name.schema, name.name) for name in self._captured)),
             SYSTEM: self._product.system(self._connection),
             **history.facts,
+            **withheld.facts(left_out=self._left_out),
         }
         return self._facts
 
@@ -120,6 +139,7 @@ class BinlogDatabase:
             shape_of=self._shape_of,
             checksums=checksum == "CRC32",
             zero_dates=self._zero_dates,
+            left_out=self._left_out,
             in_schema={table.schema for table in self._captured}.__contains__,
             chronicle=self._chronicle(position),
             fold=fold,
@@ -143,12 +163,11 @@ class BinlogDatabase:
 
     def _shape_of(self, name: TableName) -> TableMap | None:
         """Today's shape. Errors: PreflightError where today's cannot be captured."""
-        tables, refused = read_tables(
-            self._connection, self._settings.patterns, read_charsets(self._connection)
-        )
-        for error in refused:
-            if error.where.get("table") == str(name):
-                raise error
+        charset_of = read_charsets(self._connection)
+        patterns = self._settings.patterns
+        tables, refused = read_tables(self._connection, patterns, charset_of, only=name)
+        if refused:
+            raise refused[0]
         return next((table.map for table in tables if table.name == name), None)
 
     def heartbeat(self) -> None:

@@ -61,7 +61,8 @@ class MapColumn:
     `type`: the real one (ENUM and SET are stored as STRING). `size`, `more`: its metadata, or the
     length in bytes of a STRING; `more` of an ENUM or SET of the catalog: bits of WIDE_LABELS and
     UNSHOWN_LABELS. `charset`: the number of its collation, 63 for bytes. What the log does not
-    say: `virtual`, computed when it is read; `default`, what it has where a row leaves it out.
+    say: `virtual`, `stored`: computed, when it is read or written; `default`, what it has where a
+    row leaves it out.
     """
 
     name: str
@@ -73,6 +74,7 @@ class MapColumn:
     charset: int | None = None
     labels: tuple[bytes, ...] = ()
     virtual: bool = False
+    stored: bool = False
     default: Default = ()
 
 

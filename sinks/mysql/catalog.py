@@ -18,9 +18,12 @@ _COLUMNS = """
 select column_name, column_type, data_type, character_set_name, collation_name, is_nullable,
        column_default is not null and column_default <> 'NULL' or extra like '%%auto_increment%%',
        extra regexp '(VIRTUAL|STORED|PERSISTENT) GENERATED',
-       extra like '%%on update%%', datetime_precision, extra like '%%auto_increment%%'
+       extra like '%%on update%%', datetime_precision, extra like '%%auto_increment%%',
+       collation_name is not null
+       and (0 /*M! or _utf8mb4'a' = _utf8mb4 0x6100 collate utf8mb4_nopad_bin */)
 from information_schema.columns where table_schema = %s and table_name = %s
 """
+"""The last: to MariaDB 10.5 a text is the same with a character of no bits at its end."""
 _UNIQUE_KEYS = """
 select index_name, column_name, sub_part is null and column_name is not null, nullable <> 'YES'
 from information_schema.statistics
@@ -63,7 +66,7 @@ _EXACT = ("_nopad_bin", "_0900_bin")
 class CatalogColumn:
     """`type` as in DDL, `kind` without its size; `charset` and `collation` of characters; `digits`
     of a second. `touched`: an update that leaves it out puts the present time into it. `counts`: a
-    NULL becomes the next number."""
+    NULL becomes the next number. `blind`: as `_COLUMNS` says of its last."""
 
     name: str
     type: str
@@ -76,6 +79,7 @@ class CatalogColumn:
     touched: bool
     digits: int | None
     counts: bool
+    blind: bool
 
     @property
     def ddl(self) -> str:
@@ -86,9 +90,14 @@ class CatalogColumn:
         return " ".join([*words, "null"])
 
     @property
-    def merges(self) -> bool:
-        """Whether it may take different values for the same: of case, of accents, of spaces."""
+    def loose(self) -> bool:
+        """Whether its collation takes different values for the same: case, accents, spaces."""
         return self.collation is not None and not self.collation.endswith(_EXACT)
+
+    @property
+    def merges(self) -> bool:
+        """Whether anything does."""
+        return self.loose or self.blind
 
 
 def table_kind(connection: Connection, table: TableName) -> tuple[str, str | None] | None:
@@ -113,6 +122,7 @@ def columns(connection: Connection, table: TableName) -> dict[str, CatalogColumn
             bool(more[0]),
             None if more[1] is None else int(more[1]),
             bool(more[2]),
+            bool(more[3]),
         )
     return found
 

@@ -53,11 +53,20 @@ def _trimmed(function: str, of: str, characters: str) -> str:
     if len(characters) == 1:
         where = {"btrim": "both", "ltrim": "leading", "rtrim": "trailing"}[function]
         return f"trim({where} {text(characters)} from {of})"
-    codes = "".join(rf"\x{{{ord(character):x}}}" for character in characters)
-    any_of = f"[{codes}]+"
-    start, end = rf"\A{any_of}", rf"{any_of}\z"
-    pattern = {"btrim": f"{start}|{end}", "ltrim": start, "rtrim": end}[function]
-    return f"regexp_replace({of}, {text(pattern)}, {text('')})"
+    numbers = "|".join(f"{ord(character):08X}" for character in characters)
+    start, end = rf"\A(?:{numbers})++", rf"(?:{numbers})++\z"
+    if function != "rtrim":
+        of = f"right({of}, {_without(start, of)})"
+    if function != "ltrim":
+        of = f"left({of}, {_without(end, of)})"
+    return of
+
+
+def _without(pattern: str, of: str) -> str:
+    """How many characters are left. Their numbers are searched, since MariaDB 10.5 has patterns for
+    no other characters than those of three bytes: it takes all others for question marks."""
+    numbers = f"hex(convert({of} using utf32))"
+    return f"length(regexp_replace({numbers}, {text(pattern)}, {text('')})) div 8"
 
 
 def _part(of: str, first: int, count: Form | None = None) -> str:

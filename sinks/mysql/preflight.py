@@ -205,7 +205,7 @@ def _may(connection: Connection, sql: str) -> bool:
 def _loose(
     product: Product, table: TargetTable, found: Mapping[str, catalog.CatalogColumn]
 ) -> Iterator[Finding]:
-    loose = [key for key in table.key if found[key].merges]
+    loose = [key for key in table.key if found[key].loose]
     if loose:
         yield Finding(
             "warning",

@@ -20,7 +20,7 @@ from tests.cdc.mysql.test_mariadb_xa import end, prepare
 from tests.conftest import open_directory
 from tests.line import Line, wait_until
 from tests.long import long
-from tests.maria import Maria, both, both_in_length, chinook
+from tests.maria import Maria, both, both_in_length, chinook, needs
 
 
 class MariaLine(Line):
@@ -251,6 +251,7 @@ def test_rows_that_leave_values_out(
 
 
 def test_types_of_mariadb_alone(tmp_path: Path, maria: Maria, user: str, database18) -> None:
+    needs(maria.server, (10, 10), "UUID and INET4")
     row = (
         "'2001:db8::{0}', '10.0.0.{0}', x'{0}0', 'text {0}',"
         " ST_GeomFromText('LINESTRING(0 0,{0} -1.5)', 4326), {0})"

@@ -69,6 +69,7 @@ def decoded(
     rows_max: int = 32_768,
     chronicle: Chronicle | None = None,
     shape_of: Callable[[TableName], TableMap | None] = lambda _: None,
+    left_out: bool = False,
 ) -> list[ChangeSet]:
     decoder = BinlogDecoder(
         lambda table: table.schema == schema,
@@ -77,6 +78,7 @@ def decoded(
         rows_max=rows_max,
         chronicle=chronicle,
         shape_of=shape_of,
+        left_out=left_out,
     )
     found = []
     for packet in split(data):

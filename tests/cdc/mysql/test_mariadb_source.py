@@ -18,13 +18,14 @@ from cdc.mysql.session import connect
 from cdc.mysql.settings import BinlogSource, MariadbSource, arguments
 from cdc.mysql.source import TABLES, BinlogDatabase
 from cdc.mysql.stream import BinlogStream
+from cdc.mysql.withheld import leaves_out
 from sinks.mysql.settings import MariadbTarget
 from tailrace.errors import ContinuityError, PreflightError, SourceUnavailable
 from tailrace.service.localmaria import LocalMariadb
 from tests.cdc.mysql.binlogs import purge
 from tests.conftest import open_directory
 from tests.line import DEADLINE_S
-from tests.maria import Maria, both
+from tests.maria import Maria, both, needs, version_of
 
 State = dict[tuple[str | None, ...], tuple[str | None, ...]]
 
@@ -147,6 +148,7 @@ LOOKALIKES = (
 
 
 def test_types_of_mariadb_alone_print_alike(reader: Reader) -> None:
+    needs(reader.maria.server, (10, 10), "UUID and INET4")
     rows = [
         "('fd46f5b0-7a6b-11ee-b962-0242ac120002', x'fd00', '1.2.3.4', '2001:db8::1', x'01',"
         " repeat('häß', 90), 'Müller', '中文', repeat('ü', 60000), x'00',"
@@ -362,7 +364,7 @@ def test_a_purged_log_is_a_gap(reader: Reader) -> None:
         purge(maria.server, name)
         with closing(source.stream(position)) as stream, pytest.raises(ContinuityError) as raised:
             until(stream, lambda: False, {})
-    assert raised.value.where["position"] == position
+    assert set(str(raised.value.where["position"]).split(",")) == set(position.split(","))
     assert "purged" in raised.value.what
     assert raised.value.fix
 
@@ -404,13 +406,14 @@ def test_tables_made_later_are_not_captured(
 
 
 def test_a_column_that_nothing_tells_from_another(reader: Reader) -> None:
-    """A UUID looks like BINARY(16) in the log."""
+    """An INET6 looks like BINARY(16) in the log."""
     maria = reader.maria
     maria.execute("create table t (id int primary key, b binary(16))")
     with reader.open() as source:
         position, facts = snapshot(source, {})
-    unclear = "alter table t modify b uuid, convert to character set default"
-    maria.execute("insert into t values (1, 'x')", unclear, "insert into t values (2, uuid())")
+    unclear = "alter table t modify b inet6, convert to character set default"
+    maria.execute("insert into t values (1, repeat('x', 16))", unclear)
+    maria.execute("insert into t values (2, '::1')")
     of_old = {name: fact for name, fact in facts.items() if "history" not in name}
     for known, last in ((facts, "1"), (of_old, "")):
         state: State = {}
@@ -464,12 +467,13 @@ def test_the_preflight_names_what_is_missing(reader: Reader) -> None:
         connection = connect(reader.settings().url)
         with closing(connection):
             findings, tables = inspect(connection, reader.settings())
-        with reader.open() as source, pytest.raises(PreflightError, match="and 4 more"):
+        with reader.open() as source, pytest.raises(PreflightError, match=r"and \d more") as raised:
             source.snapshot({})
     finally:
         maria.execute("set global binlog_row_image = full")
     where = {finding.where for finding in findings}
     names = ("keyless", "other", "computed", "h", "child")
+    withheld = leaves_out(maria.version)
     assert where == {
         "gtid_strict_mode",
         "binlog_row_image",
@@ -478,11 +482,10 @@ def test_the_preflight_names_what_is_missing(reader: Reader) -> None:
     }
     assert [table.name.name for table in tables] == ["child", "computed", "parent"]
     warnings = [finding.what for finding in findings if finding.severity == "warning"]
-    assert [("CASCADE" in what, "stops capture" in what) for what in warnings] == [
-        (False, True),
-        (True, False),
-        (False, True),
-    ]
+    assert f"and {len(findings) - len(warnings) - 1} more" in str(raised.value)
+    said = ("CASCADE", "computed columns", "stops capture")
+    found = sorted(next(words for words in said if words in what) for what in warnings)
+    assert found == ["CASCADE", *(["computed columns"] * withheld), *(["stops capture"] * 2)]
     assert all(finding.fix for finding in findings)
 
 
@@ -546,9 +549,14 @@ def test_a_log_that_is_kept_too_shortly_is_a_warning(
     kept: int, rows: int, needed: float, reader: Reader
 ) -> None:
     maria = reader.maria
-    ((before,),) = maria.execute("select @@global.binlog_expire_logs_seconds")
+    name, unit = "binlog_expire_logs_seconds", 1
+    if version_of(maria.server) < (10, 6):
+        name, unit = "expire_logs_days", 86_400
+        if kept < unit:
+            pytest.skip("this MariaDB counts days")
+    ((before,),) = maria.execute(f"select @@global.{name}")
     with closing(connect(reader.settings().url)) as connection:
-        maria.execute(f"set global binlog_expire_logs_seconds = {kept}")
+        maria.execute(f"set global {name} = {kept // unit}")
         try:
             (finding,) = _retention(connection, rows)
             assert finding.severity == "warning"
@@ -556,7 +564,7 @@ def test_a_log_that_is_kept_too_shortly_is_a_warning(
             assert f"may take {needed}" in finding.what
             maria.execute(finding.fix.partition(";")[0])
             assert list(_retention(connection, rows)) == []
-            maria.execute("set global binlog_expire_logs_seconds = 0")
+            maria.execute(f"set global {name} = 0")
             assert list(_retention(connection, rows)) == []
         finally:
-            maria.execute(f"set global binlog_expire_logs_seconds = {before}")
+            maria.execute(f"set global {name} = {before}")

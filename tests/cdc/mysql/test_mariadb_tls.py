@@ -79,7 +79,7 @@ def test_snapshot_and_stream_go_through_tls(secured: tuple[LocalMariadb, Path]) 
                         for table in changes.tables:
                             longest = max(longest, *map(len, table.new[1].to_pylist()))
                     assert time.monotonic() < deadline
-                assert list(stream.changes(0.2)) == []
+                assert sum(changes.rows for changes in stream.changes(0.2)) == 0
                 if wanted == 50_001:
                     server.execute("insert into shop.t values (70000, 'after silence')")
     assert longest == 20_000_000
