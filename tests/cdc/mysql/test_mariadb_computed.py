@@ -7,6 +7,7 @@ from contextlib import closing
 
 import pytest
 
+from cdc.before import rows_before
 from cdc.mysql.catalog import read_charsets, read_tables
 from cdc.mysql.decode import BinlogDecoder
 from cdc.mysql.positions import MysqlPosition
@@ -193,5 +194,28 @@ def test_an_image_without_what_did_not_change(maria: Maria) -> None:
     (table,) = found.tables
     assert table.new[0].to_pylist() == ["1", "1"]
     assert table.new[1].to_pylist() == ["1", "5"]
-    assert table.new[2].to_pylist()[0] == "3"
-    assert {i: flags.to_pylist() for i, flags in table.unsent.items()} == {2: [False, True]}
+    assert table.new[2].to_pylist() == ["3", "3"]
+    assert table.unsent == {}
+
+
+@both
+@pytest.mark.parametrize("image", ["full", "noblob"])
+def test_rows_before_go_without_them(image: str, maria: Maria) -> None:
+    maria.execute(
+        COMPUTED,
+        f"set session binlog_row_image = {image}",
+        "insert into t (id, a, n) values (1, 1, 1)",
+        "update t set a = 2",
+        "update t set n = 5",
+        "update t set id = 3",
+        "delete from t",
+    )
+    (found,) = maria.changes(shape_of=maria.shapes().get, left_out=True)
+    (table,) = found.tables
+    assert [column.name for column in table.schema.columns] == ["id", "a", "n"]
+    before = rows_before(table)
+    assert before is not None
+    assert before.known.tolist() == [False, True, True, True, True]
+    assert not before.unsent
+    rows = list(zip(*(column.to_pylist() for column in before.values), strict=True))
+    assert rows[1:] == [("1", "1", "1"), ("1", "2", "1"), ("1", "2", "5"), ("3", "2", "5")]
