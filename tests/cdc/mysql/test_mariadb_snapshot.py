@@ -8,7 +8,7 @@ from contextlib import ExitStack, closing, contextmanager
 from cdc.mysql.preflight import inspect
 from cdc.mysql.session import connect, query
 from tests.cdc.mysql.test_mariadb_source import Reader, State, snapshot, until
-from tests.maria import Maria, both
+from tests.maria import Maria, both, version_of
 
 AWKWARD = {
     "sql_select_limit": "10",
@@ -98,7 +98,8 @@ def test_a_log_with_an_event_larger_than_the_server_reads(maria: Maria) -> None:
     try:
         maria.execute("insert into t values (1, repeat('x', 1048576))")
         ((name, byte, *_),) = maria.execute("show master status")
-        assert maria.execute(f"select binlog_gtid_pos('{name}', {byte})") == [(None,)]
+        if version_of(maria.server) < (11, 4):  # later ones look into an index
+            assert maria.execute(f"select binlog_gtid_pos('{name}', {byte})") == [(None,)]
         state: State = {}
         with maria.reader("p@ss") as user, Reader(maria, user).open() as source:
             position, facts = snapshot(source, state)
