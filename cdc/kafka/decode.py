@@ -33,8 +33,8 @@ over."""
 
 
 class Decoder:
-    """`keys`: of tables known before. It learns the keys of others from messages' keys. `patterns`:
-    what it knew when it ended."""
+    """`keys`: of tables known before. It learns the keys of others from messages' keys. `patterns`,
+    `deletes`: what it knew when it ended."""
 
     def __init__(
         self,
@@ -42,18 +42,24 @@ class Decoder:
         keys: Mapping[TableName, tuple[str, ...]],
         topics: Mapping[str, Topic],
         patterns: str = "{}",
+        deletes: str = "{}",
     ) -> None:
         self._settings = settings
         self._patterns = settings.patterns
         self._shapes: dict[str, Shapes] = {}
         self._topics = topics
         self.keys = dict(keys)
-        self._tombstones = Tombstones(patterns)
+        self._tombstones = Tombstones(patterns, deletes)
 
     @property
     def patterns(self) -> str:
         """What is to be known at the next start: JSON."""
         return self._tombstones.shown
+
+    @property
+    def deletes(self) -> str:
+        """As `patterns`."""
+        return self._tombstones.last
 
     def change_set(self, fetched: Sequence[Fetched], position: str) -> ChangeSet | None:
         """None where there are no rows in it. Errors: DecodeError."""
@@ -74,9 +80,7 @@ class Decoder:
             moments.append(times)
             labels += names.tolist()
             order.append(
-                np.stack(
-                    [np.maximum.accumulate(times), np.full(one.count, part), np.arange(one.count)]
-                )
+                np.stack([_order_of(one, times), np.full(one.count, part), np.arange(one.count)])
             )
             first += one.count
         if not found:
@@ -174,6 +178,17 @@ class Decoder:
         if len(rows):
             self.keys[table] = key_columns(fetched, shape, table, rows)
         return self.keys.get(table)
+
+
+def _order_of(fetched: Fetched, times: Ints) -> Ints:
+    """Commit times that do not go back. A tombstone has Kafka's time, which is later than its
+    delete was: no later than what comes behind it was that."""
+    is_none = fetched.values.is_null().to_numpy(zero_copy_only=False)
+    if is_none.any():
+        behind = np.where(is_none | (times == 0), np.iinfo(np.int64).max, times)
+        times = np.minimum(times, np.minimum.accumulate(behind[::-1])[::-1])
+    found: Ints = np.maximum.accumulate(times)
+    return found
 
 
 def _verify(

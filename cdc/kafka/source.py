@@ -32,6 +32,8 @@ TOPICS = "kafka.topics"
 """The fact that holds the id of each topic: JSON, {topic: id}."""
 PATTERNS = "kafka.patterns"
 """The fact that says how a delete is written on each topic (`cdc.kafka.tombstones`)."""
+DELETES = "kafka.deletes"
+"""The fact that says of which partitions a delete was read last (`cdc.kafka.tombstones`)."""
 KEYS = "kafka.keys"
 """The fact that holds the keys' columns of each table: JSON, [[schema, name, [column, …]], …]."""
 
@@ -44,13 +46,14 @@ class KafkaDebezium:
         self._group = settings.group or name
         self._brokers = Brokers(settings)
         self._keys: dict[TableName, tuple[str, ...]] = {}
-        self._patterns = "{}"
+        self._patterns = self._deletes = "{}"
         self._stream: KafkaStream | None = None
 
     def verify(self, facts: Mapping[str, str], position: str) -> None:
         """Errors: ContinuityError where the topics do not hold our position."""
         self._keys = keys_of(facts)
         self._patterns = facts.get(PATTERNS, "{}")
+        self._deletes = facts.get(DELETES, "{}")
         if (cluster := self._brokers.cluster_id()) != facts.get(CLUSTER):
             raise ContinuityError(
                 "the topics are on another cluster than those that were read",
@@ -71,7 +74,7 @@ class KafkaDebezium:
         topics = self._brokers.topics()
         extent = self._brokers.extent(partitions_of(topics))
         first = {one: begin for one, (begin, _) in extent.items()}
-        self._keys, self._patterns = {}, "{}"
+        self._keys, self._patterns, self._deletes = {}, "{}", "{}"
         facts = {CLUSTER: self._brokers.cluster_id(), TOPICS: shown_ids(topics)}
         return KafkaSnapshot(positions.show(first), facts)
 
@@ -90,6 +93,7 @@ class KafkaDebezium:
             topics,
             self._keys,
             self._patterns,
+            self._deletes,
         )
         return self._stream
 
@@ -144,12 +148,13 @@ class KafkaStream:
         topics: Mapping[str, Topic],
         keys: Mapping[TableName, tuple[str, ...]],
         patterns: str,
+        deletes: str,
     ) -> None:
         self._brokers = brokers
         self._group = group
         self._offsets = offsets
         self._ids = shown_ids(topics)
-        self._decoder = Decoder(settings, keys, topics, patterns)
+        self._decoder = Decoder(settings, keys, topics, patterns, deletes)
         self._records = self._bytes = 0
         self._consumer: Consumer = brokers.client.consumer()
         with translated("reading"):
@@ -165,6 +170,7 @@ class KafkaStream:
             KEYS: shown_keys(self._decoder.keys),
             TOPICS: self._ids,
             PATTERNS: self._decoder.patterns,
+            DELETES: self._decoder.deletes,
         }
 
     @property

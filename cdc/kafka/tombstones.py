@@ -8,6 +8,7 @@ and of which table they are, is known of a row that came before it.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -29,20 +30,37 @@ Pattern = tuple[str, dict[str, Any]]
 """What stands before the payload of a topic's messages, and their `source` as far as it says the
 table and how to read it."""
 
-Deleted = tuple[int, bytes]
+Deleted = tuple[int, str]
+"""A delete's offset, and a digest of its key."""
 
 
 class Tombstones:
-    """Of all topics. `patterns`: of those of which rows were read before, JSON as `shown`."""
+    """Of all topics. `patterns`: of those of which rows were read before, JSON as `shown`;
+    `deletes`: JSON as `last`."""
 
-    def __init__(self, patterns: str = "{}") -> None:
+    def __init__(self, patterns: str = "{}", deletes: str = "{}") -> None:
         self._patterns: dict[str, Pattern | None] = {
             topic: None if one is None else (one[0], one[1])
             for topic, one in json.loads(patterns).items()
         }
         self._of: dict[str, tuple[Shape, TableName]] = {}
-        self._deleted: dict[Partition, Deleted] = {}
+        self._met: dict[Partition, Deleted | None] = {
+            (topic, int(number)): (offset, digest)
+            for topic, parts in json.loads(deletes).items()
+            for number, (offset, digest) in parts.items()
+        }
+        self._known = frozenset(self._patterns)
         self.shown = patterns
+
+    @property
+    def last(self) -> str:
+        """The deletes that were read last of their partitions, behind which a tombstone may come:
+        JSON, {topic: {partition: [offset, digest of the key]}}."""
+        found: dict[str, dict[str, Deleted]] = {}
+        for (topic, number), one in sorted(self._met.items()):
+            if one is not None:
+                found.setdefault(topic, {})[str(number)] = one
+        return json.dumps(found)
 
     def learn(
         self, topic: str, shape: Shape, table: TableName, message: bytes, payload: bytes
@@ -66,20 +84,24 @@ class Tombstones:
         """A delete for each tombstone that has lost its own, as far as rows of the topic were ever
         read. Errors: DecodeError."""
         place = (fetched.topic, fetched.partition)
-        before = self._deleted.pop(place, None)
+        is_known = place in self._met or fetched.topic in self._known
+        before = self._met.get(place)
         alone: list[int] = []
         if fetched.values.null_count:
             keys = fetched.keys.to_pylist()
             for index in np.flatnonzero(fetched.values.is_null()).tolist():
                 last = _deleted(fetched, index - 1) if index else before
-                at = (int(fetched.offsets[index]) - 1, keys[index])
-                if keys[index] is not None and last != at:
+                if keys[index] is not None and not _is_of(last, fetched, index):
                     alone.append(index)
-        if (last := _deleted(fetched, fetched.count - 1)) is not None:
-            self._deleted[place] = last
+        if fetched.count:
+            self._met[place] = _deleted(fetched, fetched.count - 1)
         if not alone or fetched.topic not in self._patterns:
             return None
         pattern = self._patterns[fetched.topic]
+        if pattern is None and not is_known:
+            alone = [index for index in alone if index]  # its delete may be what we began behind
+        if not alone:
+            return None
         if pattern is None:
             raise undecodable(fetched, alone[0], _OF_SEVERAL, _ONE_EACH)
         payloads = [_delete(fetched, index, pattern[1]) for index in alone]
@@ -116,11 +138,30 @@ def _table(pattern: Pattern) -> list[Any]:
 
 
 def _deleted(fetched: Fetched, index: int) -> Deleted | None:
-    """The offset and key of a delete; None where it is something else."""
+    """None where it is something else than a delete."""
     value, key = fetched.values[index].as_py(), fetched.keys[index].as_py()
     if value is None or key is None or _DELETE.search(value) is None:
         return None
-    return int(fetched.offsets[index]), key
+    try:
+        said = json.loads(value)
+    except (ValueError, RecursionError):
+        return None
+    said = said.get("payload", said) if isinstance(said, dict) else None
+    if not isinstance(said, dict) or said.get("op") != "d":
+        return None  # a column's name and value
+    return int(fetched.offsets[index]), _digest(key)
+
+
+def _is_of(last: Deleted | None, fetched: Fetched, index: int) -> bool:
+    """Whether the tombstone is of the delete that was read right before it; between them may stand
+    the end of a transaction."""
+    if last is None or last[0] >= int(fetched.offsets[index]):
+        return False
+    return last[1] == _digest(fetched.keys[index].as_py())
+
+
+def _digest(key: bytes) -> str:
+    return hashlib.sha256(key).hexdigest()[:32]
 
 
 _DELETE = re.compile(rb'"op"\s*:\s*"d"')

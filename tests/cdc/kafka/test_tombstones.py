@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -84,6 +85,67 @@ def test_behind_its_delete_a_tombstone_is_none(size: int) -> None:
         for event in decoded(decoder, fetched(said[first : first + size], first))
     ]
     assert ops == ["c", "d", "c"]
+
+
+DELETED = {**item(), "before": {"id": 1}, "after": None, "op": "d"}
+TOMBSTONE = ("erp.shop.item", b'{"id": 1}', None)
+
+
+def of_other(event: dict[str, Any]) -> dict[str, Any]:
+    return {**event, "source": {**SOURCE, "table": "other"}}
+
+
+@pytest.mark.parametrize("deleted", [DELETED, of_other(DELETED)])
+def test_behind_its_delete_a_tombstone_is_none_after_a_restart_or_a_marker(
+    deleted: dict[str, Any],
+) -> None:
+    """Also of a table that is not read, whose row has the same key."""
+    first = [*one(of_other(item())), *one(deleted)]
+    for tables in (("shop.*",), ("shop.item",)):
+        given = settings(columns={**ITEM, "shop.other": {"id": "int"}}, tables=tables)
+        before = Decoder(given, {}, {})
+        decoded(before, fetched([*one(item()), *first]))
+        after = Decoder(given, before.keys, {}, before.patterns, before.deletes)
+        assert decoded(after, fetched([TOMBSTONE], first=4)) == []
+        assert after.deletes == "{}"
+        [whole] = fetched([*first, TOMBSTONE])
+        gap = replace(whole, offsets=np.array([0, 1, 3]), next_offset=4)
+        seen = decoded(Decoder(given, {}, {}), [gap])
+        assert len(seen) == len(decoded(Decoder(given, {}, {}), fetched(first)))
+
+
+def test_a_row_that_says_op_is_no_delete() -> None:
+    said = [*one(item(op="d")), TOMBSTONE]
+    columns = {"shop.item": {"id": "int", "op": "text"}}
+    decoder = Decoder(settings(columns=columns), {}, {})
+    assert [event["op"] for event in decoded(decoder, fetched(said))] == ["c", "d"]
+
+
+def test_what_comes_behind_a_tombstone_keeps_its_time() -> None:
+    """Kafka's is later: rows of other topics are not put before it."""
+    columns = {**ITEM, "shop.part": {"id": "int"}}
+    parents = one({**item(), "source": {**SOURCE, "ts_ms": 10}})
+    [known, behind] = one(item())[0], parents[0]
+    [topic] = fetched([known, ("erp.shop.item", b'{"id": 9}', None), behind])
+    late = replace(topic, timestamps_ms=np.array([1, 5000, 5000]))
+    child = {**item(), "source": {**SOURCE, "table": "part", "ts_ms": 20}}
+    text = json.dumps(child).encode()
+    [other] = fetched([("erp.shop.part", b'{"id": 1}', text)])
+    found = decoded(Decoder(settings(columns=columns), {}, {}), [late, other])
+    assert [(event["table"], event["op"]) for event in found] == [
+        ("item", "c"),
+        ("item", "d"),
+        ("item", "c"),
+        ("part", "c"),
+    ]
+
+
+def test_where_reading_began_a_tombstone_of_several_tables_is_none() -> None:
+    """A sample begins anywhere."""
+    columns = {**ITEM, "shop.other": {"id": "int"}}
+    said = [TOMBSTONE, *one(item()), *one(of_other(item()))]
+    decoder = Decoder(settings(columns=columns), {}, {})
+    assert [event["op"] for event in decoded(decoder, fetched(said))] == ["c", "c"]
 
 
 def test_of_topics_that_were_never_read_no_row_is_there_to_delete() -> None:
