@@ -207,12 +207,13 @@ class PythonAdmin:
     def topics(self, names: Sequence[str]) -> dict[str, Topic]:
         if not names:
             return {}
-        from kafka.errors import TopicAuthorizationFailedError
+        from kafka.errors import UnknownTopicOrPartitionError, for_code
 
         with translated("looking at topics"):
             described = self._admin.describe_topics(list(names))
-            if any(one["error_code"] == TopicAuthorizationFailedError.errno for one in described):
-                raise TopicAuthorizationFailedError
+            for one in described:
+                if one["error_code"] not in (0, UnknownTopicOrPartitionError.errno):
+                    raise for_code(one["error_code"])()
             there = {one["name"]: one for one in described if not one["error_code"]}
             settings = self._settings(list(there))
         return {

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tailrace.kafka.errors import Superseded, TransportError
+from tailrace.kafka.errors import Superseded, TransportError, Unreachable
 from tailrace.kafka.protocol import Client, Partition, client_of
 from tailrace.kafka.records import Fetched, Records
 from tailrace.kafka.settings import Cluster
@@ -207,3 +207,19 @@ def test_a_group_shares_partitions_and_reads_on_where_it_is_told(
         found += values(again.poll(5))
     assert found == [b"0/3"]
     again.close()
+
+
+def test_a_topic_of_which_a_broker_cannot_tell_now_is_not_taken_for_gone(
+    kafka: LocalKafka, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admin = client_of(Cluster(brokers=kafka.bootstrap, client="kafka-python")).admin()
+    library = admin._admin  # type: ignore[attr-defined]
+    for code in (5, 3):  # no leader yet; not there
+        said = [{"name": topic, "error_code": code, "partitions": []}]
+        monkeypatch.setattr(library, "describe_topics", lambda names, said=said: said)
+        if code == 3:
+            assert admin.topics([topic]) == {}
+            continue
+        with pytest.raises(Unreachable, match="LeaderNotAvailable"):
+            admin.topics([topic])
+    admin.close()
