@@ -65,14 +65,19 @@ def _after_update(
             return _json(_at(updated[at], path[length:]))
         if at in removed:
             return None
+        if at in cut and length < len(path):
+            return Unsaid.UNKNOWN
     within = f"{name}."
     is_part = name in cut or any(one.startswith(within) for one in touched)
     return Unsaid.UNKNOWN if is_part else Unsaid.UNTOUCHED
 
 
 def _at(value: Any, path: Sequence[str]) -> Any:
-    """What stands there; None where nothing does."""
+    """What stands there; None where nothing does. Of an array a number is a place, as in what
+    updates say."""
     for name in path:
+        if isinstance(value, list):
+            value = dict(zip(map(str, range(len(value))), value, strict=True))
         if not isinstance(value, dict):
             return None
         value = value.get(name)

@@ -222,6 +222,29 @@ def said(key: object, after: object, **more: Any) -> list[Said]:
     return [("erp.shop.item", json.dumps(key).encode(), json.dumps(value).encode())]
 
 
+def test_a_number_in_a_path_is_a_place_in_an_array_wherever_it_is_said() -> None:
+    columns = {"shop.item": {"a.0": "integer", "a.1.b": "integer", "y.2024": "integer"}}
+    decoder = Decoder(settings(columns=columns), {}, {})
+    key = {"id": "1"}
+
+    def of_update(**changed: Any) -> list[Said]:
+        [(topic, name, text)] = said(key, {}, op="u", updateDescription=changed)
+        value = {**json.loads(text or b""), "after": None}
+        return [(topic, name, json.dumps(value).encode())]
+
+    whole = said(key, {"_id": 1, "a": [5, {"b": 6}], "y": {"2024": 7}})
+    place = of_update(updatedFields=json.dumps({"a.0": 8, "a.1.b": 9}))
+    changes = decoder.change_set(fetched([*whole, *place]), "{}")
+    assert changes is not None
+    assert [one["new"] for one in events(changes)] == [
+        {"_id": "1", "a.0": "5", "a.1.b": "6", "y.2024": "7"},
+        {"_id": "1", "a.0": "8", "a.1.b": "9"},
+    ]
+    cut = of_update(truncatedArrays=[{"field": "a", "newSize": 1}])
+    with pytest.raises(DecodeError, match=r"shop\.item changes a\.0"):
+        decoder.change_set(fetched(cut), "{}")
+
+
 def test_columns_that_no_document_can_have_are_named() -> None:
     for columns, what in (
         ({"_id": "json"}, "_id may be one of"),
