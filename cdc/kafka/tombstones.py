@@ -90,8 +90,10 @@ class Tombstones:
         if fetched.values.null_count:
             keys = fetched.keys.to_pylist()
             for index in np.flatnonzero(fetched.values.is_null()).tolist():
-                last = _deleted(fetched, index - 1) if index else before
-                if keys[index] is not None and not _is_of(last, fetched, index):
+                if keys[index] is None:
+                    continue
+                is_behind = _is_behind(fetched, index) if index else _is_of(before, fetched)
+                if not is_behind:
                     alone.append(index)
         if fetched.count:
             self._met[place] = _deleted(fetched, fetched.count - 1)
@@ -137,6 +139,24 @@ def _table(pattern: Pattern) -> list[Any]:
     return [pattern[1].get(name) for name in _OF_TABLE[1:]]
 
 
+def _is_behind(fetched: Fetched, index: int) -> bool:
+    """Whether the tombstone is of the delete that stands before it; between them may be the end of
+    a transaction."""
+    if fetched.keys[index].as_py() != fetched.keys[index - 1].as_py():
+        return False
+    if fetched.offsets[index] - fetched.offsets[index - 1] > 1:
+        return _deleted(fetched, index - 1) is not None
+    value = fetched.values[index - 1].as_py()
+    return value is not None and _DELETE.search(value) is not None
+
+
+def _is_of(last: Deleted | None, fetched: Fetched) -> bool:
+    """The same of the first that was fetched."""
+    if last is None or last[0] >= int(fetched.offsets[0]):
+        return False
+    return last[1] == _digest(fetched.keys[0].as_py())
+
+
 def _deleted(fetched: Fetched, index: int) -> Deleted | None:
     """None where it is something else than a delete."""
     value, key = fetched.values[index].as_py(), fetched.keys[index].as_py()
@@ -150,14 +170,6 @@ def _deleted(fetched: Fetched, index: int) -> Deleted | None:
     if not isinstance(said, dict) or said.get("op") != "d":
         return None  # a column's name and value
     return int(fetched.offsets[index]), _digest(key)
-
-
-def _is_of(last: Deleted | None, fetched: Fetched, index: int) -> bool:
-    """Whether the tombstone is of the delete that was read right before it; between them may stand
-    the end of a transaction."""
-    if last is None or last[0] >= int(fetched.offsets[index]):
-        return False
-    return last[1] == _digest(fetched.keys[index].as_py())
 
 
 def _digest(key: bytes) -> str:
