@@ -45,6 +45,9 @@ def verdict(answer: Answer, declared: Mapping[str, Outcome], rules: Result | Non
         return Verdict(said, answer.status, code=_shown(code))
     if document is None:
         return Verdict("retry", answer.status, True, silent=answer.why or "it is no JSON")
+    if rules.error and not isinstance(document, dict | list):  # such as a text
+        silent = "it is nothing that could have an error"
+        return Verdict("retry", answer.status, True, silent=silent)
     found = within(document, declared, rules)
     status = answer.status if found.status is None else found.status
     return Verdict(found.outcome, status, True, found.code, found.silent)
