@@ -185,16 +185,16 @@ def nets(references: References, changes: Sequence[RowChanges]) -> list[Net]:
 
 
 def _reaches_out(references: References, net: Net) -> bool:
-    """Whether its deletes may touch rows of others which, in the source's order, would stay.
+    """Whether it may touch what is others', which in the source's order would stay, or move along.
 
-    As sets a key that moves is deleted and put elsewhere. That is what triggers can mind, and
-    foreign keys that are hidden from us or were added since we looked; a delete that the source
-    sent takes the rows of others in any order.
+    As sets a key that moves is deleted or overwritten and put elsewhere. That is what triggers can
+    mind, foreign keys that are hidden from us or were added since we looked, and columns that are
+    not ours; a delete that the source sent takes the rows of others in any order.
     """
-    if net.deletes is None:
-        return False
     table = net.table.table
-    return table in references.cascading or (net.implied > 0 and table not in references.inert)
+    if net.moves and table not in references.inert:
+        return True
+    return net.deletes is not None and table in references.cascading
 
 
 def _keys_differ(changes: Sequence[RowChanges]) -> bool:

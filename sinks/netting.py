@@ -42,7 +42,7 @@ class Net:
     twice among upserts, nor among deletes. `fresh`: the upserts are of rows the source calls new.
     Each change is a row here, or was `coalesced`; `implied` deletes are of rows that left their
     key, and no changes of their own. `seq`: of the upserts, where each is a change and there is
-    nothing else.
+    nothing else. `moves`: some rows left their key, also where others have taken it since.
     """
 
     table: TargetTable
@@ -53,6 +53,7 @@ class Net:
     implied: int
     fresh: bool
     seq: pa.Int64Array | None = None
+    moves: bool = False
 
     @property
     def inserts(self) -> Rows | None:
@@ -142,6 +143,7 @@ def _net_of_moves(
         coalesced=len(op) - int(is_row.sum()),
         implied=int((~is_row).sum()),
         fresh=False,
+        moves=True,
     )
 
 
@@ -186,6 +188,7 @@ def _merged(
         coalesced=change.rows - written,
         implied=len(ends) - written,
         fresh=False,
+        moves=_moved(change) is not None,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 
 import duckdb
 import pyarrow as pa
@@ -13,6 +14,7 @@ from sinks.duckdb.types import ColumnType, column_type, fitted
 from sinks.embedded.codec import converted, no_value
 from sinks.embedded.session import Codec, Engine, Found
 from sinks.embedded.write import SetWriter
+from sinks.netting import NeedsOrder, Net
 from sinks.ordered import Values, diverged
 from transforms.rows import DELETE, UPSERT, RowChanges, TargetTable
 
@@ -82,6 +84,12 @@ class TableWriter(SetWriter):
         self._codec = codec
         self._types: list[ColumnType] = codec.types
 
+    def delete(self, net: Net) -> int:
+        """Errors: NeedsOrder where what others keep of a row would not move with it."""
+        if net.moves and self._has_others:
+            raise NeedsOrder
+        return super().delete(net)
+
     def write_run(
         self, op: int, moves: bool, missing: tuple[int, ...], columns: Sequence[pa.Array]
     ) -> int:
@@ -115,6 +123,14 @@ class TableWriter(SetWriter):
                 batch,
             )
         return {row[: len(asked)]: row[len(asked) :] for row in rows}
+
+    @cached_property
+    def _has_others(self) -> bool:
+        """Whether the table has columns that are not ours: a row that is put elsewhere instead of
+        moved would lose what stands in them."""
+        with self._engine.translated("reading a target table", table=str(self._table.table)):
+            found = self._engine.look(self._session, self._table.table)
+        return found is None or len(found.columns) > len(self._table.columns)
 
     def _delete(self, keys: Sequence[pa.Array]) -> None:
         self._delete_where(self._same(range(len(keys))), keys)

@@ -59,6 +59,9 @@ class FileHarness(ABC):
             sink.close()
 
     @abstractmethod
+    def execute(self, *sql: str) -> list[tuple[object, ...]]: ...
+
+    @abstractmethod
     def rows(self, table: TargetTable) -> set[Row]: ...
 
     @abstractmethod
@@ -272,6 +275,31 @@ def test_what_a_moved_row_did_not_send_stays_what_it_is(tmp_path: Path) -> None:
     assert len(statements) < 6
     after = {row[0]: row[1:] for row in harness.rows(table)}
     assert after == {"119": (*before["1"][:-1], "1 day"), "120": before["2"]}
+
+
+@pytest.mark.parametrize("rows", [2, 40])
+def test_what_others_keep_of_a_row_moves_with_it(harness: FileHarness, rows: int) -> None:
+    """Also where another row has taken its key since."""
+    is_duckdb = isinstance(harness, DuckdbHarness)
+    name = DUCKDB.table(TABLE.table) if is_duckdb else quoted(plain(TABLE.table))
+    numbers = [str(n) for n in range(100, 100 + rows)]
+    first = changes(TABLE, *(upsert(n, "a", "1") for n in numbers))
+    moved: list[Change] = [(UPSERT, (f"1{n}", "b", "1"), (n,)) for n in numbers]
+    taken = changes(TABLE, *moved[:-1], upsert(numbers[0], "c", "1"), moved[-1])
+    for offset, change in enumerate((first, taken), 1):
+        sink = harness.sink()
+        sink.open(JOURNAL)
+        sink.prepare([TABLE])
+        sink.write([change])
+        sink.commit(Checkpoint(JOURNAL, offset, ""))
+        sink.close()
+        if change is first:
+            harness.execute(
+                f"alter table {name} add column note text", f"update {name} set note = 'of ' || id"
+            )
+    noted = [(int(f"1{n}"), f"of {n}") for n in numbers]
+    found = harness.execute(f"select id, note from {name} order by id")
+    assert found == [(int(numbers[0]), None), *noted]
 
 
 def _noting(done: Callable[[Effect], int], noted: list[str]) -> Callable[[Effect], int]:

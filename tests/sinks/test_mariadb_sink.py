@@ -173,6 +173,19 @@ def test_parents_come_before_children_and_go_after_them(maria_harness: MariadbHa
 
 
 @pytest.mark.usefixtures("way")
+def test_what_others_keep_of_a_row_moves_with_it(maria_harness: MariadbHarness) -> None:
+    """Also where another row has taken its key since."""
+    sink = opened(maria_harness, TABLE)
+    apply(sink, 1, changes(TABLE, upsert("1", "a", "1")))
+    maria_harness.execute(
+        "alter table shop.item add note text", "update shop.item set note = 'of 1'"
+    )
+    apply(sink, 2, changes(TABLE, (UPSERT, ("2", "b", "1"), ("1",)), upsert("1", "c", "1")))
+    found = maria_harness.execute("select id, note from shop.item order by id")
+    assert found == [(1, None), (2, "of 1")]
+
+
+@pytest.mark.usefixtures("way")
 def test_a_cascade_takes_no_row_that_is_to_stay(maria_harness: MariadbHarness) -> None:
     sink = opened(maria_harness, CHILD, TABLE)
     maria_harness.execute(
