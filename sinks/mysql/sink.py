@@ -121,9 +121,10 @@ class MariadbSink:
                 self._types[table] = tuple(sql.types.values())
                 self._writers[table] = TableWriter(self._connected, self._loader, sql)
                 if (of := table.composite) is not None and of.table == table.table:
-                    self._composites[of.entity] = CompositeWriter(
-                        self._connected, of, self._writers[table], lambda: self._transaction
-                    )
+                    with translated("preparing an entity", table=str(of.table)):
+                        self._composites[of.entity] = CompositeWriter(
+                            self._connected, of, self._writers[table], lambda: self._transaction
+                        )
             with translated("reading the target's foreign keys"):
                 names = {kept_name(other, table.table): table.table for table in self._writers}
                 self._references = References.of(

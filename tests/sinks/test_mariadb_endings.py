@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 import sinks.mysql.session as session
-from sinks.conformance import TABLE, apply, changes, opened, upsert
+from sinks.composite_conformance import customer
+from sinks.conformance import JOURNAL, TABLE, apply, changes, opened, upsert
 from sinks.mysql.products import MYSQL
 from sinks.rowtext import PIECE_ROWS
 from tailrace.errors import TargetUnavailable
@@ -101,6 +102,17 @@ def test_a_deadlock_among_rows_that_are_sent_together(maria_harness: MariadbHarn
     sink.prepare([TABLE])
     apply(sink, 2, given)
     assert {row[1] for row in maria_harness.rows(TABLE)} == {"b"}
+
+
+@only_mariadb
+def test_a_connection_that_ended_is_told_when_an_entity_is_prepared(
+    maria_harness: MariadbHarness,
+) -> None:
+    sink = maria_harness.sink()
+    sink.open(JOURNAL)
+    maria_harness.execute(f"kill connection {sink._connected.thread_id()}")
+    with pytest.raises(TargetUnavailable):
+        sink.prepare(customer().tables)
 
 
 def test_a_wait_behind_an_alter_ends(
