@@ -33,6 +33,8 @@ class DuckdbSession:
 
     def __init__(self, path: Path) -> None:
         self._connection = _opened(path)
+        self._log = path.with_name(path.name + ".wal")
+        self._ours = _number(self._log)
         self._effects = Effects(path.parent)
         self._savepoints: list[tuple[str, int]] = []
         self._begun = self._failed = False
@@ -71,6 +73,7 @@ class DuckdbSession:
 
     def commit(self) -> None:
         self._connection.execute("commit")
+        self._ours = _number(self._log)
         self._ended()
 
     def rollback(self) -> None:
@@ -101,7 +104,15 @@ class DuckdbSession:
             self._connection.interrupt()
 
     def close(self) -> None:
+        """DuckDB writes its WAL into the file that it has open, and removes what then has the WAL's
+        name: where the file was replaced meanwhile, that is the WAL of another."""
+        was_begun = self._begun
         self._ended()
+        with suppress(duckdb.Error):
+            if _number(self._log) not in (None, self._ours):
+                if was_begun:
+                    self._connection.execute("rollback")
+                self._connection.execute("pragma disable_checkpoint_on_shutdown")
         with suppress(duckdb.Error):
             self._connection.close()
 
@@ -133,6 +144,13 @@ class DuckdbSession:
         self._begun = self._failed = False
         self._savepoints.clear()
         self._effects.clear()
+
+
+def _number(path: Path) -> int | None:
+    """Of the file that has this name now."""
+    with suppress(OSError):
+        return path.stat().st_ino
+    return None
 
 
 def _opened(path: Path) -> duckdb.DuckDBPyConnection:

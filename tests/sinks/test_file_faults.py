@@ -183,6 +183,19 @@ def test_an_empty_file_is_filled(kind: str, path: Path) -> None:
     assert offsets(kind, path) == [1]
 
 
+def test_the_log_of_a_file_that_takes_its_place_stays(tmp_path: Path) -> None:
+    path, other = tmp_path / "hub.file", tmp_path / "other.file"
+    with duckdb.connect(str(other)) as theirs:
+        theirs.execute("pragma disable_checkpoint_on_shutdown")
+        theirs.execute("create table kept (id integer)")
+    with opened("duckdb", path) as (sink, _):
+        write(sink, 1)
+        os.replace(other, path)
+        os.replace(f"{other}.wal", f"{path}.wal")
+    with duckdb.connect(str(path)) as theirs:
+        assert theirs.execute("show tables").fetchall() == [("kept",)]
+
+
 @pytest.mark.parametrize("is_begun", [False, True], ids=["between", "within"])
 @pytest.mark.parametrize("how", ["removed", "renamed", "replaced"])
 def test_a_file_that_is_another_one_is_noticed(
