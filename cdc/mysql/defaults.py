@@ -26,7 +26,10 @@ _FRACTIONAL = {
         re.compile(r"(\d{4}-\d\d-\d\d)(?: (\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?)?"),
         "00:00:00",
     ),
-    tm.TIME2: (re.compile(r"()(-?\d{2,3}:\d\d:\d\d)(?:\.(\d{1,6}))?"), ""),
+    tm.TIME2: (
+        re.compile(r"()((?!-00:00:00(?:\.0*)?\Z)-?(?:\d\d|[1-9]\d\d):\d\d:\d\d)(?:\.(\d{1,6}))?"),
+        "",
+    ),
 }
 _ZEROS = {
     tm.DATE: "0000-00-00",
@@ -47,17 +50,30 @@ def written(column: MapColumn, tokens: Sequence[Token]) -> Default:
     if len(words) != 1:
         return UNKNOWN
     (token,) = words
-    if token.kind in ("text", "number"):
-        return literal(column, minus + token.value)
+    if token.kind == "text":
+        # A BIT has the bytes of a text, not the number that it says.
+        return literal(column, token.value) if not minus and column.type != tm.BIT else UNKNOWN
+    if token.kind == "number":
+        return _of_number(column, minus + token.value)
     if token.kind == "bytes" and column.type == tm.BIT:
         return _bits(column, token.raw.lower())
     word = token.raw.lower()
     if word == "null":
         return NULL
-    return literal(column, _TRUTHS[word]) if word in _TRUTHS else UNKNOWN
+    return _of_number(column, _TRUTHS[word]) if word in _TRUTHS else UNKNOWN
 
 
+_AS_WRITTEN = re.compile(r"(?!-[0.]+\Z)-?(?:0|[1-9]\d*)(?:\.\d+)?")
 _TRUTHS = {"true": "1", "false": "0"}
+
+
+def _of_number(column: MapColumn, number: str) -> Default:
+    """A text has it as a server writes it, and a label may be meant by its place."""
+    if column.type in (tm.ENUM, tm.SET):
+        return UNKNOWN
+    if column.type in _TEXTS and not _AS_WRITTEN.fullmatch(number):
+        return UNKNOWN
+    return literal(column, number)
 
 
 def literal(column: MapColumn, text: str) -> Default:

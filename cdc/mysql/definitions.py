@@ -344,7 +344,16 @@ def column(found: Definition, table_charset: int, collations: Collations) -> Map
 
 def default(column: MapColumn, written: Sequence[Token] | None) -> Default:
     """`written`: behind DEFAULT, None where nothing is said of it."""
-    return defaults.absent(column) if written is None else defaults.written(column, written)
+    if written is None:
+        return defaults.absent(column)
+    found = defaults.written(column, written)
+    text = found[0] if found else None
+    if text and column.type in _VARCHARS and text[1:].endswith(" ") and 4 * len(text) > column.size:
+        return defaults.UNKNOWN  # perhaps too long: a server then cuts spaces at its end
+    return found
+
+
+_VARCHARS = (tm.VARCHAR, tm.VARCHAR_COMPRESSED)
 
 
 def stored(type_: int, size: int, *, packed: bool) -> tuple[int, int]:

@@ -139,8 +139,10 @@ class Shapes:
         schema = table.schema_of
         if op == CREATE:
             anew = True
-        elif not (self.is_mariadb and all(present >> i & 1 for i in schema.key_indexes)):
-            anew = False  # of a REPLACE MariaDB logs the key, MySQL everything
+        elif not self.is_mariadb:
+            anew = False  # of a REPLACE MySQL logs everything
+        elif anew is None and not all(present >> i & 1 for i in schema.key_indexes):
+            anew = False  # MariaDB the key, if that is no default
         asked = schema.version, present, anew
         if asked not in self._left_out:
             withheld = self.withheld.names(schema)
@@ -149,7 +151,10 @@ class Shapes:
                 for i, column in enumerate(schema.columns)
                 if not present >> i & 1 and column.name not in withheld
             ]
-            self._left_out[asked] = self._values(schema, absent, anew)
+            values = self._values(schema, absent, anew)
+            if anew:  # what is withheld is dropped, whatever it is
+                values |= {i: None for i, one in enumerate(schema.columns) if one.name in withheld}
+            self._left_out[asked] = values
         return self._left_out[asked]
 
     def _values(

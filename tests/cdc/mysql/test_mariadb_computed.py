@@ -19,6 +19,7 @@ from cdc.patterns import Patterns
 from cdc.schema import TableName, TableSchema
 from tailrace.errors import ContinuityError
 from tests.cdc.mysql.binlogs import charsets, split
+from tests.cdc.mysql.test_mariadb_defaults import followed
 from tests.cdc.mysql.test_mariadb_source import Reader, State, apply, reader, snapshot
 from tests.maria import Maria, both, needs
 
@@ -219,3 +220,14 @@ def test_rows_before_go_without_them(image: str, maria: Maria) -> None:
     assert not before.unsent
     rows = list(zip(*(column.to_pylist() for column in before.values), strict=True))
     assert rows[1:] == [("1", "1", "1"), ("1", "2", "1"), ("1", "2", "5"), ("3", "2", "5")]
+
+
+def test_a_row_inserted_under_a_minimal_image_lacks_them(reader: Reader) -> None:
+    maria = reader.maria
+    needs(maria.server, (11, 5), "changed rows without computed columns in its log")
+    maria.execute("set global binlog_row_image = MINIMAL", COMPUTED)
+    try:
+        state, whole = followed(reader, "insert into t (id, a) values (1, 1)", "update t set n = 3")
+    finally:
+        maria.execute("set global binlog_row_image = FULL")
+    assert state == whole == {("1",): ("1", "1", "3"), ("-1",): ("-1", None, None)}

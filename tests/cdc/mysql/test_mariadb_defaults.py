@@ -8,6 +8,11 @@ from contextlib import closing
 import pytest
 
 from cdc.mysql import statements
+from cdc.mysql.alteration import Shape
+from cdc.mysql.collations import Collations
+from cdc.mysql.ddl import altered
+from cdc.mysql.tablemap import Default, TableMap
+from cdc.schema import TableName
 from tailrace.errors import DecodeError
 from tests.cdc.mysql.test_mariadb_source import Reader, State, reader, snapshot, until
 from tests.maria import Maria, both
@@ -71,6 +76,65 @@ def followed(reader: Reader, *writes: str, tables: str = "") -> tuple[State, Sta
             until(stream, lambda: ("-1",) in state, state)
         snapshot(source, whole)
     return state, whole
+
+
+@both
+@pytest.mark.parametrize("image", ["minimal"], indirect=True)
+def test_a_replace_moves_a_row_to_the_key_that_is_the_default(reader: Reader, image: str) -> None:
+    reader.maria.execute(
+        "create table t (id int default 0 primary key, n int unique, v int default 7)"
+    )
+    state, whole = followed(
+        reader,
+        "insert into t values (5, 1, 9)",
+        "update t set v = 8",
+        "replace into t (n) values (1)",
+    )
+    assert state == whole == {("0",): ("0", "1", "7"), ("-1",): ("-1", None, "7")}
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "bit(8) default '5'",
+        "enum('0','1') default 1",
+        "enum('0','1') default true",
+        *(f"varchar(9) default {number}" for number in ("007", "-0", "-05", ".5", "5.", "1e2")),
+        "varbinary(9) default 07",
+        "varchar(3) default 'abc  '",
+        "time default '010:02:03'",
+        "time(1) default '-00:00:00.0'",
+    ],
+)
+def test_a_default_that_a_server_keeps_otherwise_than_it_was_written_is_not_known(
+    written: str,
+) -> None:
+    assert default_of(written) == ()
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        ("bit(8) default 5", "00000101"),
+        ("varchar(9) default -1.50", "-1.50"),
+        ("varchar(9) default 'a '", "a "),
+        ("varchar(1) default ' '", " "),
+        ("varchar(9) default true", "1"),
+        ("time default '-110:02:03'", "-110:02:03"),
+        ("time(1) default '-00:00:00.5'", "-00:00:00.5"),
+    ],
+)
+def test_a_default_that_was_written_as_a_server_keeps_it(written: str, text: str) -> None:
+    assert default_of(written) == (text,)
+
+
+def default_of(written: str) -> Default:
+    """Of a column that is added."""
+    rows = [("utf8mb4_bin", 46, "utf8mb4", False), ("utf8mb4_general_ci", 45, "utf8mb4", True)]
+    shape = Shape(TableMap(TableName("s", "t"), (), (), described=True), 45)
+    return (
+        altered(shape, f"alter table t add c {written}", Collations.of(rows)).map.columns[0].default
+    )
 
 
 REPLACED = "replace into t (id, n) values (1, 5)"
