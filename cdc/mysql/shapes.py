@@ -160,7 +160,8 @@ class Shapes:
     def _values(
         self, schema: TableSchema, absent: list[int], anew: bool | None
     ) -> dict[int, bytes | None]:
-        known = self._known(schema.table)
+        # Today's catalog may have another default than the rows of then.
+        known = self._chronicle.shape(schema.table) if anew else self._known(schema.table)
         columns = {one.name.lower(): one for one in known.columns} if known else {}
         found: dict[int, bytes | None] = {}
         unknown = []

@@ -93,6 +93,23 @@ def test_a_replace_moves_a_row_to_the_key_that_is_the_default(reader: Reader, im
     assert state == whole == {("0",): ("0", "1", "7"), ("-1",): ("-1", None, "7")}
 
 
+@pytest.mark.parametrize("image", ["minimal"], indirect=True)
+def test_todays_default_is_not_taken_for_that_of_then(reader: Reader, image: str) -> None:
+    reader.maria.execute(
+        "create table t (id int primary key, d date not null default '2024-01-01',"
+        " e date not null default '2024-01-02')"
+    )
+    not_understood = "alter table t add n int default 5, add period for p (d, e)"
+    with pytest.raises(DecodeError, match="whose defaults are not known") as raised:
+        followed(
+            reader,
+            not_understood,
+            "insert into t (id, d, e) values (1, '2024-01-01', '2024-01-02')",
+            "alter table t alter n set default 6",
+        )
+    assert raised.value.where["columns"] == "n"
+
+
 @pytest.mark.parametrize(
     "written",
     [
