@@ -82,6 +82,8 @@ def replaces(statement: str) -> bool | None:
     verb, text = split(statement)
     if verb not in ("insert", "update", "delete", "replace", "load"):
         return None
+    if verb == "load":
+        text = plain(text, texts=False)
     return _REPLACES.match(text.lstrip()) is not None
 
 
