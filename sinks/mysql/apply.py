@@ -53,7 +53,8 @@ class TableWriter:
                     return rows.count
                 return self._staged(net)
         except RowRefused as refused:
-            if refused.line is not None and net.seq is not None and not self.sql.own:
+            shown = self.sql.shows(str(refused.where.get("column", "")))
+            if refused.line is not None and net.seq is not None and not self.sql.own and shown:
                 refused.seq = net.seq[refused.line - 1].as_py()
                 refused.where["key_columns"] = ", ".join(net.table.key)
             raise

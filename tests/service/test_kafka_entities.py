@@ -113,8 +113,8 @@ def test_what_is_protected_is_nowhere_in_clear(
         wait_until(lambda: len(line.desk()["exceptions"]) == 2, "what waits")
         held, before = line.desk()["exceptions"], len(records(kafka, line.pipeline, "item"))
         for one in held:
-            edited = line.command("exceptions", "edit", one["id"], "--set", "kind=B")
-            assert edited.returncode == 0, edited.stderr
+            edit = ("exceptions", "edit", one["id"], "--set", "kind=B")
+            wait_until(lambda edit=edit: line.command(*edit).returncode == 0, "the edit")
         replayed = line.command("exceptions", "replay", held[0]["id"])
         assert replayed.returncode == 0, replayed.stderr
         wait_until(lambda: not line.desk()["exceptions"], "the replay")

@@ -13,7 +13,7 @@ from cdc.kafka.decode import Decoder
 from tailrace.errors import DecodeError
 from tests.cdc.kafka.debezium import Said, fetched, records, settings
 from tests.cdc.kafka.test_debezium_decode import POSTGRES
-from tests.cdc.kafka.test_documents import COLUMNS
+from tests.cdc.kafka.test_mongodb_documents import COLUMNS
 
 PIECES = (
     *(
