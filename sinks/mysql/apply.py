@@ -53,8 +53,7 @@ class TableWriter:
                     return rows.count
                 return self._staged(net)
         except RowRefused as refused:
-            shown = self.sql.shows(str(refused.where.get("column", "")))
-            if refused.line is not None and net.seq is not None and not self.sql.own and shown:
+            if refused.line is not None and net.seq is not None and not self.sql.own:
                 refused.seq = net.seq[refused.line - 1].as_py()
                 refused.where["key_columns"] = ", ".join(net.table.key)
             raise

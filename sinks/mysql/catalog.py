@@ -83,8 +83,9 @@ class CatalogColumn:
 
     @property
     def ddl(self) -> str:
-        """For a copy that takes NULL, too."""
-        words = [self.type]
+        """For a copy that takes NULL, too. In place of characters beyond U+FFFF the catalog has
+        question marks, so the copy of a column with such labels takes any text."""
+        words = ["longtext" if "?" in self.type else self.type]
         if self.charset:
             words.append(f"character set {self.charset} collate {self.collation}")
         return " ".join([*words, "null"])

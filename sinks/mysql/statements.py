@@ -58,11 +58,6 @@ class Statements:
         columns = ", ".join(f"{quoted(name)} {self._found[name].ddl}" for name in names)
         return [sql.format(stage=stage, columns=columns) for sql in self._product.staging]
 
-    def shows(self, name: str) -> bool:
-        """Whether the catalog shows the type of a column as it is. In place of characters beyond
-        U+FFFF in labels there are question marks, and so in a staging table."""
-        return name not in self._found or "?" not in self._found[name].type
-
     def insert(self, into: str, names: Sequence[str], place: str) -> tuple[str, str]:
         """(INSERT … VALUES, one row of placeholders)."""
         row = ", ".join(self.types[name].read.format(place) for name in names)

@@ -389,6 +389,20 @@ def test_values_arrive_as_they_were(
         assert maria_harness.rows(wanted) == {("1", value if shown is None else shown), ("2", None)}
 
 
+@pytest.mark.parametrize("kind", ["enum", "set"])
+def test_labels_that_the_catalog_does_not_show_are_written_as_sets(
+    kind: str, maria_harness: MariadbHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SINGLY_ROWS_MAX", 0)
+    make(maria_harness, f"v {kind}('x😀', 'x?') collate utf8mb4_bin")
+    wanted = table("text")
+    sink = opened(maria_harness, wanted)
+    monkeypatch.setattr(sink, "in_order", None)
+    apply(sink, 1, changes(wanted, upsert("1", "x😀"), upsert("2", "x?")))
+    apply(sink, 2, changes(wanted, upsert("2", "x😀"), upsert("3", None)))
+    assert maria_harness.rows(wanted) == {("1", "x😀"), ("2", "x😀"), ("3", None)}
+
+
 @only_mariadb
 @pytest.mark.usefixtures("way")
 def test_a_uuid_may_have_its_own_type(maria_harness: MariadbHarness) -> None:
