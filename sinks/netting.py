@@ -188,7 +188,7 @@ def _merged(
         coalesced=change.rows - written,
         implied=len(ends) - written,
         fresh=False,
-        moves=_moved(change) is not None,
+        moves=bool((origin < 0).any()),
     )
 
 
