@@ -6,10 +6,12 @@ free. The target begins where the source began.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cdc.schema import TableName
@@ -39,6 +41,7 @@ TWO = TargetTable(  # a composite key whose columns stand in another order than 
     tuple(TargetColumn(name, "text") for name in ("k2", "a", "k1", "b")),
     ("k1", "k2"),
 )
+NAMES = {table.table: table for table in (ONE, TWO)}
 
 
 @dataclass
@@ -88,13 +91,46 @@ def changes_of(events: Sequence[Event], cut: Sequence[int]) -> list[RowChanges]:
     return [row_changes(table, rows) for (_, table), rows in pieces.items()]
 
 
-def deliver(sink: Sink, events: Sequence[Event], cut: Sequence[int], offset: int) -> None:
-    """Written and committed; the counts say what became of each event."""
-    written = sink.write(changes_of(events, cut)).values()
-    assert len(events) == sum(
-        one.upserted + one.deleted + one.cleared + one.coalesced for one in written
+class Target(ABC):
+    """A sink that stays open, and ONE and TWO filled and read behind its back."""
+
+    def __init__(self, sink: Sink) -> None:
+        self.sink = sink
+        self.sink.open(JOURNAL)
+        self.sink.prepare([ONE, TWO])
+        self._offset = 0
+
+    @abstractmethod
+    def fill(self, states: dict[TableName, State]) -> None:
+        """Both hold this and nothing else."""
+
+    @abstractmethod
+    def states(self) -> dict[TableName, State]: ...
+
+    def apply(self, events: Sequence[Event], cut: Sequence[int]) -> None:
+        """Written and committed; the counts say what became of each event."""
+        written = self.sink.write(changes_of(events, cut)).values()
+        assert len(events) == sum(
+            one.upserted + one.deleted + one.cleared + one.coalesced for one in written
+        )
+        self._offset += 1
+        self.sink.commit(Checkpoint(JOURNAL, self._offset, ""))
+
+
+def ends_where_the_source_ended(target: Target, histories_max: int) -> None:
+    @settings(
+        max_examples=histories_max,
+        deadline=None,
+        suppress_health_check=[HealthCheck.nested_given],
     )
-    sink.commit(Checkpoint(JOURNAL, offset, ""))
+    @given(histories(), st.lists(st.integers(0, 14), max_size=3))
+    def ends_alike(history: tuple[dict[TableName, State], list[Event]], cut: list[int]) -> None:
+        states, events = history
+        target.fill(states)
+        target.apply(events, cut)
+        assert target.states() == play(events, states)
+
+    ends_alike()
 
 
 def row_changes(table: TargetTable, rows: Sequence[tuple[int, Event]]) -> RowChanges:
@@ -132,11 +168,10 @@ def row_changes(table: TargetTable, rows: Sequence[tuple[int, Event]]) -> RowCha
 def histories(
     draw: st.DrawFn, *, keep_keys_with_unsent: bool = False
 ) -> tuple[dict[TableName, State], list[Event]]:
-    names = {table.table: table for table in (ONE, TWO)}
     parts = st.sampled_from(["1", "2", "3", ""])
     values = st.sampled_from([None, "", "x", "y", "\\N"])
-    states: dict[TableName, State] = {name: {} for name in names}
-    for name, table in names.items():
+    states: dict[TableName, State] = {name: {} for name in NAMES}
+    for name, table in NAMES.items():
         for _ in range(draw(st.integers(0, 3))):
             row = new_row(draw, table, parts, values)
             states[name][key_of(table, row)] = row

@@ -6,33 +6,26 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import sinks.mysql.ordered as ordered
 import sinks.mysql.sink as module
 from cdc.schema import TableName
-from sinks.conformance import JOURNAL, NOT_SENT, Change, changes, opened, upsert
+from sinks.conformance import NOT_SENT, Change, changes, opened, upsert
 from sinks.mysql.names import quoted_list, quoted_table
 from sinks.mysql.session import query
 from tailrace.errors import TargetRefused
-from tests.sinks.histories import ONE, TWO, Event, State, deliver, histories, key_of, play
+from tests.sinks.histories import NAMES, State, Target, ends_where_the_source_ended, key_of
 from tests.sinks.maria_harness import MariadbHarness
 from transforms.rows import DELETE, PATCH, UPSERT, RowChanges, TargetColumn, TargetTable
 
-NAMES = {table.table: table for table in (ONE, TWO)}
 
-
-class Target:
-    """A sink that stays open, and the two tables filled and read behind its back."""
-
+class MariadbTarget(Target):
     def __init__(self, harness: MariadbHarness) -> None:
-        self.sink = harness.sink()
-        self.sink.open(JOURNAL)
-        self.sink.prepare([ONE, TWO])
+        super().__init__(harness.sink())
         self._connection = harness.server.connect()
         self._connection.autocommit(True)
-        self._offset = 0
 
     def fill(self, states: dict[TableName, State]) -> None:
         with self._connection.cursor() as cursor:
@@ -41,10 +34,6 @@ class Target:
                 for row in state.values():
                     places = ", ".join(["%s"] * len(row))
                     cursor.execute(f"insert into {quoted_table(name)} values ({places})", row)
-
-    def apply(self, events: Sequence[Event], cut: Sequence[int]) -> None:
-        self._offset += 1
-        deliver(self.sink, events, cut, self._offset)
 
     def states(self) -> dict[TableName, State]:
         found: dict[TableName, State] = {}
@@ -60,8 +49,8 @@ class Target:
 
 
 @pytest.fixture
-def target(maria_harness: MariadbHarness) -> Iterator[Target]:
-    made = Target(maria_harness)
+def target(maria_harness: MariadbHarness) -> Iterator[MariadbTarget]:
+    made = MariadbTarget(maria_harness)
     yield made
     made.close()
     maria_harness.execute("drop database s")
@@ -69,19 +58,10 @@ def target(maria_harness: MariadbHarness) -> Iterator[Target]:
 
 @pytest.mark.parametrize("singly_max", [0, 1000], ids=["sets", "in_order"])
 def test_the_target_ends_where_the_source_ended(
-    singly_max: int, target: Target, monkeypatch: pytest.MonkeyPatch
+    singly_max: int, target: MariadbTarget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "SINGLY_ROWS_MAX", singly_max)
-
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.nested_given])
-    @given(histories(), st.lists(st.integers(0, 14), max_size=3))
-    def ends_alike(history: tuple[dict[TableName, State], list[Event]], cut: list[int]) -> None:
-        states, events = history
-        target.fill(states)
-        target.apply(events, cut)
-        assert target.states() == play(events, states)
-
-    ends_alike()
+    ends_where_the_source_ended(target, 60)
 
 
 STRICT = TargetTable(
