@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from threading import Timer
@@ -16,6 +15,7 @@ from cdc.mysql.on_mariadb import WANTED as MARIADB_WANTED
 from cdc.mysql.positions import FilePosition, MysqlPosition, Reached, is_file_position
 from cdc.mysql.product import Wanted
 from cdc.mysql.session import Connection, connect, query
+from cdc.mysql.versions import numbers
 from cdc.protocol import START_OVER
 from cdc.schema import TableName
 from tailrace.errors import ContinuityError, PreflightError, SourceUnavailable, TailraceError
@@ -54,8 +54,7 @@ class OnMysql:
             ((executed,),) = query(connection, "select @@global.gtid_executed")
             return str(GtidSet(executed))
         version = str(query(connection, "select version()")[0][0])
-        numbers = tuple(map(int, re.findall(r"\d+", version)[:2]))
-        words = "BINARY LOG" if numbers >= (8, 2) else "MASTER"
+        words = "BINARY LOG" if numbers(version) >= (8, 2) else "MASTER"
         found = query(connection, f"show {words} status")
         if not found:
             raise PreflightError(

@@ -14,6 +14,7 @@ from cdc.mysql.products import product_of
 from cdc.mysql.quiet import LIST, WAIT_S, prepared
 from cdc.mysql.session import Connection, query
 from cdc.mysql.settings import BinlogSource
+from cdc.mysql.versions import numbers
 from cdc.schema import TableName
 from tailrace.errors import TailraceError
 
@@ -62,7 +63,6 @@ def inspect(
 
 
 def _server(connection: Connection, version: str, product: Product) -> Iterator[Finding]:
-    numbers = re.match(r"(?:5\.5\.5-)?(\d+)\.(\d+)", version)
     oldest = ".".join(map(str, product.oldest))
     if not product.is_version(version):
         other = "mysql" if product.name == "MariaDB" else "mariadb"
@@ -71,7 +71,7 @@ def _server(connection: Connection, version: str, product: Product) -> Iterator[
             f"-- declare the source with type: {other}",
         )  # fmt: skip
         return
-    if not numbers or tuple(map(int, numbers.groups())) < product.oldest:
+    if numbers(version) < product.oldest:
         yield Finding(
             "error", f"this server is {version}; read is {product.name} from {oldest} on",
             "version", "-- use a newer server, or a replica of one",

@@ -10,7 +10,6 @@ at the first snapshot stays so, whichever server is read later.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -21,6 +20,7 @@ import pyarrow.compute as pc
 
 from cdc.changes import REPLACED, TableChanges
 from cdc.mysql.tablemap import MapColumn, TableMap
+from cdc.mysql.versions import numbers
 from cdc.protocol import START_OVER
 from cdc.schema import TableName, TableSchema
 from tailrace.errors import ContinuityError
@@ -32,12 +32,7 @@ _FIRST = (11, 5)
 
 def leaves_out(version: str) -> bool:
     """Whether a server of this `version()` logs changed rows without computed columns."""
-    numbers = re.match(r"(?:5\.5\.5-)?(\d+)\.(\d+)", version)
-    return (
-        "mariadb" in version.lower()
-        and numbers is not None
-        and tuple(map(int, numbers.groups())) >= _FIRST
-    )
+    return "mariadb" in version.lower() and numbers(version) >= _FIRST
 
 
 def computed(columns: Iterable[MapColumn]) -> tuple[str, ...]:
