@@ -71,8 +71,7 @@ _COLUMNS = (
     "select table_schema, table_name, column_name, data_type, column_type, is_nullable,"
     " numeric_precision, numeric_scale, datetime_precision, character_octet_length, collation_name,"
     " extra, /*M! column_default */ /*!80000"
-    " case when extra like '%%DEFAULT_GENERATED%%' then 'f()'"
-    " when data_type in ('bit', 'binary', 'varbinary') then column_default"
+    " case when data_type in ('bit', 'binary', 'varbinary') then column_default"
     " when column_default is not null then quote(column_default) end */"
     " from information_schema.columns where (table_schema, table_name) in %s"
     " order by ordinal_position"
@@ -272,7 +271,7 @@ def _column(
         virtual="VIRTUAL" in extra.upper(),
         stored="STORED" in extra.upper(),
     )
-    if "GENERATED" in extra.upper():
+    if "GENERATED" in extra.upper():  # MySQL says DEFAULT_GENERATED of an expression
         return made
     return replace(made, default=_default(made, default))
 

@@ -78,8 +78,6 @@ def _of_number(column: MapColumn, number: str) -> Default:
 
 def literal(column: MapColumn, text: str) -> Default:
     """Of a literal's text."""
-    if column.virtual:
-        return UNKNOWN
     type_ = column.type
     if type_ in tm.INTEGERS or type_ in (tm.NEWDECIMAL, tm.FLOAT, tm.DOUBLE):
         return _number(column, text)
@@ -100,8 +98,6 @@ def literal(column: MapColumn, text: str) -> Default:
 
 def absent(column: MapColumn) -> Default:
     """Of a column that says nothing of a default."""
-    if column.virtual:
-        return UNKNOWN
     if column.nullable:
         return NULL
     type_ = column.type

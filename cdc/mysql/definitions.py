@@ -78,7 +78,6 @@ class Definition:
     nullable: bool | None = None
     primary: bool = False
     virtual: bool = False
-    computed: bool = False
     packed: bool = False
     stored: bool = False
     default: Sequence[Token] | None = None
@@ -244,7 +243,7 @@ def _attribute(cursor: Cursor, found: Definition) -> None:
         if cursor.takes("generated"):
             cursor.expect("always")
         cursor.expect("as")
-        found.virtual = found.computed = True
+        found.virtual = True
         cursor.group()  # not ROW START: such a table is system-versioned
     elif cursor.any_of("check", "constraint", "references"):
         _constraint(cursor)
@@ -337,13 +336,13 @@ def column(found: Definition, table_charset: int, collations: Collations) -> Map
         virtual=found.virtual,
         stored=found.stored,
     )
-    return replace(
-        made, default=defaults.UNKNOWN if found.computed else default(made, found.default)
-    )
+    return replace(made, default=default(made, found.default))
 
 
 def default(column: MapColumn, written: Sequence[Token] | None) -> Default:
     """`written`: behind DEFAULT, None where nothing is said of it."""
+    if column.computed:
+        return defaults.UNKNOWN
     if written is None:
         return defaults.absent(column)
     found = defaults.written(column, written)

@@ -77,6 +77,10 @@ class MapColumn:
     stored: bool = False
     default: Default = ()
 
+    @property
+    def computed(self) -> bool:
+        return self.virtual or self.stored
+
 
 @dataclass(frozen=True, slots=True)
 class TableMap:

@@ -36,7 +36,7 @@ def leaves_out(version: str) -> bool:
 
 
 def computed(columns: Iterable[MapColumn]) -> tuple[str, ...]:
-    return tuple(column.name for column in columns if column.virtual or column.stored)
+    return tuple(column.name for column in columns if column.computed)
 
 
 @lru_cache(1000)
