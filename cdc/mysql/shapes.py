@@ -25,6 +25,10 @@ from tailrace.errors import DecodeError, TailraceError
 MAPS_MAX = 10_000
 """Table maps remembered; more different ones come only where tables are altered all the time."""
 
+_Absence = tuple[dict[int, bytes | None], dict[int, str]]
+"""By index: what columns have where rows leave them out, and the names of those that rows may not
+leave out."""
+
 
 class Shapes:
     """`captured`, `charset_of`, `shape_of`, `chronicle`, `left_out`: as of a `BinlogDecoder`.
@@ -48,7 +52,7 @@ class Shapes:
         self.withheld = Withheld(self._known, left_out=left_out)
         self.is_mariadb = False
         self._maps: dict[bytes, Any] = {}
-        self._left_out: dict[tuple[str, int, bool | None], dict[int, bytes | None]] = {}
+        self._left_out: dict[tuple[str, bool | None], _Absence] = {}
 
     def forget(self) -> None:
         """The same bytes may mean other columns now."""
@@ -130,8 +134,8 @@ class Shapes:
     def left_out(
         self, table: Any, op: int, present: int, anew: bool | None
     ) -> dict[int, bytes | None]:
-        """What columns have that the rows of an event leave out, by index; without those that an
-        update leaves as they were. `present`: bits of the columns that the rows have after.
+        """What columns have where the rows of an event leave them out, by index; without those that
+        an update leaves as they were. `present`: bits of the columns that the rows have after.
 
         `anew`: whether the rows that an update changes were made anew, by a REPLACE; None where
         that cannot be told. Errors: DecodeError where a value is neither known nor unchanged.
@@ -143,38 +147,32 @@ class Shapes:
             anew = False  # of a REPLACE MySQL logs everything
         elif anew is None and not all(present >> i & 1 for i in schema.key_indexes):
             anew = False  # MariaDB the key, if that is no default
-        asked = schema.version, present, anew
+        asked = schema.version, anew
         if asked not in self._left_out:
-            withheld = self.withheld.names(schema)
-            absent = [
-                i
-                for i, column in enumerate(schema.columns)
-                if not present >> i & 1 and column.name not in withheld
-            ]
-            values = self._values(schema, absent, anew)
-            if anew:  # what is withheld is dropped, whatever it is
-                values |= {i: None for i, one in enumerate(schema.columns) if one.name in withheld}
-            self._left_out[asked] = values
-        return self._left_out[asked]
+            self._left_out[asked] = self._absence(schema, anew)
+        values, unsaid = self._left_out[asked]
+        if lacking := [name for i, name in unsaid.items() if not present >> i & 1]:
+            raise _unsaid(schema, lacking, anew)
+        return values
 
-    def _values(
-        self, schema: TableSchema, absent: list[int], anew: bool | None
-    ) -> dict[int, bytes | None]:
+    def _absence(self, schema: TableSchema, anew: bool | None) -> _Absence:
         # Today's catalog may have another default than the rows of then.
         known = self._chronicle.shape(schema.table) if anew else self._known(schema.table)
         columns = {one.name.lower(): one for one in known.columns} if known else {}
-        found: dict[int, bytes | None] = {}
-        unknown = []
-        for i in absent:
-            one = columns.get(schema.columns[i].name.lower())
-            if one is None or one.virtual or (anew and not one.default):
-                unknown.append(schema.columns[i].name)
+        withheld = self.withheld.names(schema)
+        values: dict[int, bytes | None] = {}
+        unsaid = {}
+        for i, column in enumerate(schema.columns):
+            one = columns.get(column.name.lower())
+            if column.name in withheld:
+                if anew:  # it is dropped, whatever it is
+                    values[i] = None
+            elif anew is None or one is None or one.virtual or (anew and not one.default):
+                unsaid[i] = column.name
             elif anew:
                 (text,) = one.default
-                found[i] = None if text is None else text.encode()
-        if unknown or (anew is None and absent):
-            raise _unsaid(schema, unknown or [schema.columns[i].name for i in absent], anew)
-        return found
+                values[i] = None if text is None else text.encode()
+        return values, unsaid
 
 
 def _unsaid(schema: TableSchema, columns: list[str], anew: bool | None) -> DecodeError:
