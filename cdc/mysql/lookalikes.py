@@ -43,6 +43,11 @@ def told(shape: TableMap, version: Version | None) -> TableMap:
 _HASH = re.compile(r"DB_ROW_HASH_\d+")
 
 
+def may_hide(shape: TableMap) -> bool:
+    """Whether the last column that the log shows may be none of the table's."""
+    return _HASH.fullmatch(shape.columns[-1].name) is not None
+
+
 def without_hidden(shape: TableMap, known: TableMap | None) -> TableMap:
     """The same, knowing how many of its columns are the server's own."""
     names = {one.name for one in known.columns} if known else set()

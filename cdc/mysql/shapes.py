@@ -14,7 +14,7 @@ from cdc.changes import CREATE
 from cdc.mysql import tablemap as tm
 from cdc.mysql.chronicle import Chronicle
 from cdc.mysql.layout import row_table
-from cdc.mysql.lookalikes import told, without_hidden
+from cdc.mysql.lookalikes import may_hide, told, without_hidden
 from cdc.mysql.marks import CHECKPOINTS, Marks, known_checkpoints
 from cdc.mysql.tablemap import TableMap, table_map
 from cdc.mysql.withheld import Withheld
@@ -98,7 +98,8 @@ class Shapes:
         self._refuse_other_charsets(described)
         if not self.is_mariadb:
             return described
-        described = without_hidden(described, self._known(described.table))
+        if may_hide(described):
+            described = without_hidden(described, self._known(described.table))
         return told(described, self._chronicle.version(described.table))
 
     def _refuse_other_charsets(self, described: TableMap) -> None:
