@@ -53,11 +53,13 @@ def inspect(
     findings += _cascades(connection, tables)
     findings += _partial_images(connection, tables)
     findings += _withheld(tables)
-    if variables(connection, METADATA).get(METADATA) != "FULL":
+    nameless = variables(connection, METADATA).get(METADATA) != "FULL"
+    if nameless:
         findings += _unshown_labels(tables)
     if product.name == "MariaDB":
         findings += _two_phases(connection)
-        findings += _hidden_columns(connection, tables)
+        if nameless:
+            findings += _hidden_columns(connection, tables)
     findings += _retention(connection, sum(table.rows_estimated for table in tables))
     return findings, tables
 
@@ -189,8 +191,6 @@ def _unshown_labels(tables: list[CatalogTable]) -> Iterator[Finding]:
 def _hidden_columns(connection: Connection, tables: list[CatalogTable]) -> Iterator[Finding]:
     """MariaDB keeps such an index by a column DB_ROW_HASH_n, which only a log with names tells from
     the others."""
-    if variables(connection, METADATA).get(METADATA) == "FULL":
-        return
     hashed = {
         TableName(schema, table)
         for schema, table in query(
